@@ -1,0 +1,112 @@
+/**
+ * The key-value store behind Message: history for ever, channels, memberships, device cursors.
+ * This comment is the specification; `message-store.contract.ts` checks it for every adapter.
+ *
+ * Everything here but the device cursors is a projection of the log. Writes are idempotent and
+ * may come again, late and in any order: of two rows of one key the one with the greater
+ * `sequence` stays, whatever arrives last. A write that fails may have been made in part; it is
+ * made again. A read sees every write that has resolved.
+ */
+import type { Channel, MemberRole, Message } from "../../gen/parley/message/v1/message_pb.js";
+
+/** A channel as of its item number `sequence`, the channel_sequence. */
+export interface ChannelRow {
+  channel: Channel;
+  sequence: number;
+  /** The log position of the entry that this row was made from. */
+  logSequence: number;
+  /** See LogEntry.max_client_time_ms. */
+  maxClientTimeMs: number;
+}
+
+/**
+ * A stay of a user in a channel: an interval of channel_sequences. Its key is
+ * (channelId, userId, joinedSequence); a user who comes back has a second row.
+ */
+export interface MembershipRow {
+  channelId: string;
+  userId: string;
+  /** The channel_sequence of the item that made the user a member. */
+  joinedSequence: number;
+  /** The channel_sequence of the item that ended it; 0: still a member. */
+  leftSequence: number;
+  role: MemberRole;
+  joinTimeMs: number;
+  /** The channel_sequence of the item that this state of the row comes from. */
+  sequence: number;
+}
+
+/** What one batch of the log comes to. */
+export interface StoreBatch {
+  /** Each is stored under (channel_id, message_id), and found by its client id for 30 days. */
+  messages: readonly Message[];
+  channels: readonly ChannelRow[];
+  memberships: readonly MembershipRow[];
+}
+
+/** A range of one channel's messages. */
+export interface MessageRange {
+  channelId: string;
+  /** Inclusive; default: the first. */
+  minMessageId?: bigint;
+  /** Inclusive; default: the last. */
+  maxMessageId?: bigint;
+  /** True: from the greatest id down. */
+  newestFirst: boolean;
+  /** 1 to 1,000. */
+  limit: number;
+}
+
+/** What a device has stored. */
+export interface DeviceCursorRow {
+  userId: string;
+  deviceId: string;
+  inboxEpoch: string;
+  inboxSequence: number;
+  curMaxMessageId: bigint;
+}
+
+/** The store. Every method rejects with {@link StoreUnavailable} when it can't be reached. */
+export interface MessageStore {
+  /** Stores a batch, durably. At most 1,024 rows of a kind. */
+  apply(batch: StoreBatch): Promise<void>;
+
+  /** Reads messages in the order of their ids, any depth at the same cost. */
+  listMessages(range: MessageRange): Promise<Message[]>;
+
+  /** The message that the sender stored under the client id in the last 30 days. */
+  findSend(
+    channelId: string,
+    senderId: string,
+    clientMessageId: string,
+  ): Promise<Message | undefined>;
+
+  /** The channel as last stored. */
+  getChannel(channelId: string): Promise<ChannelRow | undefined>;
+
+  /** The present members (rows that have not ended) after `afterUserId`, ordered by user id. */
+  listMembers(channelId: string, afterUserId: string, limit: number): Promise<MembershipRow[]>;
+
+  /** All stays of a user in a channel, ordered by joinedSequence. */
+  listStays(channelId: string, userId: string): Promise<MembershipRow[]>;
+
+  /** The ids of the channels that the user is in now, after `afterChannelId`, ordered. */
+  listChannelIds(userId: string, afterChannelId: string, limit: number): Promise<string[]>;
+
+  /** Where the device's cursor stands. */
+  getDeviceCursor(userId: string, deviceId: string): Promise<DeviceCursorRow | undefined>;
+
+  /**
+   * Moves a device's cursor: within one epoch only forward, each of its two numbers by itself;
+   * to another epoch always.
+   */
+  putDeviceCursor(row: DeviceCursorRow): Promise<void>;
+
+  /** Closes; what has resolved is durable. */
+  close(): Promise<void>;
+}
+
+/** The store can't be reached. */
+export class StoreUnavailable extends Error {
+  override readonly name = "StoreUnavailable";
+}
