@@ -1,0 +1,369 @@
+/**
+ * Calls services: finds instances through the registry, picks one by rendezvous or in turn,
+ * keeps deadlines, retries what may be retried, and stops asking an instance that keeps failing.
+ */
+import {
+  create,
+  type DescMethodBiDiStreaming,
+  type DescMethodUnary,
+  type DescService,
+  type Message,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import * as grpc from "@grpc/grpc-js";
+import {
+  type CircuitBreakerPolicy,
+  ConsecutiveBreaker,
+  circuitBreaker,
+  handleWhen,
+  isBrokenCircuitError,
+} from "cockatiel";
+import { type Clock, sleep } from "./clock.ts";
+import { GrpcDuplex } from "./duplex.ts";
+import { Code, RpcError } from "./errors.ts";
+import { meshMetadataKey, signCall } from "./identity.ts";
+import type { Logger } from "./logger.ts";
+import { methodPath, methodPolicy } from "./methods.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Instance, Registry, Watch } from "./registry.ts";
+import { rendezvous } from "./rendezvous.ts";
+import type { CallOptions, Client, DuplexStream, Identity, Mesh } from "./rpc.ts";
+import { methodDefinition } from "./serve.ts";
+import { errorFromStatus } from "./status-details.ts";
+
+/** What calling needs. */
+export interface DialOptions {
+  registry: Registry;
+  /** The secret that the processes of the mesh share. */
+  meshSecret: string;
+  clock: Clock;
+  log: Logger;
+  metrics: Metrics;
+}
+
+/** Attempts of one call, the first included. */
+const attemptsMax = 3;
+/** The pause before a second attempt is 0 to this; it doubles for the third. */
+const retryPauseMs = 100;
+/** Consecutive failures after which an instance is not asked for {@link breakMs}. */
+const failuresMax = 5;
+const breakMs = 1_000;
+
+const channelOptions: grpc.ChannelOptions = {
+  // Retries are made here, where another instance can be picked.
+  "grpc.enable_retries": 0,
+  "grpc.keepalive_time_ms": 20_000,
+  "grpc.keepalive_timeout_ms": 5_000,
+  "grpc.initial_reconnect_backoff_ms": 100,
+  "grpc.max_reconnect_backoff_ms": 2_000,
+  "grpc.max_receive_message_length": 4 * 1024 * 1024,
+  "grpc.max_send_message_length": 4 * 1024 * 1024,
+  "grpc-node.flow_control_window": 1024 * 1024,
+};
+
+/** Connects to the mesh; nothing is asked of the registry before the first use of a service. */
+export function dial(options: DialOptions): Mesh & DirectCalls {
+  return new DialedMesh(options);
+}
+
+/** Calls of one instance by its id, for services that own keys. */
+export interface DirectCalls {
+  /** As {@link Mesh.call}, on this instance and without a second attempt. @throws RpcError */
+  callInstance<M extends DescMethodUnary>(
+    instanceId: string,
+    method: M,
+    request: MessageInitShape<M["input"]>,
+    options?: CallOptions,
+  ): Promise<MessageShape<M["output"]>>;
+}
+
+class DialedMesh implements Mesh, DirectCalls {
+  private readonly options: DialOptions;
+  private readonly pools = new Map<string, Pool>();
+  private readonly attempts;
+
+  constructor(options: DialOptions) {
+    this.options = options;
+    this.attempts = options.metrics.counter("parley_rpc_attempts_total", "Attempts of calls", [
+      "method",
+      "code",
+    ]);
+  }
+
+  client<S extends DescService>(service: S): Client<S> {
+    const unary = service.methods.filter(
+      (method): method is DescMethodUnary => method.methodKind === "unary",
+    );
+    const calls = unary.map((method) => [
+      method.localName,
+      (request: MessageInitShape<typeof method.input>, options?: CallOptions) =>
+        this.call(method, create(method.input, request), options),
+    ]);
+    return Object.fromEntries(calls) as Client<S>;
+  }
+
+  async call<M extends DescMethodUnary>(
+    method: M,
+    request: MessageShape<M["input"]>,
+    options: CallOptions = {},
+  ): Promise<MessageShape<M["output"]>> {
+    const { clock } = this.options;
+    const policy = methodPolicy(method);
+    const pool = this.pool(method.parent);
+    const timeoutMs = Math.min(options.timeoutMs || policy.deadlineMs, policy.deadlineMs);
+    const deadlineMs = clock.monotonicMs() + timeoutMs;
+    const routeKey = policy.routeBy && (request as Record<string, unknown>)[policy.routeBy];
+    const failed = new Set<string>();
+    if (!pool.known) await pool.whenKnown(timeoutMs, clock);
+    for (let attempt = 1; ; attempt++) {
+      const picked = pool.pick(routeKey as string | undefined, failed);
+      const leftMs = deadlineMs - clock.monotonicMs();
+      try {
+        if (!picked) throw noInstance(method.parent);
+        return await this.attempt(picked, method, request, options, leftMs);
+      } catch (thrown) {
+        const error = thrown as RpcError;
+        const pauseMs = Math.random() * retryPauseMs * 2 ** (attempt - 1);
+        const again =
+          error.code === Code.UNAVAILABLE &&
+          policy.retriable &&
+          attempt < attemptsMax &&
+          pauseMs < deadlineMs - clock.monotonicMs();
+        if (!again) throw error;
+        if (picked) failed.add(picked.instanceId);
+        await sleep(clock, pauseMs);
+      }
+    }
+  }
+
+  async callInstance<M extends DescMethodUnary>(
+    instanceId: string,
+    method: M,
+    request: MessageInitShape<M["input"]>,
+    options: CallOptions = {},
+  ): Promise<MessageShape<M["output"]>> {
+    const link = this.pool(method.parent).get(instanceId);
+    if (!link) throw noInstance(method.parent);
+    const policy = methodPolicy(method);
+    const timeoutMs = Math.min(options.timeoutMs || policy.deadlineMs, policy.deadlineMs);
+    const message = create(method.input, request) as MessageShape<M["input"]>;
+    return this.attempt(link, method, message, options, timeoutMs);
+  }
+
+  instanceIds(service: DescService): readonly string[] {
+    return this.pool(service).instanceIds;
+  }
+
+  watchInstances(service: DescService, onChange: (instanceIds: readonly string[]) => void): void {
+    this.pool(service).onChange(onChange);
+  }
+
+  openStream<M extends DescMethodBiDiStreaming>(
+    method: M,
+    instanceId: string,
+  ): DuplexStream<MessageShape<M["output"]>, MessageInitShape<M["input"]>> {
+    const link = this.pool(method.parent).get(instanceId);
+    if (!link) {
+      const stream = new ClosedStream<MessageShape<M["output"]>, MessageInitShape<M["input"]>>();
+      queueMicrotask(() => stream.onClose(noInstance(method.parent)));
+      return stream;
+    }
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
+    const call = link.client.makeBidiStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      this.metadata(path, undefined, {}),
+    );
+    return new GrpcDuplex<MessageShape<M["output"]>, MessageInitShape<M["input"]>>(call as never);
+  }
+
+  async close(): Promise<void> {
+    for (const pool of this.pools.values()) pool.close();
+  }
+
+  private async attempt<M extends DescMethodUnary>(
+    link: InstanceLink,
+    method: M,
+    request: MessageShape<M["input"]>,
+    options: CallOptions,
+    timeoutMs: number,
+  ): Promise<MessageShape<M["output"]>> {
+    const name = methodPath(method).slice(1);
+    try {
+      const response = await link.breaker.execute(() =>
+        this.unary(link.client, method, request, options, timeoutMs),
+      );
+      this.attempts.inc({ method: name, code: "0" });
+      return response as MessageShape<M["output"]>;
+    } catch (thrown) {
+      const error = isBrokenCircuitError(thrown)
+        ? new RpcError(Code.UNAVAILABLE, "UNAVAILABLE", `${link.instanceId} keeps failing`, {
+            retryAfterMs: breakMs,
+          })
+        : (thrown as RpcError);
+      this.attempts.inc({ method: name, code: String(error.code) });
+      throw error;
+    }
+  }
+
+  private unary(
+    client: grpc.Client,
+    method: DescMethodUnary,
+    request: Message,
+    options: CallOptions,
+    timeoutMs: number,
+  ): Promise<Message> {
+    const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
+    const metadata = this.metadata(path, options.identity, options);
+    return new Promise((resolve, reject) => {
+      client.makeUnaryRequest(
+        path,
+        requestSerialize,
+        responseDeserialize,
+        request,
+        metadata,
+        { deadline: Date.now() + timeoutMs },
+        (error, response) =>
+          error
+            ? reject(errorFromStatus(error.code, error.details, error.metadata))
+            : resolve(response!),
+      );
+    });
+  }
+
+  private metadata(path: string, identity: Identity | undefined, options: CallOptions) {
+    const { meshSecret, clock } = this.options;
+    const metadata = new grpc.Metadata();
+    metadata.set(meshMetadataKey, signCall(meshSecret, path, identity, clock.nowMs()));
+    if (options.traceParent) metadata.set("traceparent", options.traceParent);
+    if (options.clientAddress) metadata.set("parley-client-address", options.clientAddress);
+    return metadata;
+  }
+
+  private pool(service: DescService): Pool {
+    let pool = this.pools.get(service.typeName);
+    if (!pool) {
+      pool = new Pool(service.typeName, this.options.registry);
+      this.pools.set(service.typeName, pool);
+    }
+    return pool;
+  }
+}
+
+/** One instance: its connection and its breaker. */
+interface InstanceLink {
+  instanceId: string;
+  address: string;
+  client: grpc.Client;
+  breaker: CircuitBreakerPolicy;
+}
+
+/** The instances of one service, as the registry last told. */
+class Pool {
+  instanceIds: readonly string[] = [];
+  /** Whether the registry has answered yet. */
+  known = false;
+  private readonly links = new Map<string, InstanceLink>();
+  private readonly watch: Watch;
+  private readonly watchers: ((instanceIds: readonly string[]) => void)[] = [];
+  private readonly onFirst: (() => void)[] = [];
+  private turn = 0;
+
+  constructor(service: string, registry: Registry) {
+    this.watch = registry.watch(service, (instances) => this.update(instances));
+  }
+
+  get(instanceId: string): InstanceLink | undefined {
+    return this.links.get(instanceId);
+  }
+
+  /** By the key where there is one, else in turn; one that has not failed if there is one. */
+  pick(routeKey: string | undefined, failed: ReadonlySet<string>): InstanceLink | undefined {
+    const others = failed.size
+      ? this.instanceIds.filter((id) => !failed.has(id))
+      : this.instanceIds;
+    const candidates = others.length ? others : this.instanceIds;
+    const instanceId = routeKey
+      ? rendezvous(routeKey, candidates)
+      : candidates[this.turn++ % candidates.length];
+    return instanceId === undefined ? undefined : this.links.get(instanceId);
+  }
+
+  /** Resolves with the registry's first answer, or after `timeoutMs` without one. */
+  whenKnown(timeoutMs: number, clock: Clock): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = clock.setTimer(timeoutMs, resolve);
+      this.onFirst.push(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
+  onChange(watcher: (instanceIds: readonly string[]) => void): void {
+    this.watchers.push(watcher);
+    queueMicrotask(() => watcher(this.instanceIds));
+  }
+
+  close(): void {
+    this.watch.stop();
+    for (const link of this.links.values()) link.client.close();
+    this.links.clear();
+    this.instanceIds = [];
+  }
+
+  private update(instances: readonly Instance[]): void {
+    const present = new Map(instances.map((instance) => [instance.instanceId, instance]));
+    for (const [instanceId, link] of this.links) {
+      if (present.get(instanceId)?.address === link.address) continue;
+      link.client.close();
+      this.links.delete(instanceId);
+    }
+    for (const { instanceId, address } of instances) {
+      if (!this.links.has(instanceId)) this.links.set(instanceId, connect(instanceId, address));
+    }
+    this.instanceIds = [...this.links.keys()].sort();
+    this.known = true;
+    for (const callback of this.onFirst.splice(0)) callback();
+    for (const watcher of this.watchers) watcher(this.instanceIds);
+  }
+}
+
+function connect(instanceId: string, address: string): InstanceLink {
+  const isFailure = (error: unknown) =>
+    error instanceof RpcError &&
+    (error.code === Code.UNAVAILABLE || error.code === Code.DEADLINE_EXCEEDED);
+  return {
+    instanceId,
+    address,
+    client: new grpc.Client(address, grpc.credentials.createInsecure(), channelOptions),
+    breaker: circuitBreaker(handleWhen(isFailure), {
+      halfOpenAfter: breakMs,
+      breaker: new ConsecutiveBreaker(failuresMax),
+    }),
+  };
+}
+
+function noInstance(service: DescService): RpcError {
+  return new RpcError(
+    Code.UNAVAILABLE,
+    "UNAVAILABLE",
+    `no instance of ${service.typeName} is known`,
+    {
+      retryAfterMs: 500,
+    },
+  );
+}
+
+/** The stream to an instance that is not there. */
+class ClosedStream<In, Out> implements DuplexStream<In, Out> {
+  onMessage: (message: In) => void = () => {};
+  onClose: (error: Error | undefined) => void = () => {};
+  onDrain: () => void = () => {};
+  write(): boolean {
+    return true;
+  }
+  end(): void {}
+}
