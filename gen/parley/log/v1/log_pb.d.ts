@@ -69,8 +69,9 @@ export declare type LogEntry = Message<"parley.log.v1.LogEntry"> & {
   snapshotLogSequence: bigint;
 
   /**
-   * The channel after this entry's items. In a channel's first entry, and again every 1,000
-   * entries or 24 hours, so that a cold load reads few entries and none that was trimmed.
+   * The channel as it was before this entry's items; in a channel's first entry as created,
+   * without members. Again every 1,000 entries, 4 MB or 24 hours, so that a cold load reads
+   * little and nothing that was trimmed.
    *
    * @generated from field: parley.log.v1.ChannelSnapshot snapshot = 4;
    */
@@ -91,6 +92,13 @@ export declare type LogEntry = Message<"parley.log.v1.LogEntry"> & {
    * @generated from field: string trace_parent = 6;
    */
   traceParent: string;
+
+  /**
+   * When `snapshot` was taken, in milliseconds since 1970; 0: there is none.
+   *
+   * @generated from field: int64 snapshot_time_ms = 7;
+   */
+  snapshotTimeMs: bigint;
 };
 
 /**

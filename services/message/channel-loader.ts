@@ -1,0 +1,151 @@
+/**
+ * Loads a channel: from the log alone where it knows the channel (last entry → its snapshot →
+ * what follows), else from the store.
+ */
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  ChannelSnapshotSchema,
+  type LogEntry,
+  LogEntrySchema,
+} from "../../gen/parley/log/v1/log_pb.js";
+import { MemberSchema } from "../../gen/parley/message/v1/message_pb.js";
+import type { Stream, StreamEntry } from "../../mesh/streams.ts";
+import { logSubject } from "../../mesh/streams.ts";
+import { ChannelState } from "./channel-state.ts";
+import type { MessageStore } from "./message-store.ts";
+import { RecentSends } from "./recent-sends.ts";
+
+/** A channel with everything that its next entry needs. */
+export interface LoadedChannel {
+  /** Undefined: the channel does not exist. */
+  state: ChannelState | undefined;
+  recent: RecentSends;
+  /** The log sequence of its last entry; 0: the log holds none. */
+  lastLogSequence: number;
+  /** The log sequence of the entry with its latest snapshot; 0: the next entry needs one. */
+  snapshotLogSequence: number;
+  /** What the log has held since that snapshot. */
+  sinceSnapshot: { entries: number; bytes: number; timeMs: number };
+  /** See LogEntry.max_client_time_ms. */
+  maxClientTimeMs: number;
+}
+
+/** The log lacks what an entry of it names: not an answer, a fault. */
+export class LogIncomplete extends Error {
+  override readonly name = "LogIncomplete";
+}
+
+/** More members than this are not loaded: COPY channels have at most 100. */
+const membersMax = 1_000;
+
+/**
+ * Reads the channel as of now.
+ * @throws StreamUnavailable, StoreUnavailable, LogIncomplete
+ */
+export async function loadChannel(
+  channelId: string,
+  log: Stream,
+  store: MessageStore,
+): Promise<LoadedChannel> {
+  const last = await log.last(logSubject(channelId), { fromLeader: true });
+  if (!last) return loadFromStore(channelId, store);
+  const fromSequence = decode(last).snapshotLogSequence || last.sequence;
+  const loaded = emptyChannel();
+  await applyNewer(loaded, channelId, log, Number(fromSequence));
+  if (!loaded.state) throw new LogIncomplete(`${channelId}: no snapshot at ${fromSequence}`);
+  return loaded;
+}
+
+/** Applies what the log has got since. @throws StreamUnavailable, LogIncomplete, OutOfSequence */
+export async function refreshChannel(
+  loaded: LoadedChannel,
+  channelId: string,
+  log: Stream,
+): Promise<void> {
+  await applyNewer(loaded, channelId, log, loaded.lastLogSequence + 1);
+}
+
+/** The entry as it was appended. */
+export function decode(entry: StreamEntry): LogEntry {
+  return fromBinary(LogEntrySchema, entry.data);
+}
+
+/** A channel of which nothing is known. */
+function emptyChannel(): LoadedChannel {
+  return {
+    state: undefined,
+    recent: new RecentSends(0),
+    lastLogSequence: 0,
+    snapshotLogSequence: 0,
+    sinceSnapshot: { entries: 0, bytes: 0, timeMs: 0 },
+    maxClientTimeMs: 0,
+  };
+}
+
+async function applyNewer(
+  loaded: LoadedChannel,
+  channelId: string,
+  log: Stream,
+  firstSequence: number,
+): Promise<void> {
+  for (let fromSequence = firstSequence, more = true; more; ) {
+    const page = await log.read(logSubject(channelId), { fromSequence, fromLeader: true });
+    for (const stored of page.entries) {
+      applyStored(loaded, decode(stored), stored);
+      fromSequence = stored.sequence + 1;
+    }
+    more = page.more;
+  }
+}
+
+function applyStored(loaded: LoadedChannel, entry: LogEntry, stored: StreamEntry): void {
+  if (!loaded.state) {
+    if (!entry.snapshot) throw new LogIncomplete(`${entry.channelId}: no snapshot to begin with`);
+    const isFirst = entry.snapshot.channel?.lastChannelSequence === 0;
+    loaded.state = new ChannelState(entry.snapshot);
+    loaded.recent = new RecentSends(isFirst ? 0 : Number(entry.maxClientTimeMs));
+  }
+  loaded.state.applyEntry(entry);
+  for (const { item } of entry.items) {
+    if (item.case === "message") loaded.recent.add(item.value);
+  }
+  noteAppended(loaded, entry, stored.sequence, stored.data.length);
+}
+
+/** Moves the log's side of a loaded channel on by an entry that is stored. */
+export function noteAppended(
+  loaded: LoadedChannel,
+  entry: LogEntry,
+  sequence: number,
+  bytes: number,
+): void {
+  const { sinceSnapshot } = loaded;
+  if (entry.snapshot) {
+    loaded.snapshotLogSequence = sequence;
+    sinceSnapshot.entries = 0;
+    sinceSnapshot.bytes = 0;
+    sinceSnapshot.timeMs = Number(entry.snapshotTimeMs);
+  }
+  sinceSnapshot.entries++;
+  sinceSnapshot.bytes += bytes;
+  loaded.lastLogSequence = sequence;
+  loaded.maxClientTimeMs = Number(entry.maxClientTimeMs);
+}
+
+async function loadFromStore(channelId: string, store: MessageStore): Promise<LoadedChannel> {
+  const loaded = emptyChannel();
+  const row = await store.getChannel(channelId);
+  if (!row) return loaded;
+  const members = await store.listMembers(channelId, "", membersMax);
+  const snapshot = create(ChannelSnapshotSchema, {
+    channel: row.channel,
+    members: members.map(({ userId, role, joinTimeMs, joinedSequence }) =>
+      create(MemberSchema, { userId, role, joinTime: timestampFromMs(joinTimeMs), joinedSequence }),
+    ),
+  });
+  loaded.state = new ChannelState(snapshot);
+  loaded.recent = new RecentSends(row.maxClientTimeMs);
+  loaded.maxClientTimeMs = row.maxClientTimeMs;
+  return loaded;
+}

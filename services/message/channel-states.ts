@@ -1,0 +1,62 @@
+/**
+ * The channels as workers see them: each as it was before the entry that the worker handles. A
+ * channel that is not at hand, or is at another point because entries came again, is rebuilt
+ * from the snapshot that the entry names.
+ */
+import type { LogEntry } from "../../gen/parley/log/v1/log_pb.js";
+import { logSubject, type Stream } from "../../mesh/streams.ts";
+import { decode, LogIncomplete } from "./channel-loader.ts";
+import { ChannelState } from "./channel-state.ts";
+
+/** Channels kept at hand; those used longest ago go. */
+const channelsMax = 10_000;
+
+/** One worker's channels. */
+export class ChannelStates {
+  private readonly log: Stream;
+  private readonly states = new Map<string, ChannelState>();
+
+  constructor(log: Stream) {
+    this.log = log;
+  }
+
+  /**
+   * The channel before the entry of this log sequence; the caller moves it on by the entry.
+   * @throws StreamUnavailable, LogIncomplete
+   */
+  async before(entry: LogEntry, sequence: number): Promise<ChannelState> {
+    const { channelId } = entry;
+    const firstSequence = entry.items[0]?.item.value?.channelSequence;
+    let state = this.states.get(channelId);
+    if (!state || state.channel.lastChannelSequence + 1 !== firstSequence) {
+      state = entry.snapshot
+        ? new ChannelState(entry.snapshot)
+        : await this.rebuild(channelId, Number(entry.snapshotLogSequence), sequence - 1);
+    }
+    this.states.delete(channelId);
+    this.states.set(channelId, state);
+    if (this.states.size > channelsMax) this.states.delete(this.states.keys().next().value!);
+    return state;
+  }
+
+  private async rebuild(
+    channelId: string,
+    from: number,
+    toSequence: number,
+  ): Promise<ChannelState> {
+    let state: ChannelState | undefined;
+    for (let fromSequence = from, more = true; more; ) {
+      const options = { fromSequence, toSequence, fromLeader: true };
+      const page = await this.log.read(logSubject(channelId), options);
+      for (const stored of page.entries) {
+        const entry = decode(stored);
+        if (!state && entry.snapshot) state = new ChannelState(entry.snapshot);
+        state?.applyEntry(entry);
+        fromSequence = stored.sequence + 1;
+      }
+      more = page.more;
+    }
+    if (!state) throw new LogIncomplete(`${channelId}: no snapshot at ${from}`);
+    return state;
+  }
+}

@@ -1,0 +1,377 @@
+/**
+ * The one that appends to a channel's log, as far as this process knows (DESIGN section 4).
+ *
+ * One append is under way at a time; what arrives meanwhile becomes the next entry. Each append
+ * expects the last entry that the writer has seen, so that two writers of one channel still make
+ * one order: who loses reloads and decides again. An append of unknown outcome is resolved by
+ * reloading from the leader and offering the same changes again: if it was stored, or lands
+ * later, its client ids are recognised, and the expectation lets only one of the two in.
+ */
+import { create, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type ChannelSnapshot,
+  ChannelSnapshotSchema,
+  type Item,
+  ItemSchema,
+  LogEntrySchema,
+} from "../../gen/parley/log/v1/log_pb.js";
+import {
+  type Channel,
+  type Message,
+  MessageSchema,
+} from "../../gen/parley/message/v1/message_pb.js";
+import type { Clock } from "../../mesh/clock.ts";
+import { DomainError, RpcError, unavailable } from "../../mesh/errors.ts";
+import { messageTimeMs } from "../../mesh/ids.ts";
+import {
+  AppendOutcomeUnknown,
+  logSubject,
+  type Stream,
+  WrongLastSequence,
+} from "../../mesh/streams.ts";
+import { type LoadedChannel, loadChannel, noteAppended, refreshChannel } from "./channel-loader.ts";
+import { ChannelState } from "./channel-state.ts";
+import { refuse } from "./message-codes.ts";
+import type { MessageStore } from "./message-store.ts";
+import { fingerprint, type Placement } from "./recent-sends.ts";
+import { findStoredSend } from "./stored-sends.ts";
+
+/** What a writer needs; shared by all writers of a process. */
+export interface WriterDependencies {
+  log: Stream;
+  store: MessageStore;
+  /** Hands out `count` ascending ids greater than `greaterThan`. */
+  takeIds(count: number, greaterThan: bigint): bigint[] | Promise<bigint[]>;
+  clock: Clock;
+}
+
+/** What a change puts into the channel. */
+export type Body = Message["body"];
+
+/** A change that somebody wants. */
+export interface Change {
+  senderId: string;
+  /** Recognises a resend; empty: the change is recognised by its effect. */
+  clientMessageId: string;
+  /** The time in `clientMessageId`, in ms since 1970. */
+  clientTimeMs: number;
+  replyToMessageId: bigint;
+  traceParent: string;
+  /** About what it takes in an entry. */
+  bytes: number;
+  /** When the caller stops waiting, in ms since 1970. */
+  deadlineMs: number;
+  /**
+   * Decides against the channel as it is (undefined: it does not exist), again at every try:
+   * a body to append, or undefined where nothing is left to do. A new channel comes with it.
+   * @throws DomainError to refuse.
+   */
+  decide(state: ChannelState | undefined): Decision | undefined;
+  /** Told the outcome, once. */
+  done(outcome: Outcome | Error): void;
+}
+
+/** What to append. */
+export interface Decision {
+  body: Body;
+  /** Set where the change creates the channel. */
+  newChannel?: Channel;
+}
+
+/** The change is durable. */
+export interface Outcome {
+  /** Its place; undefined: there was nothing to do. */
+  placement: Placement | undefined;
+  state: ChannelState;
+}
+
+/** Changes to an entry; with texts of any length also {@link entryBytesMax}. */
+const entryItemsMax = 256;
+/** 512 KB: two of them fit a NATS message with room for headers (DESIGN section 3). */
+const entryBytesMax = 512 * 1024;
+/** Changes that may wait for a channel. */
+const queueMax = 1_024;
+/** Tries of one batch before its callers are told to come back. */
+const triesMax = 8;
+/** When a new snapshot is due: see LogEntry.snapshot. */
+const snapshotEvery = { entries: 1_000, bytes: 4 * 1024 * 1024, ms: 24 * 3_600_000 };
+
+/** Appends to one channel. */
+export class ChannelWriter {
+  readonly channelId: string;
+  private readonly deps: WriterDependencies;
+  private loaded: LoadedChannel | undefined;
+  private changes: Change[] = [];
+  private readers: ((loaded: LoadedChannel | Error) => void)[] = [];
+  private running = false;
+
+  constructor(channelId: string, deps: WriterDependencies) {
+    this.channelId = channelId;
+    this.deps = deps;
+  }
+
+  /** Whether nothing is under way: the writer may be forgotten. */
+  get isIdle(): boolean {
+    return !this.running;
+  }
+
+  /** Takes a change into the queue; `done` is told what became of it. */
+  submit(change: Change): void {
+    if (this.changes.length >= queueMax) {
+      const text = `${queueMax} changes of ${this.channelId} are waiting`;
+      change.done(new DomainError("OVERLOADED", text, { retryAfterMs: 500 }));
+      return;
+    }
+    this.changes.push(change);
+    this.start();
+  }
+
+  /**
+   * The channel with everything that was acknowledged before the call, by whomever. Look at it
+   * before the next turn: it moves on.
+   * @throws DomainError UNAVAILABLE
+   */
+  read(): Promise<LoadedChannel> {
+    return new Promise((resolve, reject) => {
+      this.readers.push((loaded) => (loaded instanceof Error ? reject(loaded) : resolve(loaded)));
+      this.start();
+    });
+  }
+
+  private start(): void {
+    if (this.running) return;
+    this.running = true;
+    // What is submitted in this turn shares the first entry.
+    queueMicrotask(() => void this.run());
+  }
+
+  private async run(): Promise<void> {
+    while (this.changes.length > 0 || this.readers.length > 0) {
+      if (this.readers.length > 0) await this.answerReaders();
+      if (this.changes.length > 0) await this.write(this.nextBatch());
+    }
+    this.running = false;
+  }
+
+  private async answerReaders(): Promise<void> {
+    const readers = this.readers.splice(0);
+    try {
+      if (this.loaded) await refreshChannel(this.loaded, this.channelId, this.deps.log);
+      else await this.load();
+    } catch (thrown) {
+      this.loaded = undefined;
+      const error = asUnavailable(this.channelId, thrown);
+      for (const answer of readers) answer(error);
+      return;
+    }
+    for (const answer of readers) answer(this.loaded!);
+  }
+
+  private nextBatch(): Change[] {
+    let count = 0;
+    let bytes = 0;
+    while (count < Math.min(this.changes.length, entryItemsMax)) {
+      bytes += this.changes[count]!.bytes;
+      if (count > 0 && bytes > entryBytesMax) break;
+      count++;
+    }
+    return this.changes.splice(0, count);
+  }
+
+  /** Brings a batch to its end: every change of it is told its outcome. */
+  private async write(batch: Change[]): Promise<void> {
+    let open = batch;
+    for (let tries = 1; open.length > 0; tries++) {
+      open = this.dropExpired(open);
+      try {
+        open = await this.tryWrite(open);
+      } catch (thrown) {
+        // The state may have moved on with what was not stored.
+        this.loaded = undefined;
+        const again = thrown instanceof WrongLastSequence || thrown instanceof AppendOutcomeUnknown;
+        if (again && tries < triesMax) continue;
+        const error = asUnavailable(this.channelId, thrown);
+        for (const change of open) change.done(error);
+        return;
+      }
+    }
+  }
+
+  private dropExpired(batch: Change[]): Change[] {
+    const nowMs = this.deps.clock.nowMs();
+    if (batch.every((change) => change.deadlineMs > nowMs)) return batch;
+    const error = new DomainError("DEADLINE_EXCEEDED", "the deadline passed before the append");
+    for (const change of batch) if (change.deadlineMs <= nowMs) change.done(error);
+    return batch.filter((change) => change.deadlineMs > nowMs);
+  }
+
+  /**
+   * Appends what a batch comes to, then tells the changes their outcome. An append that is
+   * accepted proves that what was decided beside it was decided on the channel as it is; without
+   * one, the log is asked whether anything is newer.
+   * @returns the changes that are still open.
+   */
+  private async tryWrite(batch: Change[]): Promise<Change[]> {
+    const { log } = this.deps;
+    const isFresh = this.loaded === undefined;
+    const loaded = this.loaded ?? (await this.load());
+    const ids = await this.deps.takeIds(batch.length, loaded.state?.channel.lastMessageId ?? 0n);
+    const draft = new Draft(this.channelId, loaded, ids, this.deps.clock.nowMs());
+    const settled: (() => void)[] = [];
+    for (let i = 0; i < batch.length; i++) {
+      const change = batch[i]!;
+      try {
+        const placement = await this.place(change, draft);
+        settled.push(() => change.done({ placement, state: loaded.state! }));
+      } catch (thrown) {
+        if (!(thrown instanceof DomainError)) throw thrown;
+        settled.push(() => change.done(thrown));
+      }
+    }
+    if (draft.isEmpty && !isFresh) {
+      const seen = loaded.lastLogSequence;
+      await refreshChannel(loaded, this.channelId, log);
+      if (loaded.lastLogSequence !== seen) return batch;
+    }
+    await draft.append(log);
+    for (const settle of settled) settle();
+    return [];
+  }
+
+  /** A change's place: where it was stored before, or where the draft puts it. */
+  private async place(change: Change, draft: Draft): Promise<Placement | undefined> {
+    const known = await this.findStored(change, draft.loaded);
+    const decide = () => change.decide(draft.loaded.state);
+    if (!known) {
+      const decision = decide();
+      return decision && draft.add(change, decision);
+    }
+    // Who resends learns the first result, but a client id used for something else is refused.
+    const decision = tryOr(decide, undefined);
+    if (decision && fingerprint(decision.body) !== known.fingerprint) {
+      throw refuse(
+        "CLIENT_MESSAGE_ID_REUSED",
+        `client_message_id ${change.clientMessageId} was used for something else`,
+      );
+    }
+    return known;
+  }
+
+  private async findStored(change: Change, loaded: LoadedChannel): Promise<Placement | undefined> {
+    const { senderId, clientMessageId, clientTimeMs } = change;
+    if (clientMessageId === "") return undefined;
+    const recent = loaded.recent.find(senderId, clientMessageId);
+    if (recent || loaded.recent.isConclusive(clientTimeMs)) return recent;
+    const { log, store } = this.deps;
+    try {
+      return await findStoredSend(this.channelId, senderId, clientMessageId, log, store);
+    } catch (thrown) {
+      // Only this change hangs on it.
+      throw asUnavailable(this.channelId, thrown);
+    }
+  }
+
+  private async load(): Promise<LoadedChannel> {
+    const { log, store } = this.deps;
+    this.loaded = await loadChannel(this.channelId, log, store);
+    return this.loaded;
+  }
+}
+
+/** The entry that a batch becomes. It moves the loaded channel on as it grows. */
+class Draft {
+  readonly loaded: LoadedChannel;
+  private readonly channelId: string;
+  private readonly ids: bigint[];
+  private readonly nowMs: number;
+  private readonly items: Item[] = [];
+  /** Set where this entry carries one. */
+  private snapshot: ChannelSnapshot | undefined;
+  private maxClientTimeMs: number;
+  private traceParent = "";
+
+  constructor(channelId: string, loaded: LoadedChannel, ids: bigint[], nowMs: number) {
+    this.channelId = channelId;
+    this.loaded = loaded;
+    this.ids = ids;
+    this.nowMs = nowMs;
+    this.maxClientTimeMs = loaded.maxClientTimeMs;
+    if (loaded.state && snapshotIsDue(loaded, nowMs)) this.snapshot = loaded.state.snapshot();
+  }
+
+  add(change: Change, { body, newChannel }: Decision): Placement {
+    const { loaded } = this;
+    if (!loaded.state) {
+      this.snapshot = create(ChannelSnapshotSchema, { channel: newChannel });
+      loaded.state = new ChannelState(this.snapshot);
+    }
+    const { channel } = loaded.state;
+    const messageId = this.ids[this.items.length]!;
+    const message = create(MessageSchema, {
+      channelId: this.channelId,
+      messageId,
+      prevMessageId: channel.lastMessageId,
+      channelSequence: channel.lastChannelSequence + 1,
+      senderId: change.senderId,
+      clientMessageId: change.clientMessageId,
+      sendTime: timestampFromMs(messageTimeMs(messageId)),
+      replyToMessageId: change.replyToMessageId,
+      body,
+    });
+    const { prevMessageId, channelSequence } = message;
+    loaded.state.applyMessage(message);
+    loaded.recent.add(message);
+    this.maxClientTimeMs = Math.max(this.maxClientTimeMs, change.clientTimeMs);
+    this.traceParent ||= change.traceParent;
+    this.items.push(create(ItemSchema, { item: { case: "message", value: message } }));
+    return { messageId, prevMessageId, channelSequence, fingerprint: fingerprint(body) };
+  }
+
+  get isEmpty(): boolean {
+    return this.items.length === 0;
+  }
+
+  async append(log: Stream): Promise<void> {
+    if (this.isEmpty) return;
+    const { loaded, snapshot } = this;
+    const entry = create(LogEntrySchema, {
+      channelId: this.channelId,
+      items: this.items,
+      snapshotLogSequence: snapshot ? 0n : BigInt(loaded.snapshotLogSequence),
+      maxClientTimeMs: BigInt(this.maxClientTimeMs),
+      traceParent: this.traceParent,
+    });
+    if (snapshot) {
+      entry.snapshot = snapshot;
+      entry.snapshotTimeMs = BigInt(this.nowMs);
+    }
+    const data = toBinary(LogEntrySchema, entry);
+    const expectedLastSequence = loaded.lastLogSequence;
+    const sequence = await log.append(logSubject(this.channelId), data, { expectedLastSequence });
+    noteAppended(loaded, entry, sequence, data.length);
+  }
+}
+
+function snapshotIsDue(loaded: LoadedChannel, nowMs: number): boolean {
+  const { entries, bytes, timeMs } = loaded.sinceSnapshot;
+  return (
+    loaded.snapshotLogSequence === 0 ||
+    entries >= snapshotEvery.entries ||
+    bytes >= snapshotEvery.bytes ||
+    nowMs - timeMs >= snapshotEvery.ms
+  );
+}
+
+function asUnavailable(channelId: string, thrown: unknown): Error {
+  if (thrown instanceof DomainError || thrown instanceof RpcError) return thrown;
+  return unavailable(`${channelId} can't be read or written now`, 500, thrown);
+}
+
+function tryOr<T>(attempt: () => T, otherwise: T): T {
+  try {
+    return attempt();
+  } catch {
+    return otherwise;
+  }
+}

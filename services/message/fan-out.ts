@@ -1,0 +1,174 @@
+/**
+ * The worker that copies the entries of COPY channels into their members' inboxes. Members are
+ * those at that point of the log, exactly. What one batch has for an inbox becomes one entry of
+ * it. A batch that is done again may repeat entries; readers skip what they have by
+ * `channel_sequence`.
+ */
+import { clone, create, toBinary } from "@bufbuild/protobuf";
+import {
+  InboxEntrySchema,
+  type Item,
+  ItemSchema,
+  type LogEntry,
+} from "../../gen/parley/log/v1/log_pb.js";
+import { type Message, MessageSchema } from "../../gen/parley/message/v1/message_pb.js";
+import type { Logger } from "../../mesh/logger.ts";
+import { inboxSubject, type Running, type Stream, type StreamEntry } from "../../mesh/streams.ts";
+import { decode } from "./channel-loader.ts";
+import type { ChannelState } from "./channel-state.ts";
+import { ChannelStates } from "./channel-states.ts";
+import { type MembershipRow, type MessageStore, StoreUnavailable } from "./message-store.ts";
+import { applyWithRows } from "./projection.ts";
+
+/** The name of its checkpoint: entries up to it are in the inboxes. */
+export const fanOutWorker = "fan-out";
+
+/** Log entries to a batch: 25,600 copies at most. */
+const batchMax = 256;
+/** Inbox appends under way at once. */
+const appendsMax = 2_048;
+/** An inbox entry, as DESIGN section 3 bounds batches. */
+const inboxEntryBytesMax = 512 * 1024;
+/** A text longer than this, in UTF-16 units, is left out of the inboxes of a larger group. */
+const inlineTextMax = 16 * 1024;
+/** Two members get every text whole. */
+const inlineAlwaysMembers = 2;
+
+/** What fan-out works on. */
+export interface FanOutDependencies {
+  log: Stream;
+  inbox: Stream;
+  store: MessageStore;
+  logger: Logger;
+}
+
+/** Starts the worker. */
+export function startFanOut(deps: FanOutDependencies): Running {
+  const states = new ChannelStates(deps.log);
+  return deps.log.work(
+    {
+      name: fanOutWorker,
+      batchMax,
+      onError: (err) => deps.logger.error({ event: "fan_out_failed", err }),
+    },
+    (entries) => fanOut(entries, states, deps),
+  );
+}
+
+async function fanOut(entries: StreamEntry[], states: ChannelStates, deps: FanOutDependencies) {
+  const inboxes = new Map<string, Uint8Array[]>();
+  const memberships: MembershipRow[] = [];
+  for (const stored of entries) {
+    const entry = decode(stored);
+    const state = await states.before(entry, stored.sequence);
+    for (const { userIds, items } of groupByRecipients(entry, state, memberships)) {
+      const bytes = toBinary(InboxEntrySchema, create(InboxEntrySchema, { items }));
+      for (const userId of userIds) {
+        const parts = inboxes.get(userId);
+        if (parts) parts.push(bytes);
+        else inboxes.set(userId, [bytes]);
+      }
+    }
+  }
+  await announceMemberships(memberships, deps);
+  const first = entries[0]!;
+  const range = `${deps.log.epoch(first.subject)}/${first.sequence}-${entries.at(-1)!.sequence}`;
+  await appendAll(inboxes, range, deps.inbox);
+}
+
+interface Group {
+  userIds: Iterable<string>;
+  items: Item[];
+}
+
+/** Splits an entry where its recipients change, and moves the state on. */
+function groupByRecipients(
+  entry: LogEntry,
+  state: ChannelState,
+  memberships: MembershipRow[],
+): Group[] {
+  const groups: Group[] = [];
+  let texts: Group | undefined;
+  for (const item of entry.items) {
+    if (item.item.case !== "message") continue;
+    const message = item.item.value;
+    memberships.push(...applyWithRows(state, message));
+    if (message.body.case === "membershipChange") {
+      // Who was removed is told so; who was added is a member by now.
+      const userIds = new Set([...state.members.keys(), ...message.body.value.userIds]);
+      groups.push({ userIds, items: [item] });
+      texts = undefined;
+    } else {
+      if (!texts) {
+        texts = { userIds: [...state.members.keys()], items: [] };
+        groups.push(texts);
+      }
+      texts.items.push(isInline(message, state) ? item : withoutBody(message));
+    }
+  }
+  return groups;
+}
+
+function isInline({ body }: Message, state: ChannelState): boolean {
+  if (body.case !== "text" || body.value.length <= inlineTextMax) return true;
+  return state.members.size <= inlineAlwaysMembers;
+}
+
+function withoutBody(message: Message): Item {
+  const value = clone(MessageSchema, message);
+  value.body = { case: undefined };
+  value.bodyOmitted = true;
+  return create(ItemSchema, { item: { case: "message", value } });
+}
+
+/**
+ * Writes what a join changes before the inbox entry that announces it, so that who hears of a
+ * channel finds it. Where the store is away chat goes on: persist writes the same rows later.
+ */
+async function announceMemberships(memberships: MembershipRow[], deps: FanOutDependencies) {
+  if (memberships.length === 0) return;
+  try {
+    for (let from = 0; from < memberships.length; from += 1_024) {
+      const rows = memberships.slice(from, from + 1_024);
+      await deps.store.apply({ messages: [], channels: [], memberships: rows });
+    }
+  } catch (thrown) {
+    if (!(thrown instanceof StoreUnavailable)) throw thrown;
+    deps.logger.warn({ event: "memberships_not_announced", err: thrown });
+  }
+}
+
+async function appendAll(inboxes: Map<string, Uint8Array[]>, range: string, inbox: Stream) {
+  let underWay: Promise<number>[] = [];
+  for (const [userId, parts] of inboxes) {
+    const entries = merge(parts);
+    for (let i = 0; i < entries.length; i++) {
+      const dedupeId = `${range}/${i}/${userId}`;
+      underWay.push(inbox.append(inboxSubject(userId), entries[i]!, { dedupeId }));
+    }
+    if (underWay.length >= appendsMax) {
+      await Promise.all(underWay);
+      underWay = [];
+    }
+  }
+  await Promise.all(underWay);
+}
+
+/** Joins encoded entries: repeated fields that follow each other are one list. */
+function merge(parts: Uint8Array[]): Uint8Array[] {
+  if (parts.length === 1) return parts;
+  const merged: Uint8Array[] = [];
+  let pending: Uint8Array[] = [];
+  let bytes = 0;
+  for (const part of parts) {
+    if (pending.length > 0 && bytes + part.length > inboxEntryBytesMax) {
+      merged.push(Buffer.concat(pending));
+      pending = [];
+      bytes = 0;
+    }
+    pending.push(part);
+    bytes += part.length;
+  }
+  merged.push(Buffer.concat(pending));
+  return merged;
+}

@@ -1,0 +1,147 @@
+/** The server's half of the batched link: an edge's sends in, results out, one write a turn. */
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type LinkResponse,
+  LinkResponseSchema,
+  type LinkSend,
+  type LinkSendResult,
+  LinkSendResultSchema,
+  type MessageService,
+  type SendMessageRequest,
+  SendMessageResponseSchema,
+} from "../../gen/parley/message/v1/message_service_pb.js";
+import { ErrorSchema } from "../../gen/parley/rpc/v1/error_pb.js";
+import type { Clock } from "../../mesh/clock.ts";
+import { toRpcError } from "../../mesh/errors.ts";
+import { messageTimeMs } from "../../mesh/ids.ts";
+import type { Logger } from "../../mesh/logger.ts";
+import { methodPolicy } from "../../mesh/methods.ts";
+import type { DuplexHandler } from "../../mesh/rpc.ts";
+import { TurnBatch } from "../../mesh/turn-batch.ts";
+import { sendText } from "./changes.ts";
+import type { Change, Outcome } from "./channel-writer.ts";
+import type { Channels } from "./channels.ts";
+import { messageCodes } from "./message-codes.ts";
+import {
+  checkChannelId,
+  checkClientMessageId,
+  checkMessageId,
+  checkText,
+} from "./request-fields.ts";
+
+type LinkMethod = (typeof MessageService)["method"]["link"];
+
+/** Answers that wait for one edge to read; past it the link is closed and the edge asks again. */
+const answersQueueMax = 16_384;
+/** About what a send takes besides its text: ids, times, frames. */
+const sendOverheadBytes = 200;
+
+/** Serves links. `deadlineMs` bounds each send. */
+export function serveLink(
+  channels: Channels,
+  clock: Clock,
+  logger: Logger,
+  deadlineMs: number,
+): DuplexHandler<LinkMethod> {
+  return (stream, context) => {
+    if (context.identity) {
+      stream.end();
+      return;
+    }
+    const answers = new TurnBatch<LinkSendResult>(
+      {
+        itemsMax: 256,
+        bytesMax: 512 * 1024,
+        queueItemsMax: answersQueueMax,
+        queueBytesMax: 1 << 24,
+      },
+      (results) => stream.write(create(LinkResponseSchema, { results }) satisfies LinkResponse),
+    );
+    const answer = (result: LinkSendResult) => {
+      if (!answers.add(result, 64)) stream.end();
+    };
+    stream.onDrain = () => answers.resume();
+    stream.onClose = () => answers.clear();
+    stream.onMessage = ({ sends }) => {
+      for (const send of sends) take(send, answer);
+    };
+  };
+
+  function take(send: LinkSend, answer: (result: LinkSendResult) => void): void {
+    const { linkId, userId, request, traceParent } = send;
+    try {
+      if (!request) throw new Error("a LinkSend without a request");
+      const change = sendChange(
+        request,
+        userId,
+        traceParent,
+        clock.nowMs(),
+        deadlineMs,
+        (outcome) =>
+          answer(outcome instanceof Error ? failure(linkId, outcome) : success(linkId, outcome)),
+      );
+      channels.submit(request.channelId, change);
+    } catch (thrown) {
+      answer(failure(linkId, thrown));
+    }
+  }
+
+  function failure(linkId: number, thrown: unknown): LinkSendResult {
+    const error = toRpcError(thrown, messageCodes);
+    if (error.reason === "INTERNAL") logger.error({ event: "send_failed", err: thrown });
+    const { code, reason, message, details } = error;
+    const value = create(ErrorSchema, {
+      code,
+      reason,
+      message,
+      retryAfterMs: details.retryAfterMs ?? 0,
+      fieldViolations: [...(details.fieldViolations ?? [])],
+    });
+    return create(LinkSendResultSchema, { linkId, result: { case: "error", value } });
+  }
+}
+
+/** How long a send may take, by its contract. */
+export function sendDeadlineMs(service: typeof MessageService): number {
+  return methodPolicy(service.method.sendMessage).deadlineMs;
+}
+
+/** The change that a send asks for. @throws DomainError where the request is bad. */
+export function sendChange(
+  request: SendMessageRequest,
+  senderId: string,
+  traceParent: string,
+  nowMs: number,
+  timeoutMs: number,
+  done: Change["done"],
+): Change {
+  const { channelId, clientMessageId, text, replyToMessageId } = request;
+  checkChannelId(channelId);
+  const clientTimeMs = checkClientMessageId(clientMessageId, nowMs);
+  checkText(text);
+  checkMessageId("reply_to_message_id", replyToMessageId);
+  return {
+    senderId,
+    clientMessageId,
+    clientTimeMs,
+    replyToMessageId,
+    traceParent,
+    bytes: text.length * 3 + sendOverheadBytes,
+    deadlineMs: nowMs + timeoutMs,
+    decide: sendText(channelId, senderId, text),
+    done,
+  };
+}
+
+/** What a sender is told. */
+export function sendResponse({ placement }: Outcome) {
+  const { messageId, prevMessageId, channelSequence } = placement!;
+  const sendTime = timestampFromMs(messageTimeMs(messageId));
+  return create(SendMessageResponseSchema, { messageId, prevMessageId, channelSequence, sendTime });
+}
+
+function success(linkId: number, outcome: Outcome): LinkSendResult {
+  const value = sendResponse(outcome);
+  return create(LinkSendResultSchema, { linkId, result: { case: "response", value } });
+}

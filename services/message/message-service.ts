@@ -1,0 +1,270 @@
+/** The Message service: what its methods do, over channels, history and store. */
+import { clone } from "@bufbuild/protobuf";
+import { type Channel, ChannelSchema } from "../../gen/parley/message/v1/message_pb.js";
+import { MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
+import type { Clock } from "../../mesh/clock.ts";
+import type { ConfigOf } from "../../mesh/config.ts";
+import { fieldInvalid } from "../../mesh/errors.ts";
+import type { Logger } from "../../mesh/logger.ts";
+import type { CallContext, Handlers } from "../../mesh/rpc.ts";
+import { type Served, served } from "../../mesh/serve.ts";
+import type { Running, Streams } from "../../mesh/streams.ts";
+import {
+  addMembers,
+  createDirect,
+  createGroup,
+  type Decide,
+  directChannelId,
+  groupChannelId,
+  joinGroup,
+  leaveGroup,
+  removeMember,
+} from "./changes.ts";
+import type { Change, Outcome } from "./channel-writer.ts";
+import { Channels } from "./channels.ts";
+import { fanOutWorker, startFanOut } from "./fan-out.ts";
+import { listMessages } from "./history.ts";
+import { messageCodes, notAMember, refuse } from "./message-codes.ts";
+import type { messageConfig } from "./message-config.ts";
+import { sendChange, sendDeadlineMs, sendResponse, serveLink } from "./message-link.ts";
+import type { MessageStore } from "./message-store.ts";
+import { persistWorker, startPersist } from "./persist.ts";
+import {
+  checkChannelId,
+  checkClientMessageId,
+  checkGroupName,
+  checkUserId,
+  checkUserIds,
+  pageSize,
+  requireIdentity,
+} from "./request-fields.ts";
+
+/** What the service works on. */
+export interface MessageDependencies {
+  streams: Streams;
+  store: MessageStore;
+  /** See WriterDependencies.takeIds. */
+  takeIds(count: number, greaterThan: bigint): bigint[] | Promise<bigint[]>;
+  /** The users of these that exist. */
+  existingUsers(userIds: readonly string[]): Promise<ReadonlySet<string>>;
+  clock: Clock;
+  logger: Logger;
+}
+
+/** About what a change of members takes in an entry. */
+const changeBytes = 200;
+const memberBytes = 40;
+
+/** Makes the service; its workers are started apart, see {@link startMessageWorkers}. */
+export function createMessageService(deps: MessageDependencies): Served {
+  const { streams, store, clock, logger } = deps;
+  const { takeIds } = deps;
+  const channels = new Channels({ log: streams.log, store, takeIds, clock });
+  const history = { channels, log: streams.log, store, logger };
+  const sendTimeoutMs = sendDeadlineMs(MessageService);
+
+  const handlers: Handlers<typeof MessageService> = {
+    async sendMessage(request, context) {
+      const { userId } = requireIdentity(context);
+      const { traceParent } = context;
+      const outcome = await new Promise<Outcome>((resolve, reject) => {
+        const done = (result: Outcome | Error) =>
+          result instanceof Error ? reject(result) : resolve(result);
+        const nowMs = clock.nowMs();
+        const change = sendChange(request, userId, traceParent, nowMs, sendTimeoutMs, done);
+        channels.submit(request.channelId, change);
+      });
+      return sendResponse(outcome);
+    },
+
+    async createDirectChannel(request, context) {
+      const { userId } = requireIdentity(context);
+      checkUserId("user_id", request.userId);
+      if (request.userId === userId) throw fieldInvalid("user_id", "is the caller");
+      await requireUsers([request.userId]);
+      const channelId = directChannelId(userId, request.userId);
+      const decide = createDirect(channelId, userId, request.userId, clock.nowMs());
+      return { channel: await change(channelId, "", 2, decide, context) };
+    },
+
+    async createGroup(request, context) {
+      const { userId } = requireIdentity(context);
+      const { clientMessageId, userIds, name, historyBeforeJoining } = request;
+      checkClientMessageId(clientMessageId, clock.nowMs());
+      checkGroupName(name);
+      checkUserIds("user_ids", userIds, 0, 99);
+      await requireUsers(userIds);
+      const channelId = groupChannelId(userId, clientMessageId);
+      const settings = { name, public: request.public, historyBeforeJoining };
+      const decide = createGroup(channelId, userId, settings, userIds, clock.nowMs());
+      return { channel: await change(channelId, clientMessageId, userIds.length, decide, context) };
+    },
+
+    async addMembers({ channelId, clientMessageId, userIds }, context) {
+      const { userId } = requireIdentity(context);
+      checkUserIds("user_ids", userIds, 1, 99);
+      await requireUsers(userIds);
+      const decide = addMembers(channelId, userId, userIds);
+      return { channel: await change(channelId, clientMessageId, userIds.length, decide, context) };
+    },
+
+    async removeMember(request, context) {
+      const { userId } = requireIdentity(context);
+      const { channelId, clientMessageId } = request;
+      checkUserId("user_id", request.userId);
+      const decide = removeMember(channelId, userId, request.userId);
+      return { channel: await change(channelId, clientMessageId, 1, decide, context) };
+    },
+
+    async joinGroup({ channelId, clientMessageId }, context) {
+      const { userId } = requireIdentity(context);
+      const decide = joinGroup(channelId, userId);
+      return { channel: await change(channelId, clientMessageId, 1, decide, context) };
+    },
+
+    async leaveGroup({ channelId, clientMessageId }, context) {
+      const { userId } = requireIdentity(context);
+      await change(channelId, clientMessageId, 1, leaveGroup(channelId, userId), context);
+      return {};
+    },
+
+    async getChannel({ channelId }, context) {
+      const { state } = await readAsMember(channelId, context);
+      return { channel: clone(ChannelSchema, state.channel) };
+    },
+
+    async listChannels(request, context) {
+      const { userId } = requireIdentity(context);
+      const size = pageSize(request.pageSize, 50, 200);
+      const after = readIdToken(request.pageToken);
+      const ids = await store.listChannelIds(userId, after, size + 1);
+      const rows = await Promise.all(ids.slice(0, size).map((id) => store.getChannel(id)));
+      return {
+        channels: rows.flatMap((row) => row?.channel ?? []),
+        nextPageToken: ids.length > size ? writeIdToken(ids[size - 1]!) : "",
+      };
+    },
+
+    async listMembers(request, context) {
+      const { state } = await readAsMember(request.channelId, context);
+      const size = pageSize(request.pageSize, 100, 1_000);
+      const after = readIdToken(request.pageToken);
+      const members = [...state.members.values()]
+        .filter(({ userId }) => userId > after)
+        .sort((a, b) => (a.userId < b.userId ? -1 : 1));
+      const more = members.length > size;
+      return {
+        members: members.slice(0, size),
+        nextPageToken: more ? writeIdToken(members[size - 1]!.userId) : "",
+      };
+    },
+
+    async listMessages(request, context) {
+      return listMessages(request, requireIdentity(context).userId, history);
+    },
+
+    async getDeviceCursor(_request, context) {
+      const { userId, deviceId } = requireIdentity(context);
+      const row = await store.getDeviceCursor(userId, deviceId);
+      if (!row) return { cursor: {} };
+      const { inboxEpoch, inboxSequence, curMaxMessageId } = row;
+      return { cursor: { inboxEpoch, inboxSequence: BigInt(inboxSequence), curMaxMessageId } };
+    },
+
+    async markDelivered({ cursor }, context) {
+      const { userId, deviceId } = requireIdentity(context);
+      if (!cursor || cursor.inboxSequence < 0n || cursor.curMaxMessageId < 0n) {
+        throw fieldInvalid("cursor", "is missing or negative");
+      }
+      if (!/^[a-z0-9]{1,32}$/.test(cursor.inboxEpoch)) {
+        throw fieldInvalid("cursor.inbox_epoch", "must be 1 to 32 of a-z and 0-9");
+      }
+      const { inboxEpoch, curMaxMessageId } = cursor;
+      const inboxSequence = Number(cursor.inboxSequence);
+      await store.putDeviceCursor({ userId, deviceId, inboxEpoch, inboxSequence, curMaxMessageId });
+      return {};
+    },
+
+    link: serveLink(channels, clock, logger, sendTimeoutMs),
+  };
+  return served(MessageService, handlers, messageCodes);
+
+  /** Makes a change and answers with the channel as it is then. */
+  async function change(
+    channelId: string,
+    clientMessageId: string,
+    users: number,
+    decide: Decide,
+    context: CallContext,
+  ): Promise<Channel> {
+    checkChannelId(channelId);
+    const nowMs = clock.nowMs();
+    const wanted: Omit<Change, "done"> = {
+      senderId: requireIdentity(context).userId,
+      clientMessageId,
+      clientTimeMs: clientMessageId === "" ? 0 : checkClientMessageId(clientMessageId, nowMs),
+      replyToMessageId: 0n,
+      traceParent: context.traceParent,
+      bytes: changeBytes + users * memberBytes,
+      deadlineMs: context.deadlineMs,
+      // A direct channel needs no client id: what is created twice is the same.
+      decide,
+    };
+    const { state } = await channels.change(channelId, wanted);
+    return clone(ChannelSchema, state.channel);
+  }
+
+  async function readAsMember(channelId: string, context: CallContext) {
+    const { userId } = requireIdentity(context);
+    checkChannelId(channelId);
+    const { state } = await channels.read(channelId);
+    if (!state?.members.has(userId)) throw notAMember(channelId);
+    return { state };
+  }
+
+  async function requireUsers(userIds: readonly string[]): Promise<void> {
+    if (userIds.length === 0) return;
+    const existing = await deps.existingUsers(userIds);
+    const missing = userIds.find((userId) => !existing.has(userId));
+    if (missing) throw refuse("USER_NOT_FOUND", `user ${missing} does not exist`);
+  }
+}
+
+/** Starts the workers that carry the log on, and the trimmer behind them. */
+export function startMessageWorkers(
+  deps: Pick<MessageDependencies, "streams" | "store" | "clock" | "logger">,
+  config: ConfigOf<typeof messageConfig>,
+): Running {
+  const { streams, store, clock, logger } = deps;
+  const persist = startPersist(streams.log, store, logger);
+  const fanOut = startFanOut({ log: streams.log, inbox: streams.inbox, store, logger });
+  const workers = [persistWorker, fanOutWorker];
+  let trimming = Promise.resolve();
+  let timer = clock.setTimer(config.trimIntervalMs, trim);
+  return {
+    async stop() {
+      timer.cancel();
+      await Promise.all([persist.stop(), fanOut.stop(), trimming]);
+    },
+  };
+
+  function trim(): void {
+    trimming = streams.log.trim({ olderThanMs: config.logRetentionMs, workers }).then(
+      (removed) => {
+        if (removed > 0) logger.info({ event: "log_trimmed", removed });
+      },
+      (err) => logger.warn({ event: "log_not_trimmed", err }),
+    );
+    timer = clock.setTimer(config.trimIntervalMs, trim);
+  }
+}
+
+function writeIdToken(id: string): string {
+  return Buffer.from(id).toString("base64url");
+}
+
+function readIdToken(token: string): string {
+  const id = Buffer.from(token.slice(0, 128), "base64url").toString();
+  if (!/^[a-z0-9-]*$/.test(id)) throw fieldInvalid("page_token", "is not from this method");
+  return id;
+}

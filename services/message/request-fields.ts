@@ -1,0 +1,103 @@
+/** Checks what requests carry; every error names the value and the limit. */
+import { DomainError, fieldInvalid } from "../../mesh/errors.ts";
+import { uuidV7TimeMs } from "../../mesh/ids.ts";
+import type { CallContext, Identity } from "../../mesh/rpc.ts";
+import { refuse } from "./message-codes.ts";
+
+/** Code points of a text: fewer than 100,000 (requirement M2). */
+export const textCodePointsMax = 99_999;
+/** How old a client id may be: the store's index of them keeps 30 days. */
+const clientIdAgeMaxMs = 29 * 24 * 3_600_000;
+/** How far a client's clock may be ahead. */
+const clientIdAheadMaxMs = 3_600_000;
+
+const channelIdPattern = /^(?:d-[a-z0-9]{1,30}-[a-z0-9]{1,30}|g-[a-z0-9]{20})$/;
+const userIdPattern = /^[a-z0-9]{1,30}$/;
+
+/** The device that calls. @throws DomainError TOKEN_MISSING for a call without one. */
+export function requireIdentity({ identity }: CallContext): Identity {
+  if (!identity) throw new DomainError("TOKEN_MISSING", "the call carries no device's identity");
+  return identity;
+}
+
+/** @throws DomainError FIELD_INVALID */
+export function checkChannelId(channelId: string): void {
+  if (!channelIdPattern.test(channelId)) {
+    throw fieldInvalid("channel_id", `${quote(channelId)} is no channel id`);
+  }
+}
+
+/** @throws DomainError FIELD_INVALID */
+export function checkUserId(field: string, userId: string): void {
+  if (!userIdPattern.test(userId)) throw fieldInvalid(field, `${quote(userId)} is no user id`);
+}
+
+/** @throws DomainError FIELD_INVALID */
+export function checkUserIds(field: string, userIds: readonly string[], min: number, max: number) {
+  if (userIds.length < min || userIds.length > max) {
+    throw fieldInvalid(field, `${userIds.length} users, must be ${min} to ${max}`);
+  }
+  for (const [i, userId] of userIds.entries()) checkUserId(`${field}[${i}]`, userId);
+}
+
+/** The time in a client's id, in ms since 1970. @throws DomainError CLIENT_MESSAGE_ID_INVALID */
+export function checkClientMessageId(clientMessageId: string, nowMs: number): number {
+  const timeMs = uuidV7TimeMs(clientMessageId);
+  if (timeMs === undefined) {
+    throw invalidClientId(`${quote(clientMessageId)} is no UUIDv7 in lower case with hyphens`);
+  }
+  if (timeMs < nowMs - clientIdAgeMaxMs) {
+    throw invalidClientId(`its time, ${isoTime(timeMs)}, is more than 29 days back`);
+  }
+  if (timeMs > nowMs + clientIdAheadMaxMs) {
+    const serverTime = new Date(nowMs).toISOString();
+    throw invalidClientId(`its time, ${isoTime(timeMs)}, is more than 1 hour after ${serverTime}`);
+  }
+  return timeMs;
+}
+
+/** @throws DomainError TEXT_EMPTY, TEXT_TOO_LONG */
+export function checkText(text: string): void {
+  if (text.length === 0) throw refuse("TEXT_EMPTY", "text is empty; the least is 1 code point");
+  if (text.length <= textCodePointsMax) return;
+  let codePoints = 0;
+  for (const _ of text) codePoints++;
+  if (codePoints > textCodePointsMax) {
+    const message = `text has ${codePoints} code points; the limit is ${textCodePointsMax}`;
+    throw refuse("TEXT_TOO_LONG", message);
+  }
+}
+
+/** @throws DomainError FIELD_INVALID */
+export function checkGroupName(name: string): void {
+  const codePoints = [...name].length;
+  if (codePoints < 1 || codePoints > 100) {
+    throw fieldInvalid("name", `${codePoints} code points, must be 1 to 100`);
+  }
+}
+
+/** The size of a page: 0 is the default, more than the limit the limit. @throws FIELD_INVALID */
+export function pageSize(requested: number, byDefault: number, max: number): number {
+  if (requested < 0) throw fieldInvalid("page_size", `${requested}, must not be negative`);
+  return requested === 0 ? byDefault : Math.min(requested, max);
+}
+
+/** The id must be a message's. @throws DomainError FIELD_INVALID */
+export function checkMessageId(field: string, messageId: bigint): void {
+  if (messageId < 0n) throw fieldInvalid(field, `${messageId}, must not be negative`);
+}
+
+function invalidClientId(description: string): DomainError {
+  return new DomainError("CLIENT_MESSAGE_ID_INVALID", `client_message_id: ${description}`, {
+    fieldViolations: [{ field: "client_message_id", description }],
+  });
+}
+
+function isoTime(timeMs: number): string {
+  return timeMs < 8.64e15 ? new Date(timeMs).toISOString() : `${timeMs} ms`;
+}
+
+/** What was given, but never much of it. */
+function quote(text: string): string {
+  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
+}
