@@ -1,0 +1,192 @@
+/**
+ * The edge's half of the batched link to Message: one stream to each instance, one write a turn.
+ * A channel's sends go to one instance, in the order in which they came. What a broken stream
+ * leaves unanswered is answered UNAVAILABLE: it may have happened, and the device sends it again.
+ */
+import { create } from "@bufbuild/protobuf";
+import {
+  LinkRequestSchema,
+  type LinkResponse,
+  type LinkSend,
+  LinkSendSchema,
+  MessageService,
+  type SendMessageRequest,
+  type SendMessageResponse,
+} from "../gen/parley/message/v1/message_service_pb.js";
+import type { Error as ErrorMessage } from "../gen/parley/rpc/v1/error_pb.js";
+import type { Clock, Timer } from "../mesh/clock.ts";
+import { Code, RpcError } from "../mesh/errors.ts";
+import type { Logger } from "../mesh/logger.ts";
+import { methodPolicy } from "../mesh/methods.ts";
+import { rendezvous } from "../mesh/rendezvous.ts";
+import type { DuplexStream, Identity, Mesh } from "../mesh/rpc.ts";
+import { TurnBatch } from "../mesh/turn-batch.ts";
+
+/** Told the answer to a send, once. */
+export type SendDone = (result: SendMessageResponse | RpcError) => void;
+
+/** Sends that wait for one instance to answer; more are answered RESOURCE_EXHAUSTED. */
+const unansweredMax = 16_384;
+/** See LinkRequest. */
+const batchItemsMax = 256;
+const batchBytesMax = 512 * 1024;
+/** Bytes that wait for one instance to read. */
+const queueBytesMax = 32 * 1024 * 1024;
+/** How often the oldest sends are looked at for their deadline. */
+const sweepMs = 500;
+/** How long who meets a broken link waits. */
+const retryAfterMs = 300;
+
+/** The links of one edge. */
+export class SendLinks {
+  private readonly mesh: Mesh;
+  private readonly clock: Clock;
+  private readonly log: Logger;
+  private readonly links = new Map<string, SendLink>();
+  private instanceIds: readonly string[] = [];
+  private sweeper: Timer | undefined;
+
+  constructor(mesh: Mesh, clock: Clock, log: Logger) {
+    this.mesh = mesh;
+    this.clock = clock;
+    this.log = log;
+    mesh.watchInstances(MessageService, (instanceIds) => this.follow(instanceIds));
+    this.sweep();
+  }
+
+  /** Hands a device's send to the instance of its channel. */
+  send(identity: Identity, request: SendMessageRequest, done: SendDone): void {
+    const instanceId = rendezvous(request.channelId, this.instanceIds);
+    if (instanceId === undefined) {
+      done(unavailable("no instance of the message service is known"));
+      return;
+    }
+    let link = this.links.get(instanceId);
+    if (!link || link.isClosed) {
+      const stream = this.mesh.openStream(MessageService.method.link, instanceId);
+      link = new SendLink(stream, instanceId, this.log);
+      this.links.set(instanceId, link);
+    }
+    link.send(identity.userId, request, this.clock.monotonicMs(), done);
+  }
+
+  /** Ends all links; what is unanswered is answered UNAVAILABLE. */
+  close(): void {
+    this.sweeper?.cancel();
+    for (const link of this.links.values()) link.close();
+    this.links.clear();
+  }
+
+  /** A link to an instance that has gone drains: it is sent nothing more. */
+  private follow(instanceIds: readonly string[]): void {
+    this.instanceIds = instanceIds;
+    for (const [instanceId, link] of this.links) {
+      if (instanceIds.includes(instanceId)) continue;
+      this.links.delete(instanceId);
+      link.end();
+    }
+  }
+
+  private sweep(): void {
+    const { deadlineMs } = methodPolicy(MessageService.method.sendMessage);
+    for (const link of this.links.values()) {
+      link.expire(this.clock.monotonicMs() - deadlineMs);
+    }
+    this.sweeper = this.clock.setTimer(sweepMs, () => this.sweep());
+  }
+}
+
+interface Unanswered {
+  done: SendDone;
+  sentMs: number;
+}
+
+/** One stream to one instance. */
+class SendLink {
+  isClosed = false;
+  private readonly stream: DuplexStream<LinkResponse, object>;
+  private readonly batch: TurnBatch<LinkSend>;
+  /** In the order of sending, which is the order of their deadlines. */
+  private readonly unanswered = new Map<number, Unanswered>();
+  private nextLinkId = 1;
+
+  constructor(stream: SendLink["stream"], instanceId: string, log: Logger) {
+    this.stream = stream;
+    const limits = {
+      itemsMax: batchItemsMax,
+      bytesMax: batchBytesMax,
+      queueItemsMax: unansweredMax,
+      queueBytesMax,
+    };
+    this.batch = new TurnBatch(limits, (sends) =>
+      stream.write(create(LinkRequestSchema, { sends })),
+    );
+    stream.onMessage = ({ results }) => {
+      for (const { linkId, result } of results) {
+        if (result.case === "response") this.answer(linkId, result.value);
+        else if (result.case === "error") this.answer(linkId, asRpcError(result.value));
+      }
+    };
+    stream.onDrain = () => this.batch.resume();
+    stream.onClose = (err) => {
+      if (this.unanswered.size > 0) log.warn({ event: "send_link_lost", instanceId, err });
+      this.close();
+    };
+  }
+
+  send(userId: string, request: SendMessageRequest, nowMs: number, done: SendDone): void {
+    const linkId = this.nextLinkId;
+    this.nextLinkId = (linkId % 0xffff_ffff) + 1;
+    const item = create(LinkSendSchema, { linkId, userId, request });
+    const bytes = request.text.length * 3 + 150;
+    if (this.unanswered.size >= unansweredMax || !this.batch.add(item, bytes)) {
+      done(
+        new RpcError(Code.RESOURCE_EXHAUSTED, "OVERLOADED", "too many sends are unanswered", {
+          retryAfterMs: 1_000,
+        }),
+      );
+      return;
+    }
+    this.unanswered.set(linkId, { done, sentMs: nowMs });
+  }
+
+  /** Answers DEADLINE_EXCEEDED to what was sent before `beforeMs`. */
+  expire(beforeMs: number): void {
+    for (const [linkId, { sentMs }] of this.unanswered) {
+      if (sentMs > beforeMs) return;
+      const text = "the message service did not answer in time";
+      this.answer(linkId, new RpcError(Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", text));
+    }
+  }
+
+  /** No send follows; answers may. */
+  end(): void {
+    this.stream.end();
+  }
+
+  close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.batch.clear();
+    this.stream.end();
+    const lost = unavailable("the link to the message service broke");
+    for (const linkId of [...this.unanswered.keys()]) this.answer(linkId, lost);
+  }
+
+  private answer(linkId: number, result: SendMessageResponse | RpcError): void {
+    const waiting = this.unanswered.get(linkId);
+    if (!waiting) return;
+    this.unanswered.delete(linkId);
+    waiting.done(result);
+  }
+}
+
+function unavailable(text: string): RpcError {
+  return new RpcError(Code.UNAVAILABLE, "UNAVAILABLE", text, { retryAfterMs });
+}
+
+function asRpcError(error: ErrorMessage): RpcError {
+  const { code, reason, message, retryAfterMs, fieldViolations } = error;
+  const details = { retryAfterMs, fieldViolations };
+  return new RpcError(code as Code, reason, message, details);
+}
