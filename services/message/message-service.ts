@@ -6,7 +6,7 @@ import type { Clock } from "../../mesh/clock.ts";
 import type { ConfigOf } from "../../mesh/config.ts";
 import { fieldInvalid } from "../../mesh/errors.ts";
 import type { Logger } from "../../mesh/logger.ts";
-import type { CallContext, Handlers } from "../../mesh/rpc.ts";
+import type { CallContext, Handlers, Identity } from "../../mesh/rpc.ts";
 import { type Served, served } from "../../mesh/serve.ts";
 import type { Running, Streams } from "../../mesh/streams.ts";
 import {
@@ -46,7 +46,7 @@ export interface MessageDependencies {
   /** See WriterDependencies.takeIds. */
   takeIds(count: number, greaterThan: bigint): bigint[] | Promise<bigint[]>;
   /** The users of these that exist. */
-  existingUsers(userIds: readonly string[]): Promise<ReadonlySet<string>>;
+  existingUsers(userIds: readonly string[], caller: Identity): Promise<ReadonlySet<string>>;
   clock: Clock;
   logger: Logger;
 }
@@ -81,7 +81,7 @@ export function createMessageService(deps: MessageDependencies): Served {
       const { userId } = requireIdentity(context);
       checkUserId("user_id", request.userId);
       if (request.userId === userId) throw fieldInvalid("user_id", "is the caller");
-      await requireUsers([request.userId]);
+      await requireUsers([request.userId], context);
       const channelId = directChannelId(userId, request.userId);
       const decide = createDirect(channelId, userId, request.userId, clock.nowMs());
       return { channel: await change(channelId, "", 2, decide, context) };
@@ -93,7 +93,7 @@ export function createMessageService(deps: MessageDependencies): Served {
       checkClientMessageId(clientMessageId, clock.nowMs());
       checkGroupName(name);
       checkUserIds("user_ids", userIds, 0, 99);
-      await requireUsers(userIds);
+      await requireUsers(userIds, context);
       const channelId = groupChannelId(userId, clientMessageId);
       const settings = { name, public: request.public, historyBeforeJoining };
       const decide = createGroup(channelId, userId, settings, userIds, clock.nowMs());
@@ -103,7 +103,7 @@ export function createMessageService(deps: MessageDependencies): Served {
     async addMembers({ channelId, clientMessageId, userIds }, context) {
       const { userId } = requireIdentity(context);
       checkUserIds("user_ids", userIds, 1, 99);
-      await requireUsers(userIds);
+      await requireUsers(userIds, context);
       const decide = addMembers(channelId, userId, userIds);
       return { channel: await change(channelId, clientMessageId, userIds.length, decide, context) };
     },
@@ -222,9 +222,9 @@ export function createMessageService(deps: MessageDependencies): Served {
     return { state };
   }
 
-  async function requireUsers(userIds: readonly string[]): Promise<void> {
+  async function requireUsers(userIds: readonly string[], context: CallContext): Promise<void> {
     if (userIds.length === 0) return;
-    const existing = await deps.existingUsers(userIds);
+    const existing = await deps.existingUsers(userIds, requireIdentity(context));
     const missing = userIds.find((userId) => !existing.has(userId));
     if (missing) throw refuse("USER_NOT_FOUND", `user ${missing} does not exist`);
   }

@@ -1,0 +1,76 @@
+/**
+ * What every role of a process works with, and how roles are put on the mesh. A composition root
+ * picks the adapters and makes the runtime; a role makes its service from it.
+ */
+import { randomBytes } from "node:crypto";
+import type { Clock } from "./clock.ts";
+import type { DirectCalls } from "./dial.ts";
+import type { Leases } from "./leases.ts";
+import type { Logger } from "./logger.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Registration, Registry } from "./registry.ts";
+import type { Mesh } from "./rpc.ts";
+import { type Served, serve } from "./serve.ts";
+import type { Streams } from "./streams.ts";
+
+/** The process around a role. */
+export interface Runtime {
+  /** Each role parses its own settings from it. */
+  environment: Readonly<Record<string, string | undefined>>;
+  clock: Clock;
+  /** A logger for a role. */
+  log(role: string): Logger;
+  metrics: Metrics;
+  registry: Registry;
+  leases: Leases;
+  streams: Streams;
+  mesh: Mesh & DirectCalls;
+  /** The secret that the processes of the mesh share. */
+  meshSecret: string;
+}
+
+/** A role that is ready to be served. */
+export interface Role {
+  /** Unique for the life of the process: "message-4f2a91c3". */
+  instanceId: string;
+  served: Served;
+  /** Called when the role is registered: others can reach it. */
+  begin?(): Promise<void>;
+  /** Called when nobody calls any more. */
+  stop(): Promise<void>;
+}
+
+/** A name for an instance of a role. */
+export function newInstanceId(role: string): string {
+  return `${role}-${randomBytes(4).toString("hex")}`;
+}
+
+/** How long calls under way may take when the process ends. */
+const drainMs = 3_000;
+
+/** Serves roles on one address and registers them. `stop` takes them off again, in reverse. */
+export async function hostRoles(
+  runtime: Runtime,
+  roles: readonly Role[],
+  host: string,
+): Promise<{ address: string; stop(): Promise<void> }> {
+  const { clock, metrics, meshSecret, registry } = runtime;
+  const log = runtime.log("mesh");
+  const services = roles.map(({ served }) => served);
+  const server = await serve({ host, port: 0, services, meshSecret, clock, log, metrics });
+  const registrations: Registration[] = [];
+  for (const { instanceId, served } of roles) {
+    const service = served.service.typeName;
+    const { address } = server;
+    registrations.push(await registry.register({ instanceId, service, address, metadata: {} }));
+  }
+  for (const role of roles) await role.begin?.();
+  return {
+    address: server.address,
+    async stop() {
+      for (const registration of registrations) await registration.deregister();
+      await server.drain(drainMs);
+      for (const role of [...roles].reverse()) await role.stop();
+    },
+  };
+}

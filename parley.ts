@@ -1,0 +1,55 @@
+/** The command line: `npm run --silent parley -- <command>`. */
+import { ConfigError } from "./mesh/config.ts";
+
+interface Command {
+  summary: string;
+  /** Resolves with the exit code. */
+  run(args: string[]): Promise<number>;
+}
+
+const commands: Record<string, Command> = {
+  run: {
+    summary: "every role in one process, data in PARLEY_DATA_DIR (default ./data)",
+    run: async () => (await import("./run.ts")).run(process.env),
+  },
+  chat: {
+    summary: "talk with people in this terminal [--url http://localhost:8080] [--user NAME]",
+    run: async (args) => (await import("./edge/cli/chat.ts")).chat(args),
+  },
+  replay: {
+    summary: "FILE [--url …] [--limit N] [--concurrency N] [--seed N]: replay dialogues and check",
+    run: async (args) => (await import("./edge/cli/replay.ts")).replay(args),
+  },
+  help: {
+    summary: "this list",
+    run: async () => {
+      console.log(usage());
+      return 0;
+    },
+  },
+};
+
+function usage(): string {
+  const lines = Object.entries(commands).map(
+    ([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`,
+  );
+  return `usage: npm run --silent parley -- <command>\n${lines.join("\n")}`;
+}
+
+const [name = "help", ...args] = process.argv.slice(2);
+const command = commands[name];
+if (!command) {
+  console.error(`parley: no command ${JSON.stringify(name)}\n${usage()}`);
+  process.exitCode = 2;
+} else {
+  try {
+    process.exitCode = await command.run(args);
+  } catch (error) {
+    // What a person can mend is said in words; anything else is a bug and shows its stack.
+    const isTheirs = error instanceof ConfigError || (error as Error).name === "FolderLocked";
+    console.error(
+      `parley ${name}: ${isTheirs ? (error as Error).message : (error as Error).stack}`,
+    );
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,42 @@
+/** Writes docs/CONFIG.md from the config schemas; `--output FILE` writes elsewhere. */
+import { writeFileSync } from "node:fs";
+import { edgeConfig } from "../edge/edge-config.ts";
+import type { ConfigSchema } from "../mesh/config.ts";
+import { runConfig } from "../run.ts";
+import { idgenConfig } from "../services/idgen/idgen-config.ts";
+import { messageConfig } from "../services/message/message-config.ts";
+import { presenceConfig } from "../services/presence/presence-config.ts";
+import { sessionConfig } from "../services/session/session-config.ts";
+
+const roles: Record<string, ConfigSchema> = {
+  "The process": runConfig,
+  Edge: edgeConfig,
+  Message: messageConfig,
+  Presence: presenceConfig,
+  Session: sessionConfig,
+  IdGen: idgenConfig,
+};
+
+function section(title: string, schema: ConfigSchema): string {
+  const rows = Object.values(schema).map(({ env, default: value, unit, secret, description }) => {
+    const shown = secret ? "(secret)" : value === "" ? "(empty)" : `\`${value}\``;
+    return `| \`${env}\` | ${shown} | ${unit} | ${description} |`;
+  });
+  return [
+    `## ${title}\n`,
+    "| variable | default | unit | what it does |",
+    "|---|---|---|---|",
+    ...rows,
+    "",
+  ].join("\n");
+}
+
+const text = [
+  "# Configuration\n",
+  "Generated from the config schemas by `make gen`. A malformed value is an error that names the",
+  "variable; all problems are reported at once.\n",
+  ...Object.entries(roles).map(([title, schema]) => section(title, schema)),
+].join("\n");
+
+const at = process.argv.indexOf("--output");
+writeFileSync(at < 0 ? "docs/CONFIG.md" : process.argv[at + 1]!, text);

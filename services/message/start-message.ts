@@ -1,0 +1,40 @@
+/** The Message role and its workers, made from a runtime. */
+import { IdGenService } from "../../gen/parley/idgen/v1/idgen_service_pb.js";
+import { SessionService } from "../../gen/parley/session/v1/session_service_pb.js";
+import { parseConfig } from "../../mesh/config.ts";
+import { IdSource } from "../../mesh/id-source.ts";
+import { newInstanceId, type Role, type Runtime } from "../../mesh/runtime.ts";
+import type { Running } from "../../mesh/streams.ts";
+import { messageConfig } from "./message-config.ts";
+import { createMessageService, startMessageWorkers } from "./message-service.ts";
+import type { MessageStore } from "./message-store.ts";
+
+/** Makes an instance of the Message service. */
+export function startMessage(runtime: Runtime, store: MessageStore): Role {
+  const { mesh, streams, clock } = runtime;
+  const idgen = mesh.client(IdGenService);
+  const sessions = mesh.client(SessionService);
+  const ids = new IdSource({
+    reserve: (count, greaterThan) => idgen.reserveIds({ count, greaterThan }),
+    clock,
+  });
+  const served = createMessageService({
+    streams,
+    store,
+    clock,
+    logger: runtime.log("message"),
+    takeIds: (count, greaterThan) => ids.take(count, greaterThan),
+    async existingUsers(userIds, identity) {
+      const { users } = await sessions.listUsers({ userIds: [...userIds] }, { identity });
+      return new Set(users.map(({ userId }) => userId));
+    },
+  });
+  return { instanceId: newInstanceId("message"), served, stop: async () => {} };
+}
+
+/** Starts the workers behind Message. */
+export function startWorkers(runtime: Runtime, store: MessageStore): Running {
+  const { streams, clock } = runtime;
+  const config = parseConfig(messageConfig, runtime.environment);
+  return startMessageWorkers({ streams, store, clock, logger: runtime.log("worker") }, config);
+}

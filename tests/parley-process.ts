@@ -1,0 +1,107 @@
+/** A whole Parley as a child process: what the tests across processes talk to. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+/** How one is started. */
+export interface ParleyOptions {
+  /** Default: a new folder, removed at the end. */
+  dataDir?: string;
+  /** Default: a free one. */
+  port?: number;
+  /** Further settings, `PARLEY_…`. */
+  environment?: Record<string, string>;
+}
+
+/** A running Parley. */
+export interface ParleyProcess {
+  readonly url: string;
+  readonly port: number;
+  readonly dataDir: string;
+  readonly pid: number;
+  /** What it has printed on standard error: its log. */
+  readonly log: readonly string[];
+  /** SIGTERM; resolves with the exit code. */
+  stop(): Promise<number | null>;
+  /** SIGKILL; resolves when it is gone. The folder stays for the next start. */
+  kill(): Promise<void>;
+}
+
+const root = join(import.meta.dirname, "..");
+/** Lines of the log that are kept. */
+const logMax = 5_000;
+
+/** Starts `parley run` and resolves when it is ready. @throws with its log where it ends before. */
+export async function startParley(options: ParleyOptions = {}): Promise<ParleyProcess> {
+  const isOwnFolder = options.dataDir === undefined;
+  const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), "parley-"));
+  const port = options.port ?? (await freePort());
+  const child = spawn("npm", ["run", "--silent", "parley", "--", "run"], {
+    cwd: root,
+    stdio: ["ignore", "pipe", "pipe"],
+    // Its own group: npm and the server under it are ended together.
+    detached: true,
+    env: {
+      ...process.env,
+      PARLEY_EDGE_PORT: String(port),
+      PARLEY_DATA_DIR: dataDir,
+      PARLEY_SESSION_PASSWORD_MEMORY_KIB: "8",
+      PARLEY_SESSION_PASSWORD_PASSES: "1",
+      ...options.environment,
+    },
+  });
+  const log: string[] = [];
+  const keep = (line: string) => {
+    log.push(line);
+    if (log.length > logMax) log.shift();
+  };
+  createInterface({ input: child.stderr! }).on("line", keep);
+  await ready(child, log);
+  let ended = false;
+  const exited = once(child, "exit").then(([code]) => {
+    ended = true;
+    return code as number | null;
+  });
+  return {
+    url: `http://127.0.0.1:${port}`,
+    port,
+    dataDir,
+    pid: child.pid!,
+    log,
+    async stop() {
+      if (!ended) process.kill(-child.pid!, "SIGTERM");
+      const code = await exited;
+      if (isOwnFolder) rmSync(dataDir, { recursive: true, force: true });
+      return code;
+    },
+    async kill() {
+      if (!ended) process.kill(-child.pid!, "SIGKILL");
+      await exited;
+    },
+  };
+}
+
+/** A port that nobody listens on now. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+function ready(child: ChildProcess, log: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    createInterface({ input: child.stdout! }).on("line", (line) => {
+      if (line.startsWith("Parley is ready")) resolve();
+    });
+    child.once("exit", (code) => {
+      reject(new Error(`parley run ended with ${code} before it was ready:\n${log.join("\n")}`));
+    });
+  });
+}
