@@ -1,0 +1,74 @@
+/** What every adapter of streams.ts tells those who listen. */
+import { describe, expect, it } from "vitest";
+import type { LiveMessage, StreamEntry } from "./streams.ts";
+import { bytes, type OpenStreams, text, textsOf } from "./streams-under-test.ts";
+
+/** A part of the suite. */
+export function liveContract(test: OpenStreams): void {
+  describe("live", () => {
+    it("[S2] tells of every entry of an inbox, with the sequence of the one before", async () => {
+      const before = await test.streams.inbox.append("a", bytes("before"));
+      const heard: LiveMessage[] = [];
+      await test.streams.subscribeInbox("a", (message) => heard.push(message));
+      const first = await test.streams.inbox.append("a", bytes("1"));
+      await test.streams.inbox.append("b", bytes("x"));
+      await test.streams.log.append("a", bytes("x"));
+      const second = await test.streams.inbox.append("a", bytes("2"));
+      await test.until(() => heard.some(({ sequence }) => sequence === second));
+      const told = heard.filter(({ sequence }) => sequence > before);
+      expect(told.map(({ sequence, prevSequence }) => ({ sequence, prevSequence }))).toEqual([
+        { sequence: first, prevSequence: before },
+        { sequence: second, prevSequence: first },
+      ]);
+      expect(told.map(text)).toEqual(["1", "2"]);
+      expect(new Set(heard.map(({ subject }) => subject))).toEqual(new Set(["a"]));
+    });
+
+    it("says that an inbox' first entry has none before it", async () => {
+      const heard: LiveMessage[] = [];
+      await test.streams.subscribeInbox("a", (message) => heard.push(message));
+      await test.streams.inbox.append("a", bytes("1"));
+      await test.until(() => heard.length > 0);
+      expect(heard[0]!.prevSequence).toBe(0);
+    });
+
+    it("[M6] tells only of what can be read", async () => {
+      const found: Promise<StreamEntry | undefined>[] = [];
+      await test.streams.subscribeInbox("a", () => {
+        found.push(test.streams.inbox.last("a", { fromLeader: true }));
+      });
+      const sequence = await test.streams.inbox.append("a", bytes("1"));
+      await test.until(() => found.length > 0);
+      expect(await found[0]).toMatchObject({ sequence });
+    });
+
+    it("[M8] tells of what is published without being stored, with sequence 0", async () => {
+      const heard: LiveMessage[] = [];
+      await test.streams.subscribeInbox("a", (message) => heard.push(message));
+      await test.until(() => {
+        test.streams.publishInbox("a", bytes("typing"));
+        return heard.length > 0;
+      });
+      expect(heard[0]).toMatchObject({ subject: "a", sequence: 0 });
+      expect(text(heard[0]!)).toBe("typing");
+      expect(await textsOf(test.streams.inbox, "a")).toEqual([]);
+    });
+
+    it("tells all subscribers of an inbox, and none that has stopped", async () => {
+      const heard: string[] = [];
+      const subscribe = (name: string) =>
+        test.streams.subscribeInbox("a", () => void heard.push(name));
+      const first = await subscribe("first");
+      const second = await subscribe("second");
+      await subscribe("third");
+      await second.stop();
+      await test.streams.inbox.append("a", bytes("1"));
+      await test.until(() => heard.length === 2);
+      await first.stop();
+      await first.stop();
+      await test.streams.inbox.append("a", bytes("2"));
+      await test.until(() => heard.length === 3);
+      expect(heard.sort()).toEqual(["first", "third", "third"]);
+    });
+  });
+}

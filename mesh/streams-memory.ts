@@ -1,0 +1,194 @@
+/**
+ * Streams in memory, for simulations and unit tests: one shard per stream, nothing but microtasks
+ * between a call and its answer, no timers but the clock's. A {@link MemoryStreamsServer} holds
+ * what is stored; each simulated process has a connection of its own and may die alone.
+ */
+import type { Clock } from "./clock.ts";
+import {
+  type AppendOptions,
+  type BatchHandler,
+  type LiveMessage,
+  type ReadOptions,
+  type Running,
+  type Stream,
+  type StreamEntry,
+  type Streams,
+  StreamUnavailable,
+  type SubjectPage,
+  type WorkOptions,
+} from "./streams.ts";
+import { LiveBus } from "./streams-bus.ts";
+import {
+  checkAppend,
+  checkSubject,
+  checkSubjects,
+  checkTrim,
+  checkWork,
+  checkWorkerName,
+  readBounds,
+} from "./streams-input.ts";
+import { MemoryStreamState } from "./streams-memory-state.ts";
+import { defaultRetention, type StreamsRetention } from "./streams-retention.ts";
+import { EntryWorker } from "./streams-worker.ts";
+
+/** How streams in memory are made. */
+export interface MemoryStreamsOptions {
+  clock: Clock;
+  /** Default: {@link defaultRetention}. */
+  retention?: StreamsRetention;
+  /** The epoch of all streams: 1 to 32 of a-z, 0-9. Default: "memory". */
+  epoch?: string;
+}
+
+/** What several processes share; it lives on when all of them are closed. */
+export class MemoryStreamsServer {
+  readonly clock: Clock;
+  readonly epoch: string;
+  readonly log: MemoryStreamState;
+  readonly inbox: MemoryStreamState;
+  readonly revocations: MemoryStreamState;
+  /** Those of the connections that are open. */
+  readonly buses = new Set<LiveBus>();
+
+  constructor({ clock, retention = defaultRetention, epoch = "memory" }: MemoryStreamsOptions) {
+    this.clock = clock;
+    this.epoch = epoch;
+    this.log = new MemoryStreamState(clock, retention.log);
+    this.inbox = new MemoryStreamState(clock, retention.inbox);
+    this.revocations = new MemoryStreamState(clock, retention.revocations);
+    this.inbox.onStored = (entry, prevSequence) => this.publish({ ...entry, prevSequence });
+  }
+
+  /** The streams as one process has them. */
+  connect(): Streams {
+    return new MemoryStreams(this);
+  }
+
+  /** Tells everybody who listens, after the caller's turn. */
+  publish(message: LiveMessage): void {
+    queueMicrotask(() => {
+      for (const bus of this.buses) bus.deliver(message);
+    });
+  }
+}
+
+/** Streams of a process that is alone. */
+export function openMemoryStreams(options: MemoryStreamsOptions): Streams {
+  return new MemoryStreamsServer(options).connect();
+}
+
+class MemoryStreams implements Streams {
+  readonly log: MemoryStream;
+  readonly inbox: MemoryStream;
+  readonly revocations: MemoryStream;
+  private readonly server: MemoryStreamsServer;
+  private readonly bus = new LiveBus();
+
+  constructor(server: MemoryStreamsServer) {
+    this.server = server;
+    this.log = new MemoryStream("log", server.log, server);
+    this.inbox = new MemoryStream("inbox", server.inbox, server);
+    this.revocations = new MemoryStream("revocations", server.revocations, server);
+    server.buses.add(this.bus);
+  }
+
+  async subscribeInbox(
+    userId: string,
+    onMessage: (message: LiveMessage) => void,
+  ): Promise<Running> {
+    checkSubject(userId);
+    this.inbox.checkOpen();
+    return this.bus.subscribe(userId, onMessage);
+  }
+
+  publishInbox(userId: string, data: Uint8Array): void {
+    checkSubject(userId);
+    this.inbox.checkOpen();
+    this.server.publish({ subject: userId, data: data.slice(), sequence: 0, prevSequence: 0 });
+  }
+
+  async close(): Promise<void> {
+    this.server.buses.delete(this.bus);
+    this.bus.clear();
+    await Promise.all([this.log.close(), this.inbox.close(), this.revocations.close()]);
+  }
+}
+
+class MemoryStream implements Stream {
+  readonly name: string;
+  private readonly state: MemoryStreamState;
+  private readonly server: MemoryStreamsServer;
+  private readonly workers = new Set<EntryWorker>();
+  private open = true;
+
+  constructor(name: string, state: MemoryStreamState, server: MemoryStreamsServer) {
+    this.name = name;
+    this.state = state;
+    this.server = server;
+  }
+
+  epoch(): string {
+    return this.server.epoch;
+  }
+
+  async append(subject: string, data: Uint8Array, options: AppendOptions = {}): Promise<number> {
+    checkAppend(subject, data, options);
+    this.checkOpen();
+    return this.state.append(subject, data.slice(), options);
+  }
+
+  async read(subject: string, options: ReadOptions = {}): Promise<SubjectPage> {
+    checkSubject(subject);
+    this.checkOpen();
+    return this.state.read(subject, readBounds(options));
+  }
+
+  async last(subject: string): Promise<StreamEntry | undefined> {
+    checkSubject(subject);
+    this.checkOpen();
+    return this.state.last(subject);
+  }
+
+  async lastSequences(subjects: readonly string[]): Promise<number[]> {
+    checkSubjects(subjects);
+    this.checkOpen();
+    return subjects.map((subject) => this.state.last(subject)?.sequence ?? 0);
+  }
+
+  work(options: WorkOptions, handler: BatchHandler): Running {
+    checkWork(options);
+    this.checkOpen();
+    const worker = new EntryWorker(this.server.clock, this.state, options, handler);
+    this.workers.add(worker);
+    this.state.workers.add(worker);
+    return { stop: () => this.stop(worker) };
+  }
+
+  async checkpoint(name: string, subject: string): Promise<number> {
+    checkWorkerName(name);
+    checkSubject(subject);
+    this.checkOpen();
+    return this.state.checkpointOf(name);
+  }
+
+  async trim(options: { olderThanMs: number; workers: readonly string[] }): Promise<number> {
+    checkTrim(options);
+    this.checkOpen();
+    return this.state.trim(options.olderThanMs, options.workers);
+  }
+
+  async close(): Promise<void> {
+    this.open = false;
+    await Promise.all([...this.workers].map((worker) => this.stop(worker)));
+  }
+
+  checkOpen(): void {
+    if (!this.open) throw new StreamUnavailable(`stream ${this.name} is closed`);
+  }
+
+  private async stop(worker: EntryWorker): Promise<void> {
+    await worker.stop();
+    this.workers.delete(worker);
+    this.state.workers.delete(worker);
+  }
+}

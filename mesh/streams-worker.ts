@@ -1,0 +1,97 @@
+import { type Clock, sleep } from "./clock.ts";
+import type { BatchHandler, Running, StreamEntry, WorkOptions } from "./streams.ts";
+
+/** How soon a failed batch is given again: this pause, doubled each time up to the max. */
+const pauseMsMin = 50;
+const pauseMsMax = 5_000;
+
+/** What a worker reads, and where its progress is kept. */
+export interface WorkerSource {
+  /** Entries after the sequence, ascending, as many as are there up to the max; none: []. */
+  entriesAfter(sequence: number, entriesMax: number): StreamEntry[];
+  /** The worker's checkpoint. */
+  checkpointOf(name: string): number;
+  /** Moves the worker's checkpoint forward; never back. */
+  moveCheckpoint(name: string, sequence: number): void;
+}
+
+/** Runs the loop of {@link Stream.work} over a shard of an embedded adapter. */
+export class EntryWorker implements Running {
+  private readonly clock: Clock;
+  private readonly source: WorkerSource;
+  private readonly options: WorkOptions;
+  private readonly handler: BatchHandler;
+  private readonly stopping = new AbortController();
+  private readonly finished: Promise<void>;
+  /** Whether something came since the last read began. */
+  private woken = false;
+  private resume: (() => void) | undefined;
+
+  constructor(clock: Clock, source: WorkerSource, options: WorkOptions, handler: BatchHandler) {
+    this.clock = clock;
+    this.source = source;
+    this.options = options;
+    this.handler = handler;
+    this.finished = this.run();
+  }
+
+  /** There may be more to read. */
+  wake(): void {
+    this.woken = true;
+    this.resume?.();
+    this.resume = undefined;
+  }
+
+  stop(): Promise<void> {
+    this.stopping.abort();
+    this.wake();
+    return this.finished;
+  }
+
+  private async run(): Promise<void> {
+    const { name, batchMax } = this.options;
+    // Whoever starts the worker gets hold of it before the first batch.
+    await undefined;
+    let done = this.source.checkpointOf(name);
+    while (!this.stopping.signal.aborted) {
+      this.woken = false;
+      const entries = await this.retried(() => this.source.entriesAfter(done, batchMax));
+      if (!entries) return;
+      if (entries.length === 0) {
+        await this.somethingNew();
+        continue;
+      }
+      const handled = await this.retried(async () => {
+        await this.handler(entries);
+        return true;
+      }, entries);
+      if (!handled) return;
+      done = entries.at(-1)!.sequence;
+      this.source.moveCheckpoint(name, done);
+    }
+  }
+
+  private somethingNew(): Promise<void> {
+    if (this.woken) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.resume = resolve;
+    });
+  }
+
+  /** Tries until it succeeds; undefined: the worker was stopped first. */
+  private async retried<T>(
+    attempt: () => T | Promise<T>,
+    entries: StreamEntry[] = [],
+  ): Promise<T | undefined> {
+    const { signal } = this.stopping;
+    for (let pauseMs = pauseMsMin; ; pauseMs = Math.min(pauseMsMax, pauseMs * 2)) {
+      try {
+        return await attempt();
+      } catch (error) {
+        this.options.onError(error, entries);
+      }
+      await sleep(this.clock, pauseMs, signal).catch(() => undefined);
+      if (signal.aborted) return undefined;
+    }
+  }
+}
