@@ -1,0 +1,273 @@
+/**
+ * One socket, from its Hello to its close. A class of fixed shape that keeps no closures, timers
+ * or promises while it is idle, for an edge holds tens of thousands.
+ */
+import type { Duplex } from "node:stream";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { WebSocket } from "ws";
+import {
+  type ClientFrame,
+  ResetReason as FrameResetReason,
+  type Hello,
+} from "../gen/parley/edge/v1/frame_pb.js";
+import type { AccessToken } from "../mesh/access-token.ts";
+import { DomainError } from "../mesh/errors.ts";
+import type {
+  Follower,
+  Following,
+  InboxDelivery,
+  ResetReason,
+} from "../mesh/inbox-feed-following.ts";
+import { CloseCode, closeReason, helloCloseCodes } from "./close-codes.ts";
+import type { DeviceConnection } from "./devices.ts";
+import type { EdgeContext } from "./edge-context.ts";
+import type { FrameCodec, ServerFrameContent } from "./frame-codec.ts";
+import { checkHello, resumePosition } from "./hello.ts";
+import { Outgoing, type OutgoingOwner } from "./outgoing.ts";
+import { Requests, type RequestsOwner } from "./requests.ts";
+import type { WheelItem } from "./timer-wheel.ts";
+
+/** The edge's end of one WebSocket. */
+export class Connection
+  implements Follower, DeviceConnection, OutgoingOwner, RequestsOwner, WheelItem
+{
+  readonly clientAddress: string;
+  nextInWheel: WheelItem | undefined;
+  /** Whose connection it is; undefined before the token is verified. */
+  token: AccessToken | undefined;
+  private readonly edge: EdgeContext;
+  private readonly ws: WebSocket;
+  private readonly codec: FrameCodec;
+  private readonly outgoing: Outgoing;
+  private readonly number: number;
+  private state: State = State.NEW;
+  private requests: Requests | undefined;
+  private following: Following | undefined;
+  private isCaughtUp = false;
+  private heardMs: number;
+
+  constructor(
+    edge: EdgeContext,
+    socket: { ws: WebSocket; raw: Duplex; codec: FrameCodec },
+    number: number,
+    clientAddress: string,
+  ) {
+    this.edge = edge;
+    this.ws = socket.ws;
+    this.codec = socket.codec;
+    this.outgoing = new Outgoing(edge, socket, this);
+    this.number = number;
+    this.clientAddress = clientAddress;
+    this.heardMs = edge.clock.monotonicMs();
+    edge.wheel.add(this, edge.config.helloTimeoutMs);
+  }
+
+  get isClosed(): boolean {
+    return this.state === State.CLOSED;
+  }
+
+  /** Takes one WebSocket message. */
+  receive(data: Buffer, isBinary: boolean): void {
+    if (this.isClosed) return;
+    this.edge.metrics.framesReceived.inc();
+    this.heardMs = this.edge.clock.monotonicMs();
+    let frame: ClientFrame["frame"];
+    try {
+      frame = this.codec.decode(data, isBinary);
+    } catch (error) {
+      this.close(CloseCode.BAD_FRAME, (error as Error).message);
+      return;
+    }
+    try {
+      this.take(frame);
+    } catch (error) {
+      if (error instanceof DomainError) this.close(CloseCode.BAD_FRAME, error.message);
+      else this.onFailure(error);
+    }
+  }
+
+  /** Closes from this side. What arrives afterwards is ignored. */
+  close(code: CloseCode, reason: string): void {
+    if (this.isClosed) return;
+    this.edge.metrics.closed.inc({ code });
+    this.edge.log.debug({ event: "connection_closed", ...this.ids(), code });
+    this.leave(code === CloseCode.LOGGED_OUT || code === CloseCode.TOKEN_REVOKED);
+    this.resumeReading();
+    this.ws.close(code, closeReason(reason));
+  }
+
+  /** Ends the socket without a word. */
+  drop(): void {
+    this.ws.terminate();
+  }
+
+  /** The socket has closed, whoever began. */
+  onClose(): void {
+    if (!this.isClosed) this.leave(false);
+  }
+
+  deliver(delivery: InboxDelivery): boolean {
+    const takesMore = this.outgoing.deliver(delivery);
+    if (!takesMore && this.isCaughtUp) {
+      this.isCaughtUp = false;
+      this.send({ case: "lagging", value: {} });
+    }
+    return takesMore;
+  }
+
+  caughtUp(sequence: number): void {
+    this.isCaughtUp = true;
+    this.send({ case: "caughtUp", value: { inboxSequence: BigInt(sequence) } });
+  }
+
+  reset(reason: ResetReason, sequence: number): void {
+    this.isCaughtUp = false;
+    const value = { reason: FrameResetReason[reason], inboxSequence: BigInt(sequence) };
+    if (this.state === State.SIGNING_IN) this.welcome(sequence, value.reason);
+    else this.send({ case: "reset", value });
+  }
+
+  event(data: Uint8Array): void {
+    if (this.state === State.OPEN) this.outgoing.sendEvent(data);
+  }
+
+  send(content: ServerFrameContent): void {
+    this.outgoing.send(content);
+  }
+
+  pauseReading(): void {
+    if (!this.ws.isPaused) this.ws.pause();
+  }
+
+  resumeReading(): void {
+    if (this.ws.isPaused) this.ws.resume();
+  }
+
+  onLoggedOut(): void {
+    this.close(CloseCode.LOGGED_OUT, "the device logged out");
+  }
+
+  onDrained(): void {
+    if (this.following) this.edge.feeds.resume(this.following);
+  }
+
+  onOverflow(): void {
+    const limit = this.edge.config.bufferHardBytesMax;
+    this.close(CloseCode.SLOW_CONSUMER, `more than ${limit} bytes wait to be read`);
+  }
+
+  onFailure(error: unknown): void {
+    this.edge.log.error({ event: "connection_failed", ...this.ids(), err: error });
+    this.close(CloseCode.INTERNAL_ERROR, "internal error");
+  }
+
+  onWheel(nowMs: number): number {
+    if (this.state === State.NEW) {
+      this.close(CloseCode.HELLO_TIMEOUT, "no hello came in time");
+    } else if (this.state === State.SIGNING_IN) {
+      this.close(CloseCode.UNAVAILABLE, "signing in took too long, try again later");
+    }
+    const { silenceMsMax, laggingMsMax } = this.edge.config;
+    // A paused socket is not read, so that silence is no sign.
+    if (this.ws.isPaused) this.heardMs = nowMs;
+    const silentInMs = this.heardMs + silenceMsMax - nowMs;
+    if (silentInMs <= 0) {
+      this.close(CloseCode.HEARTBEAT_TIMEOUT, `nothing was heard for ${silenceMsMax} ms`);
+    }
+    const tooSlowInMs = (this.outgoing.laggingSinceMs || nowMs) + laggingMsMax - nowMs;
+    if (tooSlowInMs <= 0) {
+      this.close(CloseCode.SLOW_CONSUMER, `what waits was not read within ${laggingMsMax} ms`);
+    }
+    return this.isClosed ? 0 : Math.min(silentInMs, tooSlowInMs);
+  }
+
+  private take(frame: ClientFrame["frame"]): void {
+    const { requests } = this;
+    if (frame.case === undefined) {
+      this.close(CloseCode.BAD_FRAME, "a frame without anything that this edge knows");
+    } else if (frame.case === "hello") {
+      if (this.state === State.NEW) void this.signIn(frame.value);
+      else this.close(CloseCode.UNEXPECTED_FRAME, "a second hello");
+    } else if (!requests || this.state !== State.OPEN) {
+      this.close(CloseCode.UNEXPECTED_FRAME, `${frame.case} before welcome`);
+    } else if (frame.case === "call") void requests.call(frame.value);
+    else if (frame.case === "send") requests.send(frame.value);
+    else if (frame.case === "ack") requests.ack(frame.value, this.following?.position ?? 0);
+    else this.send({ case: "heartbeatResult", value: {} });
+  }
+
+  private async signIn(hello: Hello): Promise<void> {
+    const { verifier, feeds, devices } = this.edge;
+    this.state = State.SIGNING_IN;
+    try {
+      checkHello(hello);
+      const token = await verifier.verify(hello.accessToken);
+      const position = await resumePosition(this.edge, token, hello);
+      if (this.isClosed) return;
+      if (verifier.isRevoked(token)) throw new DomainError("TOKEN_REVOKED", "revoked just now");
+      this.token = token;
+      this.requests = new Requests(this.edge, this, token);
+      devices.attach(token, this);
+      // Who can't go on from its position is welcomed when the feed has found another.
+      const resetReason = feeds.resetReason(token.userId, position);
+      if (!resetReason) this.welcome(position.sequence, FrameResetReason.UNSPECIFIED);
+      this.following = feeds.follow(token.userId, position, this);
+    } catch (error) {
+      this.refuse(error);
+    }
+  }
+
+  private refuse(error: unknown): void {
+    const code = error instanceof DomainError ? helloCloseCodes[error.reason] : undefined;
+    if (code === undefined) this.onFailure(error);
+    else this.close(code, `${(error as DomainError).reason}: ${(error as DomainError).message}`);
+  }
+
+  private welcome(sequence: number, resetReason: FrameResetReason): void {
+    const { clock, config, feeds, log } = this.edge;
+    const { userId, deviceId } = this.token!;
+    this.state = State.OPEN;
+    log.debug({ event: "connection_signed_in", ...this.ids() });
+    this.send({
+      case: "welcome",
+      value: {
+        userId,
+        deviceId,
+        connectionId: this.ids().connection_id,
+        heartbeatIntervalMs: config.heartbeatIntervalMs,
+        inboxEpoch: feeds.epoch(userId),
+        inboxSequence: BigInt(sequence),
+        resetReason,
+        serverTime: timestampFromMs(clock.nowMs()),
+      },
+    });
+  }
+
+  /** The connection counts for nothing any more. */
+  private leave(isLoggedOut: boolean): void {
+    const { feeds, devices } = this.edge;
+    this.state = State.CLOSED;
+    this.outgoing.discard();
+    if (this.following) feeds.stop(this.following);
+    if (this.token) devices.detach(this.token, this, isLoggedOut);
+  }
+
+  private ids() {
+    return {
+      connection_id: `${this.edge.connectionIdPrefix}${this.number.toString(36)}`,
+      user_id: this.token?.userId,
+      device_id: this.token?.deviceId,
+    };
+  }
+}
+
+const State = {
+  /** Nothing has come yet. */
+  NEW: 0,
+  /** Hello has come, Welcome has not gone. */
+  SIGNING_IN: 1,
+  OPEN: 2,
+  /** Closed by either side; the socket may take a while. */
+  CLOSED: 3,
+} as const;
+type State = (typeof State)[keyof typeof State];

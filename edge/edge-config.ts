@@ -1,0 +1,195 @@
+import { z } from "zod";
+import { type ConfigOf, defineConfig } from "../mesh/config.ts";
+
+const ms = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+const count = ms;
+const bytes = ms;
+
+/** The settings of an edge. */
+export const edgeConfig = defineConfig({
+  host: {
+    env: "PARLEY_EDGE_HOST",
+    schema: z.string().min(1),
+    default: "127.0.0.1",
+    unit: "",
+    secret: false,
+    description: "The address to listen on; 0.0.0.0 for all of the machine's.",
+  },
+  port: {
+    env: "PARLEY_EDGE_PORT",
+    schema: z.coerce.number().int().min(0).max(65_535),
+    default: "8080",
+    unit: "TCP port",
+    secret: false,
+    description: "The port for WebSocket and HTTP; 0 takes any free one.",
+  },
+  origins: {
+    env: "PARLEY_EDGE_ORIGINS",
+    schema: z.string().transform((text) =>
+      text
+        .split(",")
+        .map((origin) => origin.trim())
+        .filter((origin) => origin !== ""),
+    ),
+    default: "*",
+    unit: "",
+    secret: false,
+    description:
+      "The web origins whose pages may connect, separated by commas; * for any, as nothing here rests on cookies.",
+  },
+  forwardedHops: {
+    env: "PARLEY_EDGE_FORWARDED_HOPS",
+    schema: count(0, 10),
+    default: "0",
+    unit: "proxies",
+    secret: false,
+    description: "How many trusted proxies in front of the edge append to X-Forwarded-For.",
+  },
+  connectionsMax: {
+    env: "PARLEY_EDGE_CONNECTIONS_MAX",
+    schema: count(1, 1_000_000),
+    default: "50000",
+    unit: "connections",
+    secret: false,
+    description: "WebSocket connections at once; a further one is answered 503.",
+  },
+  httpConnectionsMax: {
+    env: "PARLEY_EDGE_HTTP_CONNECTIONS_MAX",
+    schema: count(1, 100_000),
+    default: "2000",
+    unit: "connections",
+    secret: false,
+    description: "Connections beyond connectionsMax for HTTP; further ones are dropped.",
+  },
+  httpCallsMax: {
+    env: "PARLEY_EDGE_HTTP_CALLS_MAX",
+    schema: count(1, 100_000),
+    default: "1000",
+    unit: "calls",
+    secret: false,
+    description: "HTTP calls under way at once; a further one is answered RESOURCE_EXHAUSTED.",
+  },
+  headerBytesMax: {
+    env: "PARLEY_EDGE_HEADER_BYTES_MAX",
+    schema: bytes(1_024, 1_048_576),
+    default: "16384",
+    unit: "bytes",
+    secret: false,
+    description: "All headers of an HTTP request; more is answered 431.",
+  },
+  protobufFrameBytesMax: {
+    env: "PARLEY_EDGE_PROTOBUF_FRAME_BYTES_MAX",
+    schema: bytes(1_024, 1_048_576),
+    default: "524288",
+    unit: "bytes",
+    secret: false,
+    description: "A client's Protobuf frame; a larger one closes the connection with 1009.",
+  },
+  jsonFrameBytesMax: {
+    env: "PARLEY_EDGE_JSON_FRAME_BYTES_MAX",
+    schema: bytes(1_024, 3_145_728),
+    default: "1572864",
+    unit: "bytes",
+    secret: false,
+    description: "A client's JSON frame, or the body of an HTTP call.",
+  },
+  helloTimeoutMs: {
+    env: "PARLEY_EDGE_HELLO_TIMEOUT_MS",
+    schema: ms(1_000, 60_000),
+    default: "10000",
+    unit: "ms",
+    secret: false,
+    description: "How long a new connection has until it is signed in.",
+  },
+  heartbeatIntervalMs: {
+    env: "PARLEY_EDGE_HEARTBEAT_INTERVAL_MS",
+    schema: ms(500, 60_000),
+    default: "5000",
+    unit: "ms",
+    secret: false,
+    description: "How often clients are told to send a heartbeat.",
+  },
+  silenceMsMax: {
+    env: "PARLEY_EDGE_SILENCE_MS_MAX",
+    schema: ms(1_000, 300_000),
+    default: "30000",
+    unit: "ms",
+    secret: false,
+    description: "A connection from which nothing was heard for this long is closed with 4002.",
+  },
+  callsMax: {
+    env: "PARLEY_EDGE_CALLS_MAX",
+    schema: count(1, 1_000),
+    default: "32",
+    unit: "calls",
+    secret: false,
+    description: "Unanswered calls of one connection; a further one is RESOURCE_EXHAUSTED.",
+  },
+  sendsMax: {
+    env: "PARLEY_EDGE_SENDS_MAX",
+    schema: count(1, 10_000),
+    default: "256",
+    unit: "sends",
+    secret: false,
+    description: "Unanswered sends of one connection; a further one is RESOURCE_EXHAUSTED.",
+  },
+  bufferSoftBytesMax: {
+    env: "PARLEY_EDGE_BUFFER_SOFT_BYTES_MAX",
+    schema: bytes(16_384, 16_777_216),
+    default: "262144",
+    unit: "bytes",
+    secret: false,
+    description: "Bytes that wait for one client before its live delivery pauses.",
+  },
+  bufferHardBytesMax: {
+    env: "PARLEY_EDGE_BUFFER_HARD_BYTES_MAX",
+    schema: bytes(65_536, 67_108_864),
+    default: "1048576",
+    unit: "bytes",
+    secret: false,
+    description: "Bytes that wait for one client before its connection is closed with 4001.",
+  },
+  laggingMsMax: {
+    env: "PARLEY_EDGE_LAGGING_MS_MAX",
+    schema: ms(1_000, 300_000),
+    default: "30000",
+    unit: "ms",
+    secret: false,
+    description: "How long delivery may stay paused before the connection is closed with 4001.",
+  },
+  ackIntervalMs: {
+    env: "PARLEY_EDGE_ACK_INTERVAL_MS",
+    schema: ms(100, 60_000),
+    default: "3000",
+    unit: "ms",
+    secret: false,
+    description: "How often the latest acks of devices are written to Message.",
+  },
+  revocationPollMs: {
+    env: "PARLEY_EDGE_REVOCATION_POLL_MS",
+    schema: ms(50, 10_000),
+    default: "250",
+    unit: "ms",
+    secret: false,
+    description: "How often the stream of ended sign-ins is read.",
+  },
+  drainMs: {
+    env: "PARLEY_EDGE_DRAIN_MS",
+    schema: ms(0, 600_000),
+    default: "30000",
+    unit: "ms",
+    secret: false,
+    description: "Over how long a draining edge closes its connections.",
+  },
+  drainRetryAfterMs: {
+    env: "PARLEY_EDGE_DRAIN_RETRY_AFTER_MS",
+    schema: ms(0, 600_000),
+    default: "2000",
+    unit: "ms",
+    secret: false,
+    description: "Clients of a draining edge come back after a random time up to this.",
+  },
+});
+
+/** An edge's settings, parsed. */
+export type EdgeConfig = ConfigOf<typeof edgeConfig>;

@@ -1,0 +1,30 @@
+import type { TokenVerifier } from "../mesh/access-token-verifier.ts";
+import type { Clock } from "../mesh/clock.ts";
+import type { InboxFeeds } from "../mesh/inbox-feed.ts";
+import type { Logger } from "../mesh/logger.ts";
+import type { Mesh } from "../mesh/rpc.ts";
+import type { Acks } from "./acks.ts";
+import type { Devices } from "./devices.ts";
+import type { EdgeConfig } from "./edge-config.ts";
+import type { EdgeMetrics } from "./edge-metrics.ts";
+import type { SendLinks } from "./send-links.ts";
+import type { TimerWheel } from "./timer-wheel.ts";
+import type { TurnFlush } from "./turn-flush.ts";
+
+/** What all connections of an edge share. */
+export interface EdgeContext {
+  readonly config: EdgeConfig;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: EdgeMetrics;
+  readonly mesh: Mesh;
+  readonly verifier: Pick<TokenVerifier, "verify" | "isRevoked">;
+  readonly sends: Pick<SendLinks, "send">;
+  readonly feeds: InboxFeeds;
+  readonly devices: Devices;
+  readonly acks: Acks;
+  readonly wheel: TimerWheel;
+  readonly turnFlush: TurnFlush;
+  /** Begins the ids of this edge's connections. */
+  readonly connectionIdPrefix: string;
+}

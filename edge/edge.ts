@@ -1,0 +1,164 @@
+/**
+ * The edge: holds sockets and nothing else. What it knows of a connection (user, device, position
+ * in the inbox) it has from the token and the client; a restart loses nothing.
+ */
+import { randomBytes } from "node:crypto";
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { TokenVerifier } from "../mesh/access-token-verifier.ts";
+import type { Clock } from "../mesh/clock.ts";
+import { InboxFeeds } from "../mesh/inbox-feed.ts";
+import type { Logger } from "../mesh/logger.ts";
+import type { Metrics } from "../mesh/metrics.ts";
+import type { Mesh } from "../mesh/rpc.ts";
+import type { Streams } from "../mesh/streams.ts";
+import { Acks } from "./acks.ts";
+import { Devices, type PresenceReporter } from "./devices.ts";
+import type { EdgeConfig } from "./edge-config.ts";
+import type { EdgeContext } from "./edge-context.ts";
+import { createEdgeMetrics } from "./edge-metrics.ts";
+import { HttpApi } from "./http-api.ts";
+import { Revocations } from "./revocations.ts";
+import type { SendLinks } from "./send-links.ts";
+import { TimerWheel } from "./timer-wheel.ts";
+import { TurnFlush } from "./turn-flush.ts";
+import { WebSockets } from "./web-sockets.ts";
+
+/** What an edge works with. It owns none of it: the caller closes it after the edge. */
+export interface EdgeOptions {
+  mesh: Mesh;
+  streams: Streams;
+  verifier: Pick<TokenVerifier, "verify" | "isRevoked" | "applyRevocation">;
+  presence: PresenceReporter;
+  sends: Pick<SendLinks, "send">;
+  clock: Clock;
+  config: EdgeConfig;
+  log: Logger;
+  metrics: Metrics;
+}
+
+/** A running edge. */
+export interface Edge {
+  /**
+   * Reads who has been revoked, for as long as it takes, then accepts connections.
+   * @throws where the address can't be listened on.
+   */
+  listen(): Promise<void>;
+  /** "host:port", once it listens. */
+  readonly address: string;
+  /** How many WebSockets there are. */
+  readonly connectionCount: number;
+  /**
+   * Answers "not ready" to health checks and new WebSockets, and closes the present ones in
+   * slices over `drainMs`; resolves when each was told.
+   */
+  drain(): Promise<void>;
+  /** Drops every connection and frees the port. */
+  close(): Promise<void>;
+}
+
+/** Makes an edge; it does nothing before `listen`. */
+export function createEdge(options: EdgeOptions): Edge {
+  const { mesh, streams, verifier, presence, clock, config, log, metrics } = options;
+  const devices = new Devices(presence);
+  const context: EdgeContext = {
+    ...options,
+    metrics: createEdgeMetrics(metrics),
+    feeds: new InboxFeeds({ streams, clock, log, metrics }),
+    devices,
+    acks: new Acks(mesh, clock, log, config.ackIntervalMs),
+    wheel: new TimerWheel(clock),
+    turnFlush: new TurnFlush(),
+    connectionIdPrefix: `${randomBytes(4).toString("hex")}-`,
+  };
+  const revocations = new Revocations({
+    streams,
+    clock,
+    log,
+    pollMs: config.revocationPollMs,
+    onRevocation(revocation) {
+      verifier.applyRevocation(revocation);
+      devices.revoke(revocation);
+    },
+  });
+  const edge = new RunningEdge(context, revocations);
+  metrics.gauge("parley_edge_connections", "WebSockets that are open.", () => edge.connectionCount);
+  return edge;
+}
+
+class RunningEdge implements Edge {
+  private readonly context: EdgeContext;
+  private readonly revocations: Revocations;
+  private readonly webSockets: WebSockets;
+  private readonly http: HttpApi;
+  private readonly server: Server;
+  private isReady = false;
+
+  constructor(context: EdgeContext, revocations: Revocations) {
+    this.context = context;
+    this.revocations = revocations;
+    this.webSockets = new WebSockets(context);
+    this.http = new HttpApi(context);
+    const { headerBytesMax, connectionsMax, httpConnectionsMax } = context.config;
+    this.server = createServer({ ...httpTimeouts, maxHeaderSize: headerBytesMax }, this.answer);
+    this.server.maxConnections = connectionsMax + httpConnectionsMax;
+    this.server.on("upgrade", (request, socket, head) =>
+      this.webSockets.upgrade(request, socket, head),
+    );
+  }
+
+  get address(): string {
+    const { address, port } = this.server.address() as AddressInfo;
+    return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+  }
+
+  get connectionCount(): number {
+    return this.webSockets.count;
+  }
+
+  async listen(): Promise<void> {
+    await this.revocations.start();
+    const { host, port } = this.context.config;
+    await new Promise<void>((resolve, reject) => {
+      this.server.once("error", reject);
+      this.server.listen({ host, port, backlog }, () => resolve());
+    });
+    this.isReady = true;
+    this.context.log.info({ event: "edge_started", address: this.address });
+  }
+
+  async drain(): Promise<void> {
+    this.isReady = false;
+    this.context.log.info({ event: "edge_draining", connections: this.connectionCount });
+    await this.webSockets.drain();
+    await this.context.acks.flush();
+  }
+
+  async close(): Promise<void> {
+    this.isReady = false;
+    const { acks, feeds, wheel } = this.context;
+    const closed = new Promise((resolve) => this.server.close(resolve));
+    this.webSockets.close();
+    this.server.closeAllConnections();
+    this.revocations.stop();
+    wheel.stop();
+    await closed;
+    await acks.flush();
+    feeds.close();
+  }
+
+  private readonly answer: RequestListener = (request, response) => {
+    if (request.url !== "/healthz") {
+      this.http.handle(request, response);
+      return;
+    }
+    response.writeHead(this.isReady ? 200 : 503, { "content-type": "text/plain" });
+    response.end(this.isReady ? "ready\n" : "not ready\n");
+  };
+}
+
+/** Who sends a request more slowly than this is answered 408. */
+const httpTimeouts = { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 60_000 };
+
+/** Connections that wait to be accepted: a reconnect storm of a whole edge arrives within seconds. */
+const backlog = 4_096;

@@ -1,0 +1,24 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ClientFrame, ServerFrameSchema } from "../gen/parley/edge/v1/frame_pb.js";
+import type { InboxDelivery } from "../mesh/inbox-feed-following.ts";
+
+/** What a server frame holds. */
+export type ServerFrameContent = NonNullable<MessageInitShape<typeof ServerFrameSchema>["frame"]>;
+
+/** How one subprotocol writes frames. Stateless: shared by all its connections. */
+export interface FrameCodec {
+  /** The WebSocket subprotocol. */
+  readonly subprotocol: string;
+
+  /** Reads a client's frame. @throws Error that says what is wrong with it. */
+  decode(data: Buffer, isBinary: boolean): ClientFrame["frame"];
+
+  /** Writes any frame. */
+  encode(content: ServerFrameContent): Uint8Array | string;
+
+  /** Writes a Deliveries frame from inbox entries as they are stored. */
+  encodeDeliveries(deliveries: readonly InboxDelivery[]): Uint8Array | string;
+
+  /** Writes an Event frame from an encoded parley.edge.v1.Event. */
+  encodeEvent(data: Uint8Array): Uint8Array | string;
+}

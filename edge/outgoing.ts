@@ -1,0 +1,128 @@
+/**
+ * What a connection writes. Everything of one turn of the event loop leaves in one go, and inbox
+ * entries in as few frames as they fit in. A client that reads slowly is never buffered for
+ * without end: past the soft limit its inbox pauses until what waits has left, past the hard
+ * limit it is given up.
+ */
+import type { Duplex } from "node:stream";
+import type { WebSocket } from "ws";
+import type { InboxDelivery } from "../mesh/inbox-feed-following.ts";
+import type { EdgeContext } from "./edge-context.ts";
+import type { FrameCodec, ServerFrameContent } from "./frame-codec.ts";
+import type { Flushable } from "./turn-flush.ts";
+
+/** Told what becomes of the writing. */
+export interface OutgoingOwner {
+  /** The client takes inbox entries again. */
+  onDrained(): void;
+  /** More waits than may. */
+  onOverflow(): void;
+  /** A stored entry can't be decoded. */
+  onFailure(error: unknown): void;
+}
+
+/** Deliveries frames are cut at this size; a larger entry travels alone. */
+const deliveriesBytesMax = 512 * 1024;
+/** What an entry needs in a frame besides its bytes, at most. */
+const deliveryOverheadBytes = 32;
+
+/** The writing half of a connection. */
+export class Outgoing implements Flushable {
+  /** Since when delivery has been paused, in monotonic milliseconds; 0: it is not. */
+  laggingSinceMs = 0;
+  private readonly edge: EdgeContext;
+  private readonly socket: Duplex;
+  private readonly ws: WebSocket;
+  private readonly codec: FrameCodec;
+  private readonly owner: OutgoingOwner;
+  private deliveries: InboxDelivery[] | undefined;
+  private deliveryBytes = 0;
+  private isCorked = false;
+
+  constructor(
+    edge: EdgeContext,
+    socket: { ws: WebSocket; raw: Duplex; codec: FrameCodec },
+    owner: OutgoingOwner,
+  ) {
+    this.edge = edge;
+    this.socket = socket.raw;
+    this.ws = socket.ws;
+    this.codec = socket.codec;
+    this.owner = owner;
+  }
+
+  /** Adds an inbox entry. False: none may follow before the owner's `onDrained`. */
+  deliver(delivery: InboxDelivery): boolean {
+    const bytes = delivery.data.length + deliveryOverheadBytes;
+    if (this.deliveryBytes + bytes > deliveriesBytesMax) this.writeDeliveries();
+    this.deliveries ??= [];
+    this.deliveries.push(delivery);
+    this.deliveryBytes += bytes;
+    this.cork();
+    const { config, clock, metrics } = this.edge;
+    metrics.deliveries.inc();
+    if (this.ws.bufferedAmount + this.deliveryBytes <= config.bufferSoftBytesMax) return true;
+    this.laggingSinceMs = clock.monotonicMs();
+    metrics.lagging.inc();
+    return false;
+  }
+
+  /** Writes a frame, after all that was written before. */
+  send(content: ServerFrameContent): void {
+    this.writeDeliveries();
+    this.write(this.codec.encode(content));
+  }
+
+  /** Writes an encoded parley.edge.v1.Event. */
+  sendEvent(data: Uint8Array): void {
+    this.writeDeliveries();
+    this.write(this.codec.encodeEvent(data));
+  }
+
+  /** Drops the inbox entries of this turn: the connection closes, its device will come back. */
+  discard(): void {
+    this.deliveries = undefined;
+  }
+
+  flush(): void {
+    this.writeDeliveries();
+    this.isCorked = false;
+    this.socket.uncork();
+  }
+
+  private writeDeliveries(): void {
+    const { deliveries } = this;
+    if (!deliveries) return;
+    this.deliveries = undefined;
+    this.deliveryBytes = 0;
+    try {
+      const frame = this.codec.encodeDeliveries(deliveries);
+      if (this.laggingSinceMs === 0) this.write(frame);
+      else this.write(frame, () => this.onWritten());
+    } catch (error) {
+      this.owner.onFailure(error);
+    }
+  }
+
+  /** The last entry before a pause has left, and so has all before it. */
+  private onWritten(): void {
+    this.laggingSinceMs = 0;
+    this.owner.onDrained();
+  }
+
+  private write(frame: Uint8Array | string, onWritten?: () => void): void {
+    if (this.ws.bufferedAmount > this.edge.config.bufferHardBytesMax) {
+      this.owner.onOverflow();
+      return;
+    }
+    this.cork();
+    this.ws.send(frame, onWritten);
+  }
+
+  private cork(): void {
+    if (this.isCorked) return;
+    this.isCorked = true;
+    this.socket.cork();
+    this.edge.turnFlush.add(this);
+  }
+}
