@@ -1,0 +1,83 @@
+import { describe, expect, it } from "vitest";
+import { parseConfig } from "../../mesh/config.ts";
+import { Passwords } from "./passwords.ts";
+import { sessionConfig } from "./session-config.ts";
+
+const { signal } = new AbortController();
+
+function makePasswords(environment: Record<string, string> = {}): Passwords {
+  return new Passwords(
+    parseConfig(sessionConfig, {
+      PARLEY_SESSION_PASSWORD_MEMORY_KIB: "8",
+      PARLEY_SESSION_PASSWORD_PASSES: "1",
+      ...environment,
+    }),
+  );
+}
+
+describe("Passwords", () => {
+  it("[A1] a password is stored as argon2id with OWASP's parameters by default", async () => {
+    const passwords = new Passwords(parseConfig(sessionConfig, {}));
+    const stored = await passwords.hash("correct horse", signal);
+    expect(stored).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+    expect(await passwords.verify(stored, "correct horse", signal)).toBe(true);
+    expect(await passwords.verify(stored, "correct horsf", signal)).toBe(false);
+    expect(await passwords.renewed(stored, "correct horse", signal)).toBeUndefined();
+  });
+
+  it("[A1] one password is stored in another text each time", async () => {
+    const passwords = makePasswords();
+    const stored = await Promise.all([1, 2, 3].map(() => passwords.hash("same", signal)));
+    expect(new Set(stored).size).toBe(3);
+  });
+
+  it("[A1] where nothing is stored, no password is right, after the same work", async () => {
+    expect(await makePasswords().verify(undefined, "correct horse", signal)).toBe(false);
+  });
+
+  it("[R1] past the queue's limit the call is refused at once with a retry hint", async () => {
+    const passwords = makePasswords({
+      PARLEY_SESSION_PASSWORDS_AT_ONCE_MAX: "2",
+      PARLEY_SESSION_PASSWORDS_QUEUED_MAX: "3",
+    });
+    const hash = () => passwords.hash("correct horse", signal);
+    const all = await Promise.allSettled(Array.from({ length: 7 }, hash));
+    expect(all.map((result) => result.status)).toEqual([
+      ...Array.from({ length: 5 }, () => "fulfilled"),
+      ...Array.from({ length: 2 }, () => "rejected"),
+    ]);
+    expect(all[6]).toMatchObject({
+      reason: { reason: "OVERLOADED", details: { retryAfterMs: 1_000 } },
+    });
+    await hash();
+  });
+
+  it("[R1] who has gone when its turn comes costs nothing and holds nobody up", async () => {
+    const passwords = makePasswords({ PARLEY_SESSION_PASSWORDS_AT_ONCE_MAX: "1" });
+    const gone = new AbortController();
+    const results = Promise.allSettled([
+      passwords.hash("first", signal),
+      passwords.hash("gone", gone.signal),
+      passwords.hash("last", signal),
+    ]);
+    gone.abort();
+    expect((await results).map((result) => result.status)).toEqual([
+      "fulfilled",
+      "rejected",
+      "fulfilled",
+    ]);
+  });
+
+  it("[R1] a renewal that finds the queue full leaves the stored text as it is", async () => {
+    const passwords = makePasswords({
+      PARLEY_SESSION_PASSWORD_PASSES: "2",
+      PARLEY_SESSION_PASSWORDS_AT_ONCE_MAX: "1",
+      PARLEY_SESSION_PASSWORDS_QUEUED_MAX: "0",
+    });
+    const old = await makePasswords().hash("correct horse", signal);
+    const busy = passwords.hash("other", signal);
+    expect(await passwords.renewed(old, "correct horse", signal)).toBeUndefined();
+    await busy;
+    expect(await passwords.renewed(old, "correct horse", signal)).toContain("t=2");
+  });
+});

@@ -1,0 +1,97 @@
+import { randomBytes } from "node:crypto";
+import { hash, type Options, parseOptions, verify } from "@node-rs/argon2";
+import { DomainError } from "../../mesh/errors.ts";
+import { passwordLengthMax } from "./fields.ts";
+import type { SessionConfig } from "./session-config.ts";
+
+/** How long who was refused should wait: 100 passwords or so are hashed in that time. */
+const overloadedRetryMs = 1_000;
+
+/**
+ * Hashes and verifies passwords with argon2id, in Node's thread pool: 15 ms each at 19 MiB and two
+ * passes. Few at once, as each takes that memory, and the rest in a bounded queue.
+ */
+export class Passwords {
+  private readonly params: Options;
+  private readonly atOnceMax: number;
+  private readonly queuedMax: number;
+  /** Verified where there is no user: it takes as long, and no password is right. */
+  private readonly decoy: string;
+  private running = 0;
+  private readonly queue: (() => void)[] = [];
+
+  constructor(config: SessionConfig) {
+    const { passwordMemoryKib, passwordPasses } = config;
+    this.params = { memoryCost: passwordMemoryKib, timeCost: passwordPasses, parallelism: 1 };
+    this.atOnceMax = config.passwordsAtOnceMax;
+    this.queuedMax = config.passwordsQueuedMax;
+    const [salt, digest] = [16, 32].map((length) =>
+      randomBytes(length).toString("base64").replaceAll("=", ""),
+    );
+    this.decoy = `$argon2id$v=19$m=${passwordMemoryKib},t=${passwordPasses},p=1$${salt}$${digest}`;
+  }
+
+  /**
+   * The text to store for a password.
+   * @throws DomainError OVERLOADED; the signal's reason where it aborts before the work begins.
+   */
+  hash(password: string, signal: AbortSignal): Promise<string> {
+    return this.inTurn(signal, () => hash(normal(password), this.params));
+  }
+
+  /**
+   * Whether the password is the stored one; with nothing stored it takes as long to say no.
+   * @throws as `hash`.
+   */
+  async verify(
+    stored: string | undefined,
+    password: string,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (password.length > 2 * passwordLengthMax) return false;
+    return this.inTurn(signal, () => verify(stored ?? this.decoy, normal(password)));
+  }
+
+  /**
+   * A new text to store for a right password, where the stored one was made with other parameters
+   * than today's; undefined: it may stay, or must until there is less to do.
+   */
+  async renewed(
+    stored: string,
+    password: string,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const { memoryCost, timeCost, parallelism } = parseOptions(stored);
+    const { params } = this;
+    const isToday =
+      memoryCost === params.memoryCost &&
+      timeCost === params.timeCost &&
+      parallelism === params.parallelism;
+    return isToday ? undefined : this.hash(password, signal).catch(() => undefined);
+  }
+
+  private async inTurn<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    if (this.running < this.atOnceMax) {
+      this.running++;
+    } else if (this.queue.length < this.queuedMax) {
+      await new Promise<void>((resolve) => this.queue.push(resolve));
+    } else {
+      throw new DomainError("OVERLOADED", `${this.queuedMax} passwords wait to be hashed`, {
+        retryAfterMs: overloadedRetryMs,
+      });
+    }
+    try {
+      signal.throwIfAborted();
+      return await work();
+    } finally {
+      const next = this.queue.shift();
+      if (next) next();
+      else this.running--;
+    }
+  }
+}
+
+/** One form for what looks alike, whatever keyboard it comes from (RFC 8265, section 4.2). */
+function normal(password: string): string {
+  return password.normalize("NFC");
+}

@@ -1,0 +1,64 @@
+import type { Migration } from "../../mesh/sql-migrations.ts";
+
+/**
+ * Session's tables. Names and addresses are unique without regard to case by indexes on `lower`;
+ * queries fold with the same function, so that nothing else decides what is equal. Ids sort by
+ * bytes, whatever the database's locale.
+ */
+export const sessionMigrations: readonly Migration[] = [
+  {
+    name: "0001_accounts",
+    text: `
+      CREATE TABLE users (
+        user_id text COLLATE "C" PRIMARY KEY,
+        username text NOT NULL,
+        display_name text NOT NULL,
+        email text,
+        password_hash text NOT NULL,
+        presence_audience integer NOT NULL DEFAULT 1,
+        push_previews boolean NOT NULL DEFAULT true,
+        create_time timestamptz NOT NULL
+      );
+      CREATE UNIQUE INDEX users_username_key ON users (lower(username));
+      CREATE UNIQUE INDEX users_email_key ON users (lower(email));
+
+      CREATE TABLE devices (
+        device_id text COLLATE "C" PRIMARY KEY,
+        user_id text COLLATE "C" NOT NULL REFERENCES users ON DELETE CASCADE,
+        name text NOT NULL,
+        create_time timestamptz NOT NULL,
+        refresh_family_hash bytea NOT NULL UNIQUE,
+        refresh_hash bytea NOT NULL,
+        prev_refresh_hash bytea,
+        refresh_salt bytea,
+        last_refresh_time timestamptz NOT NULL,
+        refresh_expire_time timestamptz NOT NULL
+      );
+      CREATE INDEX devices_by_user ON devices (user_id, create_time);
+
+      CREATE TABLE friends (
+        user_id text COLLATE "C" NOT NULL REFERENCES users ON DELETE CASCADE,
+        friend_id text COLLATE "C" NOT NULL REFERENCES users ON DELETE CASCADE,
+        state integer NOT NULL,
+        change_time timestamptz NOT NULL,
+        PRIMARY KEY (user_id, friend_id)
+      );
+      CREATE INDEX friends_by_friend ON friends (friend_id);
+
+      CREATE TABLE unsent_revocations (
+        revocation_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        user_id text NOT NULL,
+        device_id text NOT NULL,
+        issued_before timestamptz NOT NULL
+      );
+
+      CREATE TABLE signing_keys (
+        generation integer PRIMARY KEY,
+        key_id text NOT NULL UNIQUE,
+        public_key bytea NOT NULL,
+        private_key bytea NOT NULL,
+        create_time timestamptz NOT NULL
+      );
+    `,
+  },
+];

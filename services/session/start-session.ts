@@ -1,0 +1,21 @@
+/** The Session role, made from a runtime. */
+import { SessionService } from "../../gen/parley/session/v1/session_service_pb.js";
+import { parseConfig } from "../../mesh/config.ts";
+import { newInstanceId, type Role, type Runtime } from "../../mesh/runtime.ts";
+import { served } from "../../mesh/serve.ts";
+import type { Sql } from "../../mesh/sql.ts";
+import { sessionConfig } from "./session-config.ts";
+import { createSessionService } from "./session-service.ts";
+
+/** Makes an instance of Session on a database. */
+export async function startSession(runtime: Runtime, sql: Sql): Promise<Role> {
+  const { streams, clock } = runtime;
+  const config = parseConfig(sessionConfig, runtime.environment);
+  const log = runtime.log("session");
+  const service = await createSessionService({ sql, streams, clock, config, log });
+  return {
+    instanceId: newInstanceId("session"),
+    served: served(SessionService, service.handlers, service.codes),
+    stop: () => service.close(),
+  };
+}

@@ -1,0 +1,131 @@
+/** A Session service for tests: PGlite and streams in memory, a clock that stands still. */
+import { create, type DescMethodUnary, fromBinary } from "@bufbuild/protobuf";
+import { type Revocation, RevocationSchema } from "../../gen/parley/log/v1/log_pb.js";
+import {
+  SessionService,
+  type SignUpResponse,
+} from "../../gen/parley/session/v1/session_service_pb.js";
+import { ManualClock } from "../../mesh/clock-manual.ts";
+import { parseConfig } from "../../mesh/config.ts";
+import type { CallContext, Client, Identity } from "../../mesh/rpc.ts";
+import type { Sql } from "../../mesh/sql.ts";
+import { openPglite } from "../../mesh/sql-pglite.ts";
+import { AppendOutcomeUnknown, type Streams } from "../../mesh/streams.ts";
+import { openMemoryStreams } from "../../mesh/streams-memory.ts";
+import { sessionConfig } from "./session-config.ts";
+import { createSessionService, type RunningSessionService } from "./session-service.ts";
+
+/** Calls the service as a mesh does. */
+export type SessionClient = Client<typeof SessionService>;
+
+type Fields = Record<string, unknown>;
+
+/** The environment of tests: passwords cost nothing. */
+const testEnvironment = {
+  PARLEY_SESSION_PASSWORD_MEMORY_KIB: "8",
+  PARLEY_SESSION_PASSWORD_PASSES: "1",
+};
+
+/** What a test file shares. */
+export class TestSession {
+  readonly clock: ManualClock = new ManualClock();
+  readonly streams: Streams = openMemoryStreams({ clock: this.clock });
+  readonly sql: Sql;
+  service!: RunningSessionService;
+  /** So many appends of revocations fail from now on. */
+  appendsToFail = 0;
+  private count = 0;
+
+  private constructor(sql: Sql) {
+    this.sql = sql;
+  }
+
+  /** Takes 2 s: once a file. */
+  static async open(environment: Record<string, string> = {}): Promise<TestSession> {
+    const session = new TestSession(await openPglite());
+    await session.restart(environment);
+    return session;
+  }
+
+  /** Begins again on the same database and streams, as after a crash. */
+  async restart(environment: Record<string, string> = {}): Promise<void> {
+    await this.service?.close();
+    const { sql, clock } = this;
+    this.service = await createSessionService({
+      sql,
+      clock,
+      streams: {
+        revocations: {
+          append: async (...args) => {
+            if (this.appendsToFail-- > 0) throw new AppendOutcomeUnknown("cut off");
+            return this.streams.revocations.append(...args);
+          },
+        },
+      },
+      config: parseConfig(sessionConfig, { ...testEnvironment, ...environment }),
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.service.close();
+    await this.sql.close();
+    await this.streams.close();
+  }
+
+  /** The service as a device sees it, or somebody who is not signed in. */
+  as(device?: Identity, context: Partial<CallContext> = {}): SessionClient {
+    const { handlers } = this.service;
+    const calls = Object.entries(SessionService.method).map(([name, method]) => [
+      name,
+      async (request: Fields) => {
+        const handler = handlers[name as "signUp"] as (...args: unknown[]) => Promise<Fields>;
+        const { input, output }: DescMethodUnary = method;
+        const answer = await handler(create(input, request), { ...contextOf(device), ...context });
+        return create(output, answer);
+      },
+    ]);
+    return Object.fromEntries(calls);
+  }
+
+  /** Signs a new user up, by default with a name of its own. */
+  async signUp(
+    request: { username?: string; password?: string; email?: string; deviceName?: string } = {},
+  ): Promise<Identity & SignUpResponse> {
+    const signUp = { username: `user-${++this.count}`, password: "correct horse", ...request };
+    const answer = await this.as().signUp(signUp);
+    return { ...answer, userId: answer.user!.userId };
+  }
+
+  /** The user's revocations that edges have been told. */
+  async revocationsOf(userId: string): Promise<Revocation[]> {
+    const { entries } = await this.streams.revocations.read("revocation");
+    const all = entries.map((entry) => fromBinary(RevocationSchema, entry.data));
+    return all.filter((revocation) => revocation.userId === userId);
+  }
+
+  /** Lets the pauses of a call pass until it settles. */
+  async throughPauses<T>(call: Promise<T>): Promise<T> {
+    const pauseMaxMs = 1_000;
+    let settled = false;
+    const onSettled = () => {
+      settled = true;
+    };
+    call.then(onSettled, onSettled);
+    while (!settled) {
+      const waitMs = (this.clock.nextDueMs() ?? 0) - this.clock.monotonicMs();
+      if (waitMs > 0 && waitMs <= pauseMaxMs) this.clock.advance(waitMs);
+      await new Promise(setImmediate);
+    }
+    return call;
+  }
+}
+
+function contextOf(identity: Identity | undefined): CallContext {
+  return {
+    identity,
+    deadlineMs: Number.POSITIVE_INFINITY,
+    signal: new AbortController().signal,
+    traceParent: "",
+    clientAddress: "192.0.2.1",
+  };
+}
