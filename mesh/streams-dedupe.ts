@@ -1,21 +1,21 @@
 import type { Clock } from "./clock.ts";
+import { RecentMap } from "./recent-map.ts";
 
 /** How long an id is remembered: the default of NATS' `duplicate_window`. */
 const windowMs = 120_000;
 
-/**
- * Remembers under which sequence an id was appended, for two minutes and for the newest
- * `idsMax` ids: some 15 MB at most.
- */
+/** How many ids are remembered at most: some 15 MB. */
+const idsMax = 100_000;
+
+/** Remembers under which sequence an id was appended. */
 export class DedupeWindow {
   private readonly clock: Clock;
-  private readonly idsMax: number;
-  /** In the order of their time, so that the first is always the oldest. */
-  private readonly remembered = new Map<string, { sequence: number; untilMs: number }>();
+  private readonly remembered = new RecentMap<string, { sequence: number; untilMs: number }>(
+    idsMax,
+  );
 
-  constructor(clock: Clock, idsMax = 100_000) {
+  constructor(clock: Clock) {
     this.clock = clock;
-    this.idsMax = idsMax;
   }
 
   /** The sequence of the entry that was appended with this id; undefined: not known. */
@@ -26,13 +26,7 @@ export class DedupeWindow {
 
   /** An entry was appended with this id. */
   remember(id: string, sequence: number): void {
-    const nowMs = this.clock.monotonicMs();
-    this.remembered.delete(id);
-    this.remembered.set(id, { sequence, untilMs: nowMs + windowMs });
-    for (const [oldest, { untilMs }] of this.remembered) {
-      if (untilMs > nowMs && this.remembered.size <= this.idsMax) break;
-      this.remembered.delete(oldest);
-    }
+    this.remembered.set(id, { sequence, untilMs: this.clock.monotonicMs() + windowMs });
   }
 
   /** It was not appended after all. */

@@ -1,3 +1,5 @@
+import { RecentMap } from "./recent-map.ts";
+
 /** The newest entry of a subject. */
 export interface SubjectHead {
   /** Its sequence; 0: the subject has no entry. */
@@ -18,8 +20,7 @@ const headsMax = 100_000;
  */
 export class SubjectHeads {
   private readonly lookUp: (subject: string) => SubjectHead;
-  /** The least recently changed first. */
-  private readonly committed = new Map<string, SubjectHead>();
+  private readonly committed = new RecentMap<string, SubjectHead>(headsMax);
   private readonly placed = new Map<string, SubjectHead>();
 
   /** `lookUp` finds a committed head in the index. */
@@ -32,7 +33,7 @@ export class SubjectHeads {
     let head = this.committed.get(subject);
     if (!head) {
       head = this.lookUp(subject);
-      this.keep(subject, head);
+      this.committed.set(subject, head);
     }
     return head;
   }
@@ -50,20 +51,8 @@ export class SubjectHeads {
   /** The group is committed, or it failed and has changed nothing. */
   endGroup(committed: boolean): void {
     if (committed) {
-      for (const [subject, head] of this.placed) {
-        this.committed.delete(subject);
-        this.keep(subject, head);
-      }
+      for (const [subject, head] of this.placed) this.committed.set(subject, head);
     }
     this.placed.clear();
-  }
-
-  private keep(subject: string, head: SubjectHead): void {
-    this.committed.set(subject, head);
-    if (this.committed.size <= headsMax) return;
-    for (const oldest of this.committed.keys()) {
-      this.committed.delete(oldest);
-      break;
-    }
   }
 }

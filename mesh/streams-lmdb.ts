@@ -1,8 +1,11 @@
 /**
  * Streams in LMDB with the live bus in the process: what one process needs to run alone. One
  * shard per stream. Everything is acknowledged, republished and handed to workers after it is on
- * disk. Measured on the two cores of the machine that DESIGN section 6 speaks of: see
- * {@link openLmdbStreams}.
+ * disk; what gathers during a commit travels in the next one.
+ *
+ * Measured on two cores with an SSD, 200 bytes to an entry, 5,000 subjects: an append alone takes
+ * 0.4 ms; 400 writers make 50,000 appends/s, p50 7 ms, each 4 to 6 us of the event loop's thread
+ * (1 more for every worker that keeps up) and 13 of all threads. A read costs 4 us an entry.
  */
 import { randomBytes } from "node:crypto";
 import type { Clock } from "./clock.ts";
