@@ -27,9 +27,9 @@ export class Devices {
     this.presence = presence;
   }
 
-  /** How many are connected. */
-  get count(): number {
-    return this.connections.size;
+  /** All of them, read bit by bit while devices come and go. */
+  *list(): Generator<AccessToken> {
+    for (const { token } of this.connections.values()) if (token) yield token;
   }
 
   /**

@@ -48,6 +48,8 @@ export interface Edge {
   readonly address: string;
   /** How many WebSockets there are. */
   readonly connectionCount: number;
+  /** The devices that are connected, for Presence; read bit by bit while they come and go. */
+  listDevices(): Iterable<{ userId: string; deviceId: string }>;
   /**
    * Answers "not ready" to health checks and new WebSockets, and closes the present ones in
    * slices over `drainMs`; resolves when each was told.
@@ -114,6 +116,10 @@ class RunningEdge implements Edge {
 
   get connectionCount(): number {
     return this.webSockets.count;
+  }
+
+  listDevices(): Iterable<{ userId: string; deviceId: string }> {
+    return this.context.devices.list();
   }
 
   async listen(): Promise<void> {

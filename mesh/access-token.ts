@@ -23,6 +23,12 @@ export const accessTokenFormat = {
   aud: "parley",
 } as const;
 
+/**
+ * No access token lives longer, whatever Session is set to. The stream of revocations keeps an
+ * hour: a token must not outlive its revocation.
+ */
+export const accessTokenMsMax = 55 * 60_000;
+
 /** Signs with an Ed25519 key. Times are cut to whole seconds. */
 export function signAccessToken(
   key: { keyId: string; privateKey: CryptoKey },

@@ -20,7 +20,6 @@ import {
   type MembershipChange,
   type Message,
 } from "../../gen/parley/message/v1/message_pb.js";
-import { messageTimeMs } from "../../mesh/ids.ts";
 
 /** An entry does not continue the state: one is missing or comes again. */
 export class OutOfSequence extends Error {
@@ -91,7 +90,7 @@ export class ChannelState {
     return create(MemberSchema, {
       userId,
       role: owns ? MemberRole.OWNER : MemberRole.MEMBER,
-      joinTime: timestampFromMs(messageTimeMs(message.messageId)),
+      joinTime: message.sendTime ?? timestampFromMs(0),
       joinedSequence: message.channelSequence,
     });
   }

@@ -23,7 +23,6 @@ import {
 } from "../../gen/parley/message/v1/message_pb.js";
 import type { Clock } from "../../mesh/clock.ts";
 import { DomainError, RpcError, unavailable } from "../../mesh/errors.ts";
-import { messageTimeMs } from "../../mesh/ids.ts";
 import {
   AppendOutcomeUnknown,
   logSubject,
@@ -34,7 +33,7 @@ import { type LoadedChannel, loadChannel, noteAppended, refreshChannel } from ".
 import { ChannelState } from "./channel-state.ts";
 import { refuse } from "./message-codes.ts";
 import type { MessageStore } from "./message-store.ts";
-import { fingerprint, type Placement } from "./recent-sends.ts";
+import { fingerprint, type Placement, placementOf } from "./recent-sends.ts";
 import { findStoredSend } from "./stored-sends.ts";
 
 /** What a writer needs; shared by all writers of a process. */
@@ -315,17 +314,16 @@ class Draft {
       channelSequence: channel.lastChannelSequence + 1,
       senderId: change.senderId,
       clientMessageId: change.clientMessageId,
-      sendTime: timestampFromMs(messageTimeMs(messageId)),
+      sendTime: timestampFromMs(this.nowMs),
       replyToMessageId: change.replyToMessageId,
       body,
     });
-    const { prevMessageId, channelSequence } = message;
     loaded.state.applyMessage(message);
     loaded.recent.add(message);
     this.maxClientTimeMs = Math.max(this.maxClientTimeMs, change.clientTimeMs);
     this.traceParent ||= change.traceParent;
     this.items.push(create(ItemSchema, { item: { case: "message", value: message } }));
-    return { messageId, prevMessageId, channelSequence, fingerprint: fingerprint(body) };
+    return placementOf(message);
   }
 
   get isEmpty(): boolean {

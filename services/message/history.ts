@@ -47,6 +47,8 @@ const pageBytesMax = 384 * 1024;
 /** Rows looked at for one page; a filter that matches less ends the page early. */
 const scanMax = 2_000;
 const scanChunk = 250;
+/** An id's time and the time of acceptance differ: ids are reserved ahead, and may lead 5 s. */
+const idTimeSlackMs = 10_000;
 const messageIdMax = 2n ** 63n - 1n;
 
 /** Reads a page for a user. @throws DomainError NOT_A_MEMBER, FIELD_INVALID, UNAVAILABLE */
@@ -123,6 +125,8 @@ function startPosition(request: ListMessagesRequest, newestFirst: boolean): Posi
 class Filter {
   readonly minId: bigint;
   readonly maxId: bigint;
+  private readonly minTimeMs: number;
+  private readonly maxTimeMs: number;
   private readonly request: ListMessagesRequest;
   private readonly visibility: Visibility;
 
@@ -130,11 +134,13 @@ class Filter {
     this.request = request;
     this.visibility = visibility;
     const { minTime, maxTime } = request;
-    this.minId = minTime ? firstMessageIdAt(Math.ceil(timestampMs(minTime))) : 0n;
-    this.maxId = maxTime ? firstMessageIdAt(Math.ceil(timestampMs(maxTime))) - 1n : messageIdMax;
-    if (minTime && maxTime && this.minId > this.maxId) {
+    this.minTimeMs = minTime ? timestampMs(minTime) : 0;
+    this.maxTimeMs = maxTime ? timestampMs(maxTime) : Number.POSITIVE_INFINITY;
+    if (this.minTimeMs >= this.maxTimeMs) {
       throw fieldInvalid("max_time", "must be after min_time");
     }
+    this.minId = minTime ? firstMessageIdAt(this.minTimeMs - idTimeSlackMs) : 0n;
+    this.maxId = maxTime ? firstMessageIdAt(this.maxTimeMs + idTimeSlackMs) : messageIdMax;
   }
 
   admits(message: Message): boolean {
@@ -144,6 +150,8 @@ class Filter {
     if (kind === MessageKind.MEMBERSHIP_CHANGE && message.body.case !== "membershipChange") {
       return false;
     }
+    const timeMs = message.sendTime ? timestampMs(message.sendTime) : 0;
+    if (timeMs < this.minTimeMs || timeMs >= this.maxTimeMs) return false;
     return this.visibility.includes(message.channelSequence);
   }
 }

@@ -14,7 +14,6 @@ import {
 import { ErrorSchema } from "../../gen/parley/rpc/v1/error_pb.js";
 import type { Clock } from "../../mesh/clock.ts";
 import { toRpcError } from "../../mesh/errors.ts";
-import { messageTimeMs } from "../../mesh/ids.ts";
 import type { Logger } from "../../mesh/logger.ts";
 import { methodPolicy } from "../../mesh/methods.ts";
 import type { DuplexHandler } from "../../mesh/rpc.ts";
@@ -136,8 +135,8 @@ export function sendChange(
 
 /** What a sender is told. */
 export function sendResponse({ placement }: Outcome) {
-  const { messageId, prevMessageId, channelSequence } = placement!;
-  const sendTime = timestampFromMs(messageTimeMs(messageId));
+  const { messageId, prevMessageId, channelSequence, sendTimeMs } = placement!;
+  const sendTime = timestampFromMs(sendTimeMs);
   return create(SendMessageResponseSchema, { messageId, prevMessageId, channelSequence, sendTime });
 }
 

@@ -3,6 +3,7 @@
  * asking a store. It also knows when it can't tell: whatever it no longer holds had a client
  * time of at most `forgottenMaxMs`, so an id from after that has never been stored.
  */
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Message } from "../../gen/parley/message/v1/message_pb.js";
 import { uuidV7TimeMs } from "../../mesh/ids.ts";
 import { hash32 } from "../../mesh/rendezvous.ts";
@@ -12,6 +13,8 @@ export interface Placement {
   messageId: bigint;
   prevMessageId: bigint;
   channelSequence: number;
+  /** When it was accepted, in ms since 1970. */
+  sendTimeMs: number;
   /** Of the body, to tell a resend from a client id used twice. */
   fingerprint: number;
 }
@@ -36,12 +39,8 @@ export class RecentSends {
   /** Remembers a stored message. */
   add(message: Message): void {
     if (message.clientMessageId === "") return;
-    const { messageId, prevMessageId, channelSequence } = message;
     this.sends.set(key(message.senderId, message.clientMessageId), {
-      messageId,
-      prevMessageId,
-      channelSequence,
-      fingerprint: fingerprint(message.body),
+      ...placementOf(message),
       clientTimeMs: uuidV7TimeMs(message.clientMessageId) ?? 0,
     });
     if (this.sends.size <= recentMax) return;
@@ -59,6 +58,13 @@ export class RecentSends {
   isConclusive(clientTimeMs: number): boolean {
     return clientTimeMs > this.forgottenMaxMs;
   }
+}
+
+/** Where a stored message has its place. */
+export function placementOf(message: Message): Placement {
+  const { messageId, prevMessageId, channelSequence, sendTime, body } = message;
+  const sendTimeMs = sendTime ? timestampMs(sendTime) : 0;
+  return { messageId, prevMessageId, channelSequence, sendTimeMs, fingerprint: fingerprint(body) };
 }
 
 /** 32 bits that differ, almost always, where bodies do. */

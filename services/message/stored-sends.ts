@@ -4,7 +4,7 @@ import { logSubject, type Stream } from "../../mesh/streams.ts";
 import { decode } from "./channel-loader.ts";
 import type { MessageStore } from "./message-store.ts";
 import { persistWorker } from "./persist.ts";
-import { fingerprint, type Placement } from "./recent-sends.ts";
+import { type Placement, placementOf } from "./recent-sends.ts";
 
 /**
  * Looks a client id up in the store and in what the log holds beyond it. The checkpoint is read
@@ -43,8 +43,4 @@ export async function* messagesAfter(
     }
     more = page.more;
   }
-}
-
-function placementOf({ messageId, prevMessageId, channelSequence, body }: Message): Placement {
-  return { messageId, prevMessageId, channelSequence, fingerprint: fingerprint(body) };
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { accessTokenMsMax } from "../../mesh/access-token.ts";
 import { type ConfigOf, defineConfig } from "../../mesh/config.ts";
 
 const minuteMs = 60_000;
@@ -13,8 +14,7 @@ function integer(min: number, max: number): z.ZodType<number> {
 export const sessionConfig = defineConfig({
   accessTokenMs: {
     env: "PARLEY_SESSION_ACCESS_TOKEN_MS",
-    // The stream of revocations keeps an hour: a token must not outlive its revocation.
-    schema: integer(minuteMs, 55 * minuteMs),
+    schema: integer(minuteMs, accessTokenMsMax),
     default: String(15 * minuteMs),
     unit: "ms",
     secret: false,

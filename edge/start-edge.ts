@@ -1,0 +1,65 @@
+/** The edge role, made from a runtime. */
+import { SessionService } from "../gen/parley/session/v1/session_service_pb.js";
+import { accessTokenMsMax } from "../mesh/access-token.ts";
+import { TokenVerifier } from "../mesh/access-token-verifier.ts";
+import { parseConfig } from "../mesh/config.ts";
+import { newInstanceId, type Runtime } from "../mesh/runtime.ts";
+import { createEdge, type Edge } from "./edge.ts";
+import { edgeConfig } from "./edge-config.ts";
+import { LinkedPresenceReporter } from "./presence-reporter.ts";
+import { SendLinks } from "./send-links.ts";
+
+/** Under this name edges are registered. They serve no gRPC: the address is for clients. */
+const edgeService = "parley.edge";
+
+/** Starts an edge that accepts connections. `stop` drains it first. */
+export async function startEdge(runtime: Runtime): Promise<{ url: string; stop(): Promise<void> }> {
+  const { mesh, streams, registry, clock, metrics } = runtime;
+  const config = parseConfig(edgeConfig, runtime.environment);
+  const log = runtime.log("edge");
+  const instanceId = newInstanceId("edge");
+  const sessions = mesh.client(SessionService);
+  const verifier = new TokenVerifier({
+    loadKeys: async () => (await sessions.listSigningKeys({})).keys,
+    clock,
+    accessTokenMs: accessTokenMsMax,
+  });
+  const presence = new LinkedPresenceReporter({
+    mesh,
+    edgeId: instanceId,
+    listConnections: () => edge.listDevices(),
+    clock,
+    log,
+  });
+  const sends = new SendLinks(mesh, clock, log);
+  const edge: Edge = createEdge({
+    mesh,
+    streams,
+    verifier,
+    presence,
+    sends,
+    clock,
+    config,
+    log,
+    metrics,
+  });
+  await edge.listen();
+  presence.start();
+  const { address } = edge;
+  const registration = await registry.register({
+    instanceId,
+    service: edgeService,
+    address,
+    metadata: {},
+  });
+  return {
+    url: `http://${address.replace("0.0.0.0", "127.0.0.1")}`,
+    async stop() {
+      await registration.deregister();
+      await edge.drain();
+      presence.stop();
+      sends.close();
+      await edge.close();
+    },
+  };
+}
