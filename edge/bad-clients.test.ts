@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
@@ -295,15 +295,13 @@ describe("[R1] [O3] a client that asks for too much at once", () => {
     const method = "parley.message.v1.MessageService/ListChannels";
     fixture.answers.set(method, () => new Promise(() => {}));
     // One chunk, so that all of it has arrived before the edge stops reading.
-    client.ws.pause();
-    const socket = (client.ws as unknown as { _socket: import("node:net").Socket })._socket;
+    const socket = (client.ws as unknown as { _socket: Socket })._socket;
     socket.cork();
     for (let requestId = 1; requestId <= 5; requestId++) {
       client.send({ case: "call", value: { requestId, method } });
       client.send({ case: "send", value: { requestId: 10 + requestId, request: {} } });
     }
     socket.uncork();
-    client.ws.resume();
     const overloaded = { code: Code.RESOURCE_EXHAUSTED, reason: "OVERLOADED", retryAfterMs: 500 };
     expect(await client.next("result")).toMatchObject({
       requestId: 4,

@@ -1,5 +1,4 @@
 /** A real edge on a free port for tests, over streams in memory and a mesh that tests answer for. */
-import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import {
   create,
@@ -44,6 +43,7 @@ export type Answer = (request: never, options: CallOptions) => unknown;
 export class EdgeFixture {
   readonly clock = new ManualClock();
   readonly streams: Streams = openMemoryStreams({ clock: this.clock });
+  readonly metrics = new Metrics();
   readonly revoked: string[] = [];
   /** What presence was told: "attached alice-1". */
   readonly presence: string[] = [];
@@ -73,7 +73,7 @@ export class EdgeFixture {
       clock: this.clock,
       config: { ...parseConfig(edgeConfig, {}), port: 0, drainMs: 0, ...config },
       log: silentLogger,
-      metrics: new Metrics(),
+      metrics: this.metrics,
     });
   }
 
@@ -86,6 +86,18 @@ export class EdgeFixture {
     for (const client of this.clients) client.ws.terminate();
     await this.edge.close();
     await this.streams.close();
+  }
+
+  /** The value of a counter without labels. */
+  async count(name: string): Promise<number> {
+    const { values } = await this.metrics.registry.getSingleMetric(name)!.get();
+    return values[0]!.value;
+  }
+
+  /** Lets time pass, and what it brought about happen. */
+  async pass(ms: number): Promise<void> {
+    this.clock.advance(ms);
+    await new Promise((resolve) => setImmediate(resolve));
   }
 
   /** Opens a WebSocket; nothing is sent. */
@@ -197,15 +209,20 @@ export class TestClient {
   async next<K extends NonNullable<ServerFrame["frame"]["case"]>>(
     kind: K,
   ): Promise<Extract<ServerFrame["frame"], { case: K }>["value"]> {
+    const frame = await this.any();
+    if (frame.case !== kind) throw new Error(`wanted ${kind}, got ${frame.case}`);
+    return frame.value as never;
+  }
+
+  /** Takes the next frame. */
+  async any(): Promise<ServerFrame["frame"]> {
     while (this.frames.length === 0) {
       await new Promise<void>((resolve, reject) => {
         this.wake = resolve;
         void this.closed.then((closed) => reject(new Error(`closed: ${JSON.stringify(closed)}`)));
       });
     }
-    const frame = this.frames.shift()!;
-    if (frame.case !== kind) throw new Error(`wanted ${kind}, got ${JSON.stringify(frame)}`);
-    return frame.value as never;
+    return this.frames.shift()!;
   }
 
   /** Takes inbox entries until there are `count`, and gives their texts. */
@@ -227,6 +244,3 @@ export class TestClient {
     return true;
   }
 }
-
-/** A new client id. */
-export const clientMessageId = (): string => randomUUID();
