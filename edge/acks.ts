@@ -12,7 +12,8 @@ export interface Acked {
 
 /**
  * Writes what devices have acknowledged to Message, now and then and only the latest of each: an
- * ack that is lost costs a device no more than a repetition. At most one waits per device.
+ * ack that is lost is made up for by the next. At most one waits per device, and a Message that
+ * does not answer is not asked for the rest.
  */
 export class Acks {
   private readonly messages: Client<typeof MessageService>;
@@ -47,12 +48,15 @@ export class Acks {
     await this.writing;
   }
 
-  /** One of several that share what there is to write. */
+  /** One of several that share what there is to write. With its first failure it gives up. */
   private async write(batch: Iterable<Waiting>): Promise<void> {
     for (const { identity, acked } of batch) {
-      await this.messages
-        .markDelivered({ cursor: acked }, { identity })
-        .catch((err) => this.log.debug({ event: "ack_lost", device_id: identity.deviceId, err }));
+      try {
+        await this.messages.markDelivered({ cursor: acked }, { identity });
+      } catch (err) {
+        this.log.warn({ event: "acks_lost", err });
+        return;
+      }
     }
   }
 }

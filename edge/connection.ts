@@ -32,7 +32,7 @@ export class Connection
   implements Follower, DeviceConnection, OutgoingOwner, RequestsOwner, WheelItem
 {
   readonly clientAddress: string;
-  nextInWheel: WheelItem | undefined;
+  wheelSlot = -1;
   /** Whose connection it is; undefined before the token is verified. */
   token: AccessToken | undefined;
   private readonly edge: EdgeContext;
@@ -245,8 +245,9 @@ export class Connection
 
   /** The connection counts for nothing any more. */
   private leave(isLoggedOut: boolean): void {
-    const { feeds, devices } = this.edge;
+    const { feeds, devices, wheel } = this.edge;
     this.state = State.CLOSED;
+    wheel.remove(this);
     this.outgoing.discard();
     if (this.following) feeds.stop(this.following);
     if (this.token) devices.detach(this.token, this, isLoggedOut);

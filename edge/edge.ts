@@ -104,6 +104,7 @@ class RunningEdge implements Edge {
     const { headerBytesMax, connectionsMax, httpConnectionsMax } = context.config;
     this.server = createServer({ ...httpTimeouts, maxHeaderSize: headerBytesMax }, this.answer);
     this.server.maxConnections = connectionsMax + httpConnectionsMax;
+    this.server.on("error", (err) => context.log.error({ event: "edge_server_failed", err }));
     this.server.on("upgrade", (request, socket, head) =>
       this.webSockets.upgrade(request, socket, head),
     );

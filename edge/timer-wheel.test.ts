@@ -3,7 +3,7 @@ import { ManualClock } from "../mesh/clock-manual.ts";
 import { TimerWheel, type WheelItem } from "./timer-wheel.ts";
 
 class Item implements WheelItem {
-  nextInWheel: WheelItem | undefined;
+  wheelSlot = -1;
   readonly lookedAtMs: number[] = [];
   private readonly delaysMs: number[];
 
@@ -47,6 +47,22 @@ describe("a timer wheel", () => {
     for (const item of items) wheel.add(item, 5_000);
     clock.advance(5_000);
     expect(items.every((item) => item.lookedAtMs.length === 1)).toBe(true);
+  });
+
+  it("forgets an item that is removed, also by another of the same slot", () => {
+    const { clock, wheel } = setUp();
+    const removed = new Item();
+    const remover: WheelItem = {
+      wheelSlot: -1,
+      onWheel() {
+        wheel.remove(removed);
+        return 0;
+      },
+    };
+    wheel.add(remover, 1_000);
+    wheel.add(removed, 1_000);
+    clock.advance(10_000);
+    expect(removed.lookedAtMs).toEqual([]);
   });
 
   it("looks at nothing once it is stopped", () => {

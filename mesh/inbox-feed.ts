@@ -104,6 +104,7 @@ export class InboxFeeds {
     inbox.remove(following);
     if (inbox.first) return;
     this.inboxes.delete(inboxSubject(inbox.userId));
+    this.wentLive.delete(inbox);
     inbox.subscription?.stop().catch((error) => this.onFailure(error));
   }
 
