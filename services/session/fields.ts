@@ -2,7 +2,8 @@
 import { fieldInvalid } from "../../mesh/errors.ts";
 
 /** The limits of the contract, in code points. */
-export const passwordLengthMin = 8;
+const passwordLengthMin = 8;
+/** No password is longer, in code points. */
 export const passwordLengthMax = 256;
 const nameLengthMax = 64;
 const emailLengthMax = 254;

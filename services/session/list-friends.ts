@@ -2,7 +2,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Audience, FriendState } from "../../gen/parley/session/v1/session_pb.js";
 import { fieldInvalid } from "../../mesh/errors.ts";
 import { requireId } from "./fields.ts";
-import { friendsMax } from "./friends.ts";
+import { friendsMax } from "./friend-pair.ts";
 import {
   callerOf,
   type SessionHandlers,

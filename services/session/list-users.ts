@@ -11,6 +11,7 @@ import {
 /** Ids and names of one call, together. */
 const namedMax = 100;
 
+/** Ids and names may name the same users; each is answered once. */
 export function listUsers(parts: SessionParts): SessionHandlers["listUsers"] {
   return async ({ userIds, usernames }) => {
     const named = userIds.length + usernames.length;

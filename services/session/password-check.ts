@@ -1,35 +1,71 @@
 import type { CallContext } from "../../mesh/rpc.ts";
 import { sessionError } from "./session-errors.ts";
-import type { SessionParts } from "./session-parts.ts";
+import { callerGone, type SessionParts } from "./session-parts.ts";
+
+/** What a password is checked by. The version counts changes of the password. */
+export interface PasswordRow {
+  password_hash: string;
+  password_version: number;
+}
+
+/** The columns of {@link PasswordRow}. */
+export const passwordColumns = "password_hash, password_version";
 
 /**
- * Lets an account's password be checked, as long as neither the account nor the client's address
- * has given too many wrong ones. Right ones, and checks that came to nothing, don't count.
+ * Checks an account's password, as long as neither the account nor the client's address has given
+ * too many wrong ones. Right ones, and checks that came to nothing, don't count.
  *
- * @param account the account as the caller named it.
- * @param isRight compares; called only within the allowance, before anything costs.
- * @throws DomainError CREDENTIALS_WRONG, TOO_MANY_ATTEMPTS, and what `isRight` throws.
+ * @param name the account as the caller named it: what its wrong passwords are counted by.
+ * @param find reads the account; called only within the allowance. Undefined: there is none,
+ * which takes as long as a wrong password.
+ * @returns the account.
+ * @throws DomainError CREDENTIALS_WRONG, TOO_MANY_ATTEMPTS, OVERLOADED, and what `find` throws.
  */
-export async function checkPassword(
+export async function checkPassword<Account extends PasswordRow>(
   parts: SessionParts,
-  account: string,
+  name: string,
+  password: string,
   context: CallContext,
-  isRight: () => Promise<boolean>,
-): Promise<void> {
-  const { wrongPasswordsOfAddress: ofAddress, wrongPasswordsOfAccount: ofAccount } =
-    parts.allowances;
-  ofAddress.take(context.clientAddress);
-  ofAccount.take(account);
+  find: () => Promise<Account | undefined>,
+): Promise<Account> {
+  const { clientAddress, signal } = context;
+  const { wrongPasswordsOfAddress, wrongPasswordsOfAccount } = parts.allowances;
+  wrongPasswordsOfAddress.take(clientAddress);
+  wrongPasswordsOfAccount.take(name);
   let wrong = false;
   try {
-    wrong = !(await isRight());
+    const account = await find();
+    wrong = !(await parts.passwords.verify(account?.password_hash, password, signal));
+    if (wrong) throw credentialsWrong();
+    return account!;
   } finally {
     if (!wrong) {
-      ofAddress.giveBack(context.clientAddress);
-      ofAccount.giveBack(account);
+      wrongPasswordsOfAddress.giveBack(clientAddress);
+      wrongPasswordsOfAccount.giveBack(name);
     }
   }
-  if (wrong) throw credentialsWrong();
+}
+
+/**
+ * Checks the password of the account that calls.
+ * @returns the password's version.
+ * @throws DomainError TOKEN_REVOKED where the account is gone, and as {@link checkPassword}.
+ */
+export async function checkOwnPassword(
+  parts: SessionParts,
+  userId: string,
+  password: string,
+  context: CallContext,
+): Promise<number> {
+  const account = await checkPassword(parts, userId, password, context, async () => {
+    const [row] = await parts.sql.query<PasswordRow>(
+      `SELECT ${passwordColumns} FROM users WHERE user_id = $1`,
+      [userId],
+    );
+    if (!row) throw callerGone();
+    return row;
+  });
+  return account.password_version;
 }
 
 /** The one answer to an unknown name and to a wrong password. */

@@ -16,6 +16,7 @@ const repeatMs = 10_000;
 
 type Refreshed = Omit<NewDevice, "params">;
 
+/** One statement where the token is the latest; a second one finds out why it is not. */
 export function refreshTokens(parts: SessionParts): SessionHandlers["refreshTokens"] {
   return async (request) => {
     const token = parseRefreshToken(request.refreshToken);

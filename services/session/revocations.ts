@@ -53,7 +53,7 @@ export class Revocations {
   /**
    * Deletes the devices that `condition` (SQL, its parameters from $2 on) selects, and stores
    * their revocations. Follow it with `send` once it is committed.
-   * @returns how many it were.
+   * @returns how many there were.
    */
   async endDevices(
     queries: SqlQueries,
@@ -69,9 +69,21 @@ export class Revocations {
     return ended.length;
   }
 
-  /** The time to store in a revocation that is made now. */
-  issuedBefore(): Date {
-    return new Date(this.clock.nowMs() + marginMs);
+  /**
+   * Deletes an account, if its password still has this version, with all its devices, and
+   * stores a revocation. Follow it with `send`.
+   * @returns whether it did.
+   */
+  async endAccount(userId: string, passwordVersion: number): Promise<boolean> {
+    const ended = await this.sql.query(
+      `WITH ended AS (
+        DELETE FROM users WHERE user_id = $2 AND password_version = $3 RETURNING user_id
+      )
+      INSERT INTO unsent_revocations (user_id, device_id, issued_before)
+      SELECT user_id, '', $1 FROM ended RETURNING user_id`,
+      [this.issuedBefore(), userId, passwordVersion],
+    );
+    return ended.length > 0;
   }
 
   /**
@@ -82,17 +94,22 @@ export class Revocations {
     await this.sendAll("WHERE user_id = $1", [userId]);
   }
 
-  /** Begins to send what was left, now and every 5 s. */
-  start(): void {
-    this.sweeping = this.sweep().finally(() => {
-      this.timer = this.clock.setTimer(sweepMs, () => this.start());
+  /** Sends what was left, now and every 5 s. Resolves, never rejects, after the first time. */
+  start(): Promise<void> {
+    this.sweeping = this.sweep().then(() => {
+      this.timer = this.clock.setTimer(sweepMs, () => void this.start());
     });
+    return this.sweeping;
   }
 
   /** Stops sweeping; what is under way ends. */
   async close(): Promise<void> {
     await this.sweeping;
     this.timer?.cancel();
+  }
+
+  private issuedBefore(): Date {
+    return new Date(this.clock.nowMs() + marginMs);
   }
 
   private async sweep(): Promise<void> {

@@ -15,6 +15,7 @@ export const sessionMigrations: readonly Migration[] = [
         display_name text NOT NULL,
         email text,
         password_hash text NOT NULL,
+        password_version integer NOT NULL DEFAULT 1,
         presence_audience integer NOT NULL DEFAULT 1,
         push_previews boolean NOT NULL DEFAULT true,
         create_time timestamptz NOT NULL

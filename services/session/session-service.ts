@@ -4,7 +4,8 @@ import type { Sql } from "../../mesh/sql.ts";
 import { migrate } from "../../mesh/sql-migrations.ts";
 import type { Stream } from "../../mesh/streams.ts";
 import { Allowance } from "./allowance.ts";
-import { passwordHandlers } from "./change-password.ts";
+import { changePassword } from "./change-password.ts";
+import { deleteAccount } from "./delete-account.ts";
 import { deviceHandlers } from "./devices.ts";
 import { friendHandlers } from "./friends.ts";
 import { listFriendHandlers } from "./list-friends.ts";
@@ -40,7 +41,7 @@ export interface RunningSessionService {
 
 /**
  * Makes the Session service: brings its tables up to date, makes a signing key where there is
- * none, and begins to send revocations that a crash or an outage has left.
+ * none, and sends the revocations that a crash or an outage has left.
  *
  * @throws what the database throws; try again.
  */
@@ -53,7 +54,7 @@ export async function createSessionService(
   const signingKeys = new SigningKeys(sql, clock, config);
   await signingKeys.current();
   const revocations = new Revocations({ sql, stream: streams.revocations, clock, log });
-  revocations.start();
+  await revocations.start();
 
   const passwords = new Passwords(config);
   const allowances = makeAllowances(config, clock);
@@ -63,9 +64,10 @@ export async function createSessionService(
       signUp: signUp(parts),
       logIn: logIn(parts),
       refreshTokens: refreshTokens(parts),
-      ...passwordHandlers(parts),
       ...deviceHandlers(parts),
       ...profileHandlers(parts),
+      changePassword: changePassword(parts),
+      deleteAccount: deleteAccount(parts),
       listUsers: listUsers(parts),
       ...friendHandlers(parts),
       ...listFriendHandlers(parts),

@@ -268,7 +268,6 @@ describe("sign-ins", () => {
         [userId, deviceId],
       );
       await session.restart();
-      await session.service.close();
       expect(await session.revocationsOf(userId)).toMatchObject([{ deviceId }]);
       expect(await unsent()).toBe(0);
     });
@@ -280,7 +279,6 @@ describe("sign-ins", () => {
         SELECT '${userId}', 'device-' || n, now() FROM generate_series(1, 250) AS n
       `);
       await session.restart();
-      await session.service.close();
       expect(await session.revocationsOf(userId)).toHaveLength(250);
     });
   });

@@ -20,6 +20,7 @@ const insertAccount = `
   ${insertDevice}
 `;
 
+/** The database decides who gets a name; a taken one costs its hash all the same. */
 export function signUp(parts: SessionParts): SessionHandlers["signUp"] {
   return async (request, context) => {
     const username = requireUsername("username", request.username);
