@@ -1,0 +1,112 @@
+/**
+ * The composition root of the embedded default: every role in one process, on LMDB, PGlite and
+ * an in-process registry, talking gRPC over loopback all the same.
+ */
+
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { z } from "zod";
+import { startEdge } from "./edge/start-edge.ts";
+import { systemClock } from "./mesh/clock.ts";
+import { defineConfig, parseConfig } from "./mesh/config.ts";
+import { dial } from "./mesh/dial.ts";
+import { lockFolder } from "./mesh/folder-lock.ts";
+import { LocalLeases } from "./mesh/leases-local.ts";
+import { untilSignal } from "./mesh/lifecycle.ts";
+import { createLogger, logLevels } from "./mesh/logger.ts";
+import { Metrics, serveMetrics } from "./mesh/metrics.ts";
+import { LocalRegistry } from "./mesh/registry-local.ts";
+import { hostRoles, type Runtime } from "./mesh/runtime.ts";
+import { openPglite } from "./mesh/sql-pglite.ts";
+import { openLmdbStreams } from "./mesh/streams-lmdb.ts";
+import { startIdGen } from "./services/idgen/start-idgen.ts";
+import { openLmdbMessageStore } from "./services/message/message-store-lmdb.ts";
+import { startMessage, startWorkers } from "./services/message/start-message.ts";
+import { openLmdbPresenceStore } from "./services/presence/presence-store-lmdb.ts";
+import { startPresence } from "./services/presence/start-presence.ts";
+import { startSession } from "./services/session/start-session.ts";
+
+/** Settings of the process; each role has its own besides. */
+export const runConfig = defineConfig({
+  dataDir: {
+    env: "PARLEY_DATA_DIR",
+    schema: z.string().min(1),
+    default: "./data",
+    unit: "",
+    secret: false,
+    description: "The folder that holds all data; one process at a time uses it.",
+  },
+  logLevel: {
+    env: "PARLEY_LOG_LEVEL",
+    schema: z.enum(logLevels),
+    default: "warn",
+    unit: "",
+    secret: false,
+    description:
+      "The least level that is logged, on standard error: debug, info, warn, error, silent.",
+  },
+  metricsPort: {
+    env: "PARLEY_METRICS_PORT",
+    schema: z.coerce.number().int().min(0).max(65_535),
+    default: "0",
+    unit: "TCP port",
+    secret: false,
+    description: "Serves /metrics and /healthz on 127.0.0.1; 0: any free port, named in the log.",
+  },
+});
+
+/** Runs until a signal. @returns the exit code. @throws ConfigError, FolderLocked */
+export async function run(environment: Runtime["environment"]): Promise<number> {
+  const config = parseConfig(runConfig, environment);
+  await using stack = new AsyncDisposableStack();
+  const lock = lockFolder(config.dataDir);
+  stack.defer(() => lock.release());
+  const inFolder = (name: string) => join(config.dataDir, name);
+  const log = (role: string) => createLogger(role, config.logLevel);
+  const clock = systemClock;
+  const metrics = new Metrics();
+  let isReady = false;
+  const metricsListen = { host: "127.0.0.1", port: config.metricsPort };
+  const metricsServer = await serveMetrics(metrics, metricsListen, () => isReady);
+  stack.defer(() => metricsServer.close());
+
+  const streams = await openLmdbStreams({ path: inFolder("streams"), clock, log: log("streams") });
+  stack.defer(() => streams.close());
+  const messageStore = await openLmdbMessageStore({ path: inFolder("messages"), clock });
+  stack.defer(() => messageStore.close());
+  const presenceStore = await openLmdbPresenceStore({ path: inFolder("presence") });
+  stack.defer(() => presenceStore.close());
+  const sql = await openPglite(inFolder("sql"));
+  stack.defer(() => sql.close());
+  const leases = await LocalLeases.open(clock, inFolder("leases.json"));
+
+  const registry = new LocalRegistry();
+  const meshSecret = randomBytes(32).toString("base64url");
+  const mesh = dial({ registry, meshSecret, clock, log: log("mesh"), metrics });
+  stack.defer(() => mesh.close());
+  const runtime = { environment, clock, log, metrics, registry, leases, streams, mesh, meshSecret };
+
+  const roles = await hostRoles(
+    runtime,
+    [
+      await startIdGen(runtime),
+      await startSession(runtime, sql),
+      startMessage(runtime, messageStore),
+      await startPresence(runtime, presenceStore),
+    ],
+    "127.0.0.1",
+  );
+  stack.defer(() => roles.stop());
+  const workers = startWorkers(runtime, messageStore);
+  stack.defer(() => workers.stop());
+  const edge = await startEdge(runtime);
+  stack.defer(() => edge.stop());
+
+  isReady = true;
+  console.log(`Parley is ready: ${edge.url} (WebSocket at /ws, data in ${config.dataDir})`);
+  log("run").info({ event: "ready", url: edge.url, metricsPort: metricsServer.port });
+  const signal = await untilSignal();
+  isReady = false;
+  log("run").info({ event: "draining", signal });
+  return 0;
+}
