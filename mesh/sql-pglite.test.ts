@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Worker } from "node:worker_threads";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { sqlContract } from "./sql.contract.ts";
 import { openPglite, sqlQueueMax } from "./sql-pglite.ts";
@@ -22,7 +23,7 @@ const writer = `
   });
 `;
 
-describe("openPglite", () => {
+describe("openPglite", { timeout: 60_000 }, () => {
   let folder: string;
 
   beforeEach(() => {
@@ -64,6 +65,19 @@ describe("openPglite", () => {
     writeFileSync(join(folder, "postgres", "PG_VERSION"), "9.6\n");
     await expect(openPglite(folder)).rejects.toThrow();
     rmSync(join(folder, "postgres"), { recursive: true });
+    await (await openPglite(folder)).close();
+  });
+
+  it("[R1] when the thread dies statements are answered UNAVAILABLE and the folder is free", async () => {
+    const sql = await openPglite(folder);
+    const underWay = sql.query("SELECT pg_sleep(60)");
+    const waiting = sql.transaction((transaction) => transaction.query("SELECT 1"));
+    const answers = Promise.allSettled([underWay, waiting]);
+    await (sql as unknown as { worker: Worker }).worker.terminate();
+    for (const answer of [...(await answers), ...(await Promise.allSettled([sql.query("")]))]) {
+      expect(answer).toMatchObject({ reason: { reason: "UNAVAILABLE" } });
+    }
+    await sql.close();
     await (await openPglite(folder)).close();
   });
 
