@@ -55,9 +55,10 @@ export class PresenceLink {
   private readonly options: PresenceLinkOptions;
   private stream: DuplexStream<LinkResponse, RequestInit> | undefined;
   private queue: DeviceReport[] = [];
-  /** What is left of the snapshot that is being sent. */
+  /** A snapshot is to be sent, but not begun: it will tell all that has happened by then. */
+  private isSnapshotDue = false;
+  /** What is left of the one that is being sent. */
   private snapshot: Iterator<ConnectedDevice> | undefined;
-  private isSnapshotStart = false;
   private isFlushDue = false;
   private isBlocked = false;
   private heardMs = 0;
@@ -67,14 +68,15 @@ export class PresenceLink {
 
   constructor(options: PresenceLinkOptions) {
     this.options = options;
+    this.sendSnapshot();
     this.open();
   }
 
   /** Reports in order, soon. */
   add(report: DeviceReport): void {
-    // The snapshot of the next stream will tell; but it can't tell a log-out from a loss.
-    if (!this.stream && report.kind !== Kind.LOGGED_OUT) return;
     if (this.queue.length >= queueMax) this.sendSnapshot();
+    // The snapshot will tell; but it can't tell a log-out from a loss.
+    if (this.isSnapshotDue && !isLogOut(report)) return;
     if (this.queue.length >= queueMax) this.queue.shift();
     this.queue.push(report);
     this.flushSoon();
@@ -83,8 +85,8 @@ export class PresenceLink {
   /** Names all devices anew: the instance now has others. */
   sendSnapshot(): void {
     this.queue = this.queue.filter(isLogOut);
-    this.snapshot = this.options.listDevices()[Symbol.iterator]();
-    this.isSnapshotStart = true;
+    this.snapshot = undefined;
+    this.isSnapshotDue = true;
     this.flushSoon();
   }
 
@@ -118,7 +120,7 @@ export class PresenceLink {
       this.flushSoon();
     };
     stream.onClose = (err) => this.lose(stream, err);
-    this.sendSnapshot();
+    this.flushSoon();
     this.timer = clock.setTimer(this.beatMs, this.beat);
   }
 
@@ -141,7 +143,7 @@ export class PresenceLink {
       this.lose(stream, new Error(`${beatsMissedMax} beats were not answered`));
       return;
     }
-    if (!this.isBlocked && !this.isSnapshotStart) this.isBlocked = !stream.write({});
+    if (!this.isBlocked && !this.isSnapshotDue) this.isBlocked = !stream.write({});
     this.timer = clock.setTimer(this.beatMs, this.beat);
   };
 
@@ -150,7 +152,7 @@ export class PresenceLink {
     const { log, clock, random, instanceId } = this.options;
     if (this.failures === 0) log.warn({ event: "presence_link_lost", instance: instanceId, err });
     this.stream = undefined;
-    this.snapshot = undefined;
+    this.sendSnapshot();
     this.timer?.cancel();
     const pauseMs = Math.min(reopenMs.max, reopenMs.first * 2 ** this.failures++);
     this.timer = clock.setTimer(pauseMs * random(), () => this.open());
@@ -171,10 +173,16 @@ export class PresenceLink {
     const request = this.nextRequest();
     if (!request) return;
     this.isBlocked = !stream.write(request);
-    if (this.snapshot || this.queue.length > 0) this.flushSoon();
+    this.flushSoon();
   }
 
   private nextRequest(): RequestInit | undefined {
+    if (this.isSnapshotDue) {
+      this.isSnapshotDue = false;
+      this.snapshot = this.options.listDevices()[Symbol.iterator]();
+      const { edgeId } = this.options;
+      return { edgeId, snapshotStart: true, ...this.nextOfSnapshot(this.snapshot) };
+    }
     if (this.snapshot) return this.nextOfSnapshot(this.snapshot);
     if (this.queue.length === 0) return undefined;
     return { reports: this.queue.splice(0, reportsMax) };
@@ -182,17 +190,15 @@ export class PresenceLink {
 
   private nextOfSnapshot(snapshot: Iterator<ConnectedDevice>): RequestInit {
     const reports: DeviceReport[] = [];
-    let snapshotEnd = false;
-    while (reports.length < reportsMax && !snapshotEnd) {
+    while (reports.length < reportsMax) {
       const next = snapshot.next();
-      if (next.done) snapshotEnd = true;
-      else reports.push({ ...next.value, kind: Kind.ATTACHED });
+      if (next.done) {
+        this.snapshot = undefined;
+        return { reports, snapshotEnd: true };
+      }
+      reports.push({ ...next.value, kind: Kind.ATTACHED });
     }
-    const request = { snapshotStart: this.isSnapshotStart, snapshotEnd, reports };
-    const { edgeId } = this.options;
-    this.isSnapshotStart = false;
-    if (snapshotEnd) this.snapshot = undefined;
-    return request.snapshotStart ? { edgeId, ...request } : request;
+    return { reports };
   }
 }
 

@@ -1,7 +1,7 @@
 /** PresenceService: puts together who is connected, who is told, and who may know. */
 import { PresenceService } from "../../gen/parley/presence/v1/presence_service_pb.js";
 import { SessionService } from "../../gen/parley/session/v1/session_service_pb.js";
-import type { Clock, Timer } from "../../mesh/clock.ts";
+import type { Clock } from "../../mesh/clock.ts";
 import type { CodeTable } from "../../mesh/errors.ts";
 import { type Logger, silentLogger } from "../../mesh/logger.ts";
 import type { Registry, Watch } from "../../mesh/registry.ts";
@@ -13,8 +13,9 @@ import { FriendLists } from "./friend-lists.ts";
 import type { PresenceConfig } from "./presence-config.ts";
 import { type CallOwner, PresenceReads } from "./presence-reads.ts";
 import { PresenceState } from "./presence-state.ts";
-import { type PresenceRow, type PresenceStore, rowsMax } from "./presence-store.ts";
+import type { PresenceStore } from "./presence-store.ts";
 import { Settling } from "./settling.ts";
+import { StatusChanges } from "./status-changes.ts";
 import { WriteBehind } from "./write-behind.ts";
 
 /** What Presence needs. */
@@ -44,9 +45,6 @@ export interface Presence {
 
 /** How long Session is waited for: less than those wait who ask for presence. */
 const friendsTimeoutMs = 1_000;
-/** The pause before what the store refused is compared again. */
-const retryMs = 5_000;
-
 /** Makes a Presence. */
 export function createPresenceService(options: PresenceOptions): Presence {
   return new PresenceInstance(options);
@@ -56,17 +54,12 @@ class PresenceInstance implements Presence {
   readonly handlers: Handlers<typeof PresenceService>;
   readonly codes: CodeTable = {};
   private readonly options: PresenceOptions;
-  private readonly log: Logger;
   private readonly state: PresenceState;
   private readonly settling: Settling;
   private readonly links: EdgeLinks;
   private readonly rows: WriteBehind;
-  private readonly announcements: Announcements;
-  /** Users who are online and may have been all the time. */
-  private readonly unconfirmed = new Set<string>();
-  private confirming = false;
+  private readonly changes: StatusChanges;
   private edges: Watch | undefined;
-  private retry: Timer | undefined;
   private closed = false;
 
   constructor(options: PresenceOptions) {
@@ -74,13 +67,13 @@ class PresenceInstance implements Presence {
     const { graceMs, beatIntervalMs } = config;
     const log = options.log ?? silentLogger;
     this.options = options;
-    this.log = log;
     this.state = new PresenceState({
       clock,
       graceMs,
-      onChange: (userId, isOnline, lastActiveMs) => this.note({ userId, isOnline, lastActiveMs }),
+      onChange: (userId, isOnline, lastActiveMs) =>
+        this.changes.note({ userId, isOnline, lastActiveMs }),
     });
-    const onSettled = () => void this.reconcile();
+    const onSettled = () => void this.changes.reconcile();
     this.settling = new Settling({ clock, graceMs, instanceId, onSettled });
     const { state, settling } = this;
     this.links = new EdgeLinks({ state, settling, beatIntervalMs, clock, log });
@@ -91,9 +84,10 @@ class PresenceInstance implements Presence {
       maxAgeMs: config.friendsMaxAgeMs,
       clock,
     });
-    this.announcements = new Announcements({ friends, streams, log });
-    const instanceIds = () => mesh.instanceIds(PresenceService);
+    const announcements = new Announcements({ friends, streams, log });
     const { rows } = this;
+    this.changes = new StatusChanges({ state, settling, rows, store, announcements, clock, log });
+    const instanceIds = () => mesh.instanceIds(PresenceService);
     const known = { state, settling, rows, friends };
     const reads = new PresenceReads({ instanceId, instanceIds, callOwner, ...known, log });
     this.handlers = {
@@ -116,77 +110,15 @@ class PresenceInstance implements Presence {
   async close(): Promise<void> {
     this.closed = true;
     this.edges?.stop();
-    this.retry?.cancel();
     this.links.stop();
+    // Also those who have another owner by now: its verdicts come later than this.
     for (const userId of this.state.userIds) {
-      if (this.settling.owns(userId)) this.rows.put(this.onlineRow(userId));
+      const lastActiveMs = this.state.lastActiveMs(userId)!;
+      this.rows.put({ userId, isOnline: true, lastActiveMs });
     }
     this.state.stop();
     this.settling.stop();
+    this.changes.stop();
     await this.rows.close();
-  }
-
-  /** What a change of the devices says of the user. */
-  private note(row: PresenceRow): void {
-    if (this.settling.canTellOffline(row.userId)) this.publish(row);
-    else if (row.isOnline && this.settling.owns(row.userId)) this.confirm([row.userId]);
-    // Else another instance speaks for the user, or this one when it has settled.
-  }
-
-  private publish(row: PresenceRow): void {
-    this.rows.put(row);
-    this.announcements.add(row);
-  }
-
-  private onlineRow(userId: string): PresenceRow {
-    return { userId, isOnline: true, lastActiveMs: this.state.lastActiveMs(userId)! };
-  }
-
-  /** Publishes that users are online, but for those who are known to have been before. */
-  private confirm(userIds: Iterable<string>): void {
-    for (const userId of userIds) this.unconfirmed.add(userId);
-    if (!this.confirming) void this.confirmAll();
-  }
-
-  private async confirmAll(): Promise<void> {
-    this.confirming = true;
-    while (this.unconfirmed.size > 0 && !this.closed) {
-      // What gathers in this turn is looked up together.
-      await new Promise((resolve) => setImmediate(resolve));
-      const userIds = [...this.unconfirmed].slice(0, rowsMax);
-      for (const userId of userIds) this.unconfirmed.delete(userId);
-      // Where the store can't tell, friends hear it once more.
-      const rows = await this.rows.get(userIds).catch(() => []);
-      for (const [i, userId] of userIds.entries()) {
-        const isNews = !rows[i]?.isOnline && this.state.isOnline(userId);
-        if (isNews && this.settling.owns(userId)) this.publish(this.onlineRow(userId));
-      }
-    }
-    this.confirming = false;
-  }
-
-  /** Compares what is stored with what is known, now that absence can be judged. */
-  private async reconcile(): Promise<void> {
-    this.confirm(this.state.userIds);
-    const { store, clock } = this.options;
-    try {
-      if (!(await this.rows.flush())) throw new Error("the latest changes are not stored");
-      for (let page: PresenceRow[] = [], after = ""; ; after = page.at(-1)!.userId) {
-        page = await store.listOnline(after, rowsMax);
-        if (this.closed) return;
-        for (const row of page) {
-          if (this.state.isOnline(row.userId) || !this.settling.canTellOffline(row.userId))
-            continue;
-          this.publish({ ...row, isOnline: false });
-        }
-        if (page.length < rowsMax) return;
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    } catch (error) {
-      if (this.closed) return;
-      this.log.warn({ event: "presence_not_reconciled", err: error });
-      this.retry?.cancel();
-      this.retry = clock.setTimer(retryMs, () => void this.reconcile());
-    }
   }
 }

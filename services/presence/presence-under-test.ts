@@ -1,0 +1,197 @@
+/** Presence instances in one process, for tests: memory streams, a scripted Session, one clock. */
+import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { EventSchema } from "../../gen/parley/edge/v1/frame_pb.js";
+import { Status } from "../../gen/parley/presence/v1/presence_pb.js";
+import {
+  GetOwnedPresenceRequestSchema,
+  GetPresenceRequestSchema,
+  type LinkRequest,
+  LinkRequestSchema,
+  type LinkResponse,
+  LinkResponseSchema,
+} from "../../gen/parley/presence/v1/presence_service_pb.js";
+import { Audience } from "../../gen/parley/session/v1/session_pb.js";
+import { ManualClock } from "../../mesh/clock-manual.ts";
+import { type MemoryDuplex, memoryDuplex } from "../../mesh/duplex-memory.ts";
+import { unavailable } from "../../mesh/errors.ts";
+import { LocalRegistry } from "../../mesh/registry-local.ts";
+import type { CallContext, Mesh } from "../../mesh/rpc.ts";
+import { createPresenceService, type Presence } from "./presence-service.ts";
+import type { PresenceStore } from "./presence-store.ts";
+import { MemoryPresenceStore } from "./presence-store-memory.ts";
+
+/** The edge's end of a stream to an instance. */
+export type EdgeEnd = MemoryDuplex<LinkResponse, MessageInitShape<typeof LinkRequestSchema>>;
+
+type ServerEnd = MemoryDuplex<LinkRequest, MessageInitShape<typeof LinkResponseSchema>>;
+
+/** What friends were told: "anna online → ben". */
+export type Told = string;
+
+export const config = {
+  graceMs: 30_000,
+  beatIntervalMs: 5_000,
+  friendsMaxAgeMs: 30_000,
+  writeDelayMs: 2_000,
+};
+
+/** Lets promises, and what waits for the turn of the event loop, go on. */
+export async function settle(turns = 12): Promise<void> {
+  for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A mesh of Presence instances that share a store and a Session. */
+export class PresenceCluster {
+  readonly clock: ManualClock = new ManualClock();
+  readonly registry: LocalRegistry = new LocalRegistry();
+  readonly told: Told[] = [];
+  /** Called with each. */
+  onTold: (told: Told) => void = () => {};
+  readonly friends = new Map<string, string[]>();
+  readonly audiences = new Map<string, Audience>();
+  /** Calls of Session. */
+  friendLookUps = 0;
+  isSessionAway = false;
+  /** How much later than the first each watcher learns of a change of the instances. */
+  watchLagMs: (watcher: number) => number = () => 0;
+  /** Calls of these instances fail. */
+  readonly unreachable = new Set<string>();
+  store: PresenceStore = new MemoryPresenceStore();
+  private readonly instances = new Map<string, Presence>();
+  private readonly cuts = new Map<string, Set<(error: Error) => void>>();
+  private readonly watchers: ((instanceIds: readonly string[]) => void)[] = [];
+
+  /** Starts an instance; the others and the edges learn of it. */
+  start(instanceId: string): Presence {
+    const presence = createPresenceService({
+      mesh: this.mesh,
+      streams: {
+        publishInbox: (userId, data) => {
+          const told = readEvent(userId, data);
+          this.told.push(told);
+          this.onTold(told);
+        },
+      },
+      registry: this.registry,
+      store: this.store,
+      clock: this.clock,
+      config,
+      callOwner: async (owner, request, options) => {
+        const { identity } = options;
+        const context = { identity } as CallContext;
+        const message = create(GetOwnedPresenceRequestSchema, request);
+        return this.reachable(owner).handlers.getOwnedPresence(message, context);
+      },
+      instanceId,
+    });
+    this.instances.set(instanceId, presence);
+    presence.start();
+    this.announce();
+    return presence;
+  }
+
+  /** Takes an instance off the mesh and breaks its streams, as when its process is killed. */
+  kill(instanceId: string): void {
+    this.instances.delete(instanceId);
+    for (const cut of this.cuts.get(instanceId) ?? []) cut(new Error("the process has ended"));
+    this.cuts.delete(instanceId);
+    this.announce();
+  }
+
+  /** What edges and services hold. */
+  readonly mesh: Pick<Mesh, "client" | "instanceIds" | "watchInstances" | "openStream"> = {
+    client: () =>
+      ({
+        listFriendIds: async ({ userId }: { userId: string }) => {
+          this.friendLookUps++;
+          if (this.isSessionAway) throw unavailable("Session is away");
+          const presenceAudience = this.audiences.get(userId) ?? Audience.UNSPECIFIED;
+          return { userIds: this.friends.get(userId) ?? [], presenceAudience };
+        },
+      }) as never,
+    instanceIds: () => [...this.instances.keys()],
+    watchInstances: (_service, onChange) => {
+      this.watchers.push(onChange);
+      queueMicrotask(() => onChange([...this.instances.keys()]));
+    },
+    openStream: (_method, instanceId) => this.link(instanceId) as never,
+  };
+
+  /** Opens a stream to an instance, as an edge does. */
+  link(instanceId: string): EdgeEnd {
+    const { left, right, cut } = memoryDuplex<
+      LinkRequest,
+      LinkResponse,
+      MessageInitShape<typeof LinkRequestSchema>,
+      MessageInitShape<typeof LinkResponseSchema>
+    >({
+      toRight: (request) => create(LinkRequestSchema, request),
+      toLeft: (response) => create(LinkResponseSchema, response),
+    });
+    const presence = this.instances.get(instanceId);
+    if (presence) {
+      const cuts = this.cuts.get(instanceId) ?? new Set();
+      this.cuts.set(instanceId, cuts.add(cut));
+      presence.handlers.link(right as ServerEnd, {} as CallContext);
+    } else {
+      queueMicrotask(() => cut(new Error("no such instance")));
+    }
+    return left;
+  }
+
+  /** Breaks every stream to an instance, which lives on. */
+  cut(instanceId: string): void {
+    for (const cut of this.cuts.get(instanceId) ?? []) cut(new Error("cut"));
+    this.cuts.delete(instanceId);
+  }
+
+  /** GetPresence, asked of an instance by a user's device, or (without a user) by a service. */
+  async get(instanceId: string, userIds: string[], viewerId?: string): Promise<string[]> {
+    const identity = viewerId === undefined ? undefined : { userId: viewerId, deviceId: "d" };
+    const request = create(GetPresenceRequestSchema, { userIds });
+    const context = { identity } as CallContext;
+    const { presences } = await this.reachable(instanceId).handlers.getPresence(request, context);
+    return presences!.map(({ userId, status, lastActiveTime }) => {
+      const seen = lastActiveTime ? ` ${timestampMs(lastActiveTime as never)}` : "";
+      return `${userId} ${Status[status!]}${seen}`;
+    });
+  }
+
+  /** Only the statuses. */
+  async statuses(instanceId: string, userIds: string[], viewerId?: string): Promise<string[]> {
+    const presences = await this.get(instanceId, userIds, viewerId);
+    return presences.map((text) => text.split(" ")[1]!);
+  }
+
+  /** Lets time pass in steps that are short for the beats, and everything happen in between. */
+  async advance(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= 1_000) {
+      this.clock.advance(Math.min(1_000, left));
+      await settle(4);
+    }
+    await settle();
+  }
+
+  private reachable(instanceId: string): Presence {
+    const presence = this.instances.get(instanceId);
+    if (!presence || this.unreachable.has(instanceId)) throw unavailable(`${instanceId} is away`);
+    return presence;
+  }
+
+  private announce(): void {
+    for (const [i, watcher] of this.watchers.entries()) {
+      const lagMs = this.watchLagMs(i);
+      const tell = () => watcher([...this.instances.keys()]);
+      if (lagMs > 0) this.clock.setTimer(lagMs, tell);
+      else tell();
+    }
+  }
+}
+
+function readEvent(friendId: string, data: Uint8Array): Told {
+  const { event } = fromBinary(EventSchema, data);
+  if (event.case !== "presence") throw new Error("not a presence event");
+  const { userId, status } = event.value;
+  return `${userId} ${Status[status].toLowerCase()} → ${friendId}`;
+}
