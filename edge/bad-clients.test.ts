@@ -142,7 +142,7 @@ describe("[T1] [S2] a client that makes a mistake is told, and nobody else notic
     expect(closed.code).toBe(code);
     expect(closed.reason).toMatch(reason);
     expect(await healthy.isAlive()).toBe(true);
-    expect(fixture.edge.connectionCount).toBe(1);
+    await expect.poll(() => fixture.edge.connectionCount).toBe(1);
   });
 
   it.each([

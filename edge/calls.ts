@@ -11,28 +11,28 @@ import { type Call, type Result, ResultSchema } from "../gen/parley/edge/v1/fram
 import { fieldInvalid } from "../mesh/errors.ts";
 import type { Identity, Mesh } from "../mesh/rpc.ts";
 import { toFrameError } from "./call-error.ts";
+import type { FrameCodec } from "./frame-codec.ts";
 import { findPublicMethod } from "./public-methods.ts";
 
-/**
- * Makes the call of a frame. The answer comes in the form of the request, Protobuf or JSON; where
- * there is none it says why. Never rejects.
- */
-export async function performCall(
-  mesh: Mesh,
-  call: Call,
-  identity: Identity,
-  clientAddress: string,
-): Promise<Result> {
+/** Who makes a call, and how it is answered. */
+export interface CallOrigin {
+  identity: Identity;
+  clientAddress: string;
+  format: FrameCodec["format"];
+}
+
+/** Makes the call of a frame. Where there is no response the result says why; never rejects. */
+export async function performCall(mesh: Mesh, call: Call, origin: CallOrigin): Promise<Result> {
   const { requestId, timeoutMs } = call;
   try {
     const { method, needsIdentity } = findPublicMethod(call.method);
     const request = decodeRequest(method, call.request);
     const response = await mesh.call(method, request, {
-      ...(needsIdentity && { identity }),
+      ...(needsIdentity && { identity: origin.identity }),
       timeoutMs,
-      clientAddress,
+      clientAddress: origin.clientAddress,
     });
-    const result = encodeResponse(method, response, call.request.case === "json");
+    const result = encodeResponse(method, response, origin.format);
     return create(ResultSchema, { requestId, result });
   } catch (error) {
     const result = { case: "error", value: toFrameError(error) } as const;
@@ -53,8 +53,8 @@ function decodeRequest(method: DescMethodUnary, request: Call["request"]): Messa
   }
 }
 
-function encodeResponse(method: DescMethodUnary, response: Message, asJson: boolean) {
-  return asJson
+function encodeResponse(method: DescMethodUnary, response: Message, format: FrameCodec["format"]) {
+  return format === "json"
     ? ({ case: "json", value: toJsonString(method.output, response) } as const)
     : ({ case: "protobuf", value: toBinary(method.output, response) } as const);
 }

@@ -96,12 +96,20 @@ describe("a signed-in connection", () => {
     });
     expect(fixture.calls[0]!.options.clientAddress).toContain("127.0.0.1");
 
+    const text = await fixture.signIn("alice/alice-2", undefined, "parley.v1.json");
+    await text.next("caughtUp");
     const json = { case: "json", value: '{"pageSize": 4}' } as const;
-    device.send({ case: "call", value: { requestId: 2, method, request: json } });
-    expect(await device.next("result")).toMatchObject({
-      requestId: 2,
-      result: { case: "json", value: '{"nextPageToken":"more"}' },
-    });
+    for (const value of [
+      { requestId: 2, method, request: json },
+      { requestId: 3, method },
+    ]) {
+      text.send({ case: "call", value });
+      expect(await text.next("result")).toMatchObject({
+        requestId: value.requestId,
+        result: { case: "json", value: '{"nextPageToken":"more"}' },
+      });
+    }
+    expect(fixture.calls[1]).toMatchObject({ request: { pageSize: 4 } });
   });
 
   it("passes a service's refusal on as it is", async () => {

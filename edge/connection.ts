@@ -66,6 +66,10 @@ export class Connection
     return this.state === State.CLOSED;
   }
 
+  get format(): FrameCodec["format"] {
+    return this.codec.format;
+  }
+
   /** Takes one WebSocket message. */
   receive(data: Buffer, isBinary: boolean): void {
     if (this.isClosed) return;

@@ -9,6 +9,8 @@ export type ServerFrameContent = NonNullable<MessageInitShape<typeof ServerFrame
 export interface FrameCodec {
   /** The WebSocket subprotocol. */
   readonly subprotocol: string;
+  /** The field of a Call's request and of its Result that carries the message. */
+  readonly format: "protobuf" | "json";
 
   /** Reads a client's frame. @throws Error that says what is wrong with it. */
   decode(data: Buffer, isBinary: boolean): ClientFrame["frame"];

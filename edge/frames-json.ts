@@ -10,6 +10,7 @@ import type { FrameCodec, ServerFrameContent } from "./frame-codec.ts";
 /** `parley.v1.json`: ProtoJSON text messages. Fields that the edge does not know are ignored. */
 export const jsonFrames: FrameCodec = {
   subprotocol: "parley.v1.json",
+  format: "json",
 
   decode(data, isBinary) {
     if (isBinary) throw new Error("a binary message; parley.v1.json has text ones");

@@ -11,6 +11,7 @@ import type { FrameCodec } from "./frame-codec.ts";
 /** `parley.v1.protobuf`: binary messages. */
 export const protobufFrames: FrameCodec = {
   subprotocol: "parley.v1.protobuf",
+  format: "protobuf",
 
   decode(data, isBinary) {
     if (!isBinary) throw new Error("a text message; parley.v1.protobuf has binary ones");

@@ -5,13 +5,14 @@ import { fieldInvalid } from "../mesh/errors.ts";
 import { toFrameError, tooMany } from "./call-error.ts";
 import { performCall } from "./calls.ts";
 import type { EdgeContext } from "./edge-context.ts";
-import type { ServerFrameContent } from "./frame-codec.ts";
+import type { FrameCodec, ServerFrameContent } from "./frame-codec.ts";
 import { logOutMethod, publicMethods } from "./public-methods.ts";
 
 /** The connection, as its requests see it. */
 export interface RequestsOwner {
   readonly isClosed: boolean;
   readonly clientAddress: string;
+  readonly format: FrameCodec["format"];
   send(content: ServerFrameContent): void;
   pauseReading(): void;
   resumeReading(): void;
@@ -50,7 +51,8 @@ export class Requests {
     }
     this.calls++;
     this.throttle();
-    const value = await performCall(mesh, call, this.token, this.owner.clientAddress);
+    const { clientAddress, format } = this.owner;
+    const value = await performCall(mesh, call, { identity: this.token, clientAddress, format });
     this.calls--;
     this.throttle();
     const code = value.result.case === "error" ? value.result.value.code : 0;
