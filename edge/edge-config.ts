@@ -1,9 +1,7 @@
 import { z } from "zod";
 import { type ConfigOf, defineConfig } from "../mesh/config.ts";
 
-const ms = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
-const count = ms;
-const bytes = ms;
+const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
 
 /** The settings of an edge. */
 export const edgeConfig = defineConfig({
@@ -17,7 +15,7 @@ export const edgeConfig = defineConfig({
   },
   port: {
     env: "PARLEY_EDGE_PORT",
-    schema: z.coerce.number().int().min(0).max(65_535),
+    schema: integer(0, 65_535),
     default: "8080",
     unit: "TCP port",
     secret: false,
@@ -39,7 +37,7 @@ export const edgeConfig = defineConfig({
   },
   forwardedHops: {
     env: "PARLEY_EDGE_FORWARDED_HOPS",
-    schema: count(0, 10),
+    schema: integer(0, 10),
     default: "0",
     unit: "proxies",
     secret: false,
@@ -47,7 +45,7 @@ export const edgeConfig = defineConfig({
   },
   connectionsMax: {
     env: "PARLEY_EDGE_CONNECTIONS_MAX",
-    schema: count(1, 1_000_000),
+    schema: integer(1, 1_000_000),
     default: "50000",
     unit: "connections",
     secret: false,
@@ -55,7 +53,7 @@ export const edgeConfig = defineConfig({
   },
   httpConnectionsMax: {
     env: "PARLEY_EDGE_HTTP_CONNECTIONS_MAX",
-    schema: count(1, 100_000),
+    schema: integer(1, 100_000),
     default: "2000",
     unit: "connections",
     secret: false,
@@ -63,7 +61,7 @@ export const edgeConfig = defineConfig({
   },
   httpCallsMax: {
     env: "PARLEY_EDGE_HTTP_CALLS_MAX",
-    schema: count(1, 100_000),
+    schema: integer(1, 100_000),
     default: "1000",
     unit: "calls",
     secret: false,
@@ -71,7 +69,7 @@ export const edgeConfig = defineConfig({
   },
   headerBytesMax: {
     env: "PARLEY_EDGE_HEADER_BYTES_MAX",
-    schema: bytes(1_024, 1_048_576),
+    schema: integer(1_024, 1_048_576),
     default: "16384",
     unit: "bytes",
     secret: false,
@@ -79,7 +77,7 @@ export const edgeConfig = defineConfig({
   },
   protobufFrameBytesMax: {
     env: "PARLEY_EDGE_PROTOBUF_FRAME_BYTES_MAX",
-    schema: bytes(1_024, 1_048_576),
+    schema: integer(1_024, 1_048_576),
     default: "524288",
     unit: "bytes",
     secret: false,
@@ -87,7 +85,7 @@ export const edgeConfig = defineConfig({
   },
   jsonFrameBytesMax: {
     env: "PARLEY_EDGE_JSON_FRAME_BYTES_MAX",
-    schema: bytes(1_024, 3_145_728),
+    schema: integer(1_024, 3_145_728),
     default: "1572864",
     unit: "bytes",
     secret: false,
@@ -95,7 +93,7 @@ export const edgeConfig = defineConfig({
   },
   helloTimeoutMs: {
     env: "PARLEY_EDGE_HELLO_TIMEOUT_MS",
-    schema: ms(1_000, 60_000),
+    schema: integer(1_000, 60_000),
     default: "10000",
     unit: "ms",
     secret: false,
@@ -103,7 +101,7 @@ export const edgeConfig = defineConfig({
   },
   heartbeatIntervalMs: {
     env: "PARLEY_EDGE_HEARTBEAT_INTERVAL_MS",
-    schema: ms(500, 60_000),
+    schema: integer(500, 60_000),
     default: "5000",
     unit: "ms",
     secret: false,
@@ -111,7 +109,7 @@ export const edgeConfig = defineConfig({
   },
   silenceMsMax: {
     env: "PARLEY_EDGE_SILENCE_MS_MAX",
-    schema: ms(1_000, 300_000),
+    schema: integer(1_000, 300_000),
     default: "30000",
     unit: "ms",
     secret: false,
@@ -119,7 +117,7 @@ export const edgeConfig = defineConfig({
   },
   callsMax: {
     env: "PARLEY_EDGE_CALLS_MAX",
-    schema: count(1, 1_000),
+    schema: integer(1, 1_000),
     default: "32",
     unit: "calls",
     secret: false,
@@ -127,7 +125,7 @@ export const edgeConfig = defineConfig({
   },
   sendsMax: {
     env: "PARLEY_EDGE_SENDS_MAX",
-    schema: count(1, 10_000),
+    schema: integer(1, 10_000),
     default: "256",
     unit: "sends",
     secret: false,
@@ -135,7 +133,7 @@ export const edgeConfig = defineConfig({
   },
   bufferSoftBytesMax: {
     env: "PARLEY_EDGE_BUFFER_SOFT_BYTES_MAX",
-    schema: bytes(16_384, 16_777_216),
+    schema: integer(16_384, 16_777_216),
     default: "262144",
     unit: "bytes",
     secret: false,
@@ -143,7 +141,7 @@ export const edgeConfig = defineConfig({
   },
   bufferHardBytesMax: {
     env: "PARLEY_EDGE_BUFFER_HARD_BYTES_MAX",
-    schema: bytes(65_536, 67_108_864),
+    schema: integer(65_536, 67_108_864),
     default: "1048576",
     unit: "bytes",
     secret: false,
@@ -151,7 +149,7 @@ export const edgeConfig = defineConfig({
   },
   laggingMsMax: {
     env: "PARLEY_EDGE_LAGGING_MS_MAX",
-    schema: ms(1_000, 300_000),
+    schema: integer(1_000, 300_000),
     default: "30000",
     unit: "ms",
     secret: false,
@@ -159,7 +157,7 @@ export const edgeConfig = defineConfig({
   },
   ackIntervalMs: {
     env: "PARLEY_EDGE_ACK_INTERVAL_MS",
-    schema: ms(100, 60_000),
+    schema: integer(100, 60_000),
     default: "3000",
     unit: "ms",
     secret: false,
@@ -167,7 +165,7 @@ export const edgeConfig = defineConfig({
   },
   revocationPollMs: {
     env: "PARLEY_EDGE_REVOCATION_POLL_MS",
-    schema: ms(50, 10_000),
+    schema: integer(50, 10_000),
     default: "250",
     unit: "ms",
     secret: false,
@@ -175,7 +173,7 @@ export const edgeConfig = defineConfig({
   },
   drainMs: {
     env: "PARLEY_EDGE_DRAIN_MS",
-    schema: ms(0, 600_000),
+    schema: integer(0, 600_000),
     default: "30000",
     unit: "ms",
     secret: false,
@@ -183,7 +181,7 @@ export const edgeConfig = defineConfig({
   },
   drainRetryAfterMs: {
     env: "PARLEY_EDGE_DRAIN_RETRY_AFTER_MS",
-    schema: ms(0, 600_000),
+    schema: integer(0, 600_000),
     default: "2000",
     unit: "ms",
     secret: false,
