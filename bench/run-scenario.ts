@@ -1,0 +1,26 @@
+/** Runs one scenario in a process of its own, which is the load generator: bench.ts starts it. */
+import { catchUp } from "./catch-up.ts";
+import { group } from "./group.ts";
+import { latency } from "./latency.ts";
+import { describeMachine } from "./machine.ts";
+import { memory } from "./memory.ts";
+import { storeResult } from "./results.ts";
+import type { Scenario } from "./scenario.ts";
+import { throughput } from "./throughput.ts";
+
+const scenarios: Record<string, Scenario> = {
+  memory,
+  latency,
+  throughput,
+  group,
+  "catch-up": catchUp,
+};
+
+const [name = "", ...flags] = process.argv.slice(2);
+const quick = flags.includes("--quick");
+const machine = await describeMachine();
+const result = await scenarios[name]!({ quick });
+storeResult({ scenario: name, quick, machine }, result);
+for (const note of result.notes) console.log(`\n${note}`);
+// Sockets of clients that were dropped may linger.
+process.exit(0);
