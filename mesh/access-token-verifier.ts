@@ -38,6 +38,8 @@ export class TokenVerifier {
   private readonly options: TokenVerifierOptions;
   private keys = new Map<string, CryptoKey>();
   private nextLoad: Promise<void> | undefined;
+  /** The latest read of the keys, whatever its outcome. */
+  private loading: Promise<void> = Promise.resolve();
   /** Resolves when the keys may be read again. */
   private pause: Promise<void> = Promise.resolve();
   /** By `user/device` or `user/`: tokens issued before this are refused. Oldest first. */
@@ -117,9 +119,8 @@ export class TokenVerifier {
 
   private async keyOf(keyId: string | undefined): Promise<CryptoKey> {
     if (keyId === undefined) throw invalid("it names no key");
-    const known = this.keys.get(keyId);
-    if (known) return known;
-    await this.reloadKeys();
+    if (!this.keys.has(keyId)) await this.loading;
+    if (!this.keys.has(keyId)) await this.reloadKeys();
     const loaded = this.keys.get(keyId);
     if (!loaded) throw invalid("its key is unknown");
     return loaded;
@@ -130,7 +131,8 @@ export class TokenVerifier {
     this.nextLoad ??= this.pause.then(() => {
       this.nextLoad = undefined;
       const load = this.loadKeys();
-      this.pause = load.catch(() => undefined).then(() => sleep(this.options.clock, keysReloadMs));
+      this.loading = load.catch(() => undefined);
+      this.pause = this.loading.then(() => sleep(this.options.clock, keysReloadMs));
       return load;
     });
     return this.nextLoad;
