@@ -161,6 +161,7 @@ class SendLink {
 
   /** No send follows; answers may. */
   end(): void {
+    this.batch.flush();
     this.stream.end();
   }
 

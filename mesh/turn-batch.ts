@@ -49,7 +49,8 @@ export class TurnBatch<T> {
     });
   }
 
-  private flush(): void {
+  /** Hands over what waits without waiting for the turn to end. */
+  flush(): void {
     const { itemsMax, bytesMax } = this.limits;
     let from = 0;
     while (from < this.queue.length && !this.blocked) {
