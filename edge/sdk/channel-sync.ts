@@ -1,0 +1,292 @@
+/**
+ * Every channel's messages in order and once, whatever arrives. A message that does not follow
+ * the last one is held back while the part between is read from the history; repetitions are
+ * dropped. Gaps, bodies that were left out, a device that was away for too long and the check
+ * against the history are all one thing: reading what follows the last message known.
+ */
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { Channel, Message } from "../../gen/parley/message/v1/message_pb.js";
+import { MembershipChange_Kind as ChangeKind } from "../../gen/parley/message/v1/message_pb.js";
+import {
+  type ListMessagesRequest,
+  type ListMessagesResponse,
+  MessageOrder,
+} from "../../gen/parley/message/v1/message_service_pb.js";
+import { Backoff } from "./backoff.ts";
+import type { ChannelPosition } from "./device-state.ts";
+import { errorRetryAfterMs } from "./errors.ts";
+import type { Baseline } from "./events.ts";
+import { sleep, type Timers } from "./timers.ts";
+
+/** What the synchronisation works with. */
+export interface ChannelSyncOptions {
+  userId: string;
+  /** Reads a page of history; waits for a connection as long as it takes. */
+  listMessages(
+    request: Pick<ListMessagesRequest, "channelId" | "pageSize" | "pageToken" | "order" | "start">,
+    signal: AbortSignal,
+  ): Promise<ListMessagesResponse>;
+  /** The next message of its channel. */
+  onMessage(message: Message): void;
+  /** A channel begins in the middle. */
+  onBaseline(baseline: Baseline): void;
+  /** How far a channel is has changed. */
+  onPosition(position: ChannelPosition): void;
+  /** A message is held back: the inbox is not processed beyond the entry before it. */
+  onHeld(channelId: string, prevInboxSequence: bigint): void;
+  /** Nothing of the channel is held back any more. */
+  onReleased(channelId: string): void;
+  timers: Timers;
+  random: () => number;
+  /** Ends all reading. */
+  signal: AbortSignal;
+}
+
+/** What has happened in a channel, for tests and for the curious. */
+export interface ChannelCounts {
+  /** Gaps seen: messages that did not follow the last one, or came without their body. */
+  gaps: number;
+  /** Messages that came from the history and not from the inbox. */
+  repaired: number;
+  /** Repetitions dropped. */
+  duplicates: number;
+}
+
+/** A channel as the device knows it. */
+export type KnownChannel = Readonly<ChannelPosition & ChannelCounts>;
+
+/** Messages of one channel that are held back; what does not fit is read from the history. */
+export const heldMessagesMax = 256;
+const pageSize = 200;
+/** Reads after which a message that the inbox names and the history lacks is given up. */
+const fruitlessReadsMax = 5;
+
+/** All channels of one device. */
+export class ChannelSync {
+  private readonly options: ChannelSyncOptions;
+  private readonly channels = new Map<string, ChannelState>();
+
+  /** @param known how far the device was at the end of its last run */
+  constructor(options: ChannelSyncOptions, known: readonly ChannelPosition[]) {
+    this.options = options;
+    for (const position of known) {
+      this.channels.set(position.channelId, new ChannelState(position));
+    }
+  }
+
+  /** All channels, those with the newest messages first. */
+  known(): KnownChannel[] {
+    const known = [...this.channels.values()];
+    return known.sort((a, b) => (a.lastMessageId > b.lastMessageId ? -1 : 1));
+  }
+
+  /** Takes a message from the inbox entry that follows `prevInboxSequence`. */
+  receive(message: Message, prevInboxSequence: bigint): void {
+    const channel = this.channels.get(message.channelId) ?? this.beginBefore(message);
+    if (message.channelSequence <= channel.lastChannelSequence) {
+      channel.duplicates++;
+      return;
+    }
+    if (!message.bodyOmitted && message.channelSequence === channel.lastChannelSequence + 1) {
+      this.deliver(channel, message);
+      this.drain(channel, 0n);
+      return;
+    }
+    if (!channel.reading) channel.gaps++;
+    channel.hold(message);
+    this.options.onHeld(channel.channelId, prevInboxSequence);
+    void this.read(channel);
+  }
+
+  /** Takes one of the user's channels: where it is new, its messages begin after the last one. */
+  list({ channelId, lastMessageId, lastChannelSequence }: Channel): void {
+    if (!this.channels.has(channelId)) this.begin(channelId, lastMessageId, lastChannelSequence);
+  }
+
+  /** Reads what the history has beyond the last message, if it can be read now. */
+  async check(channelId: string): Promise<void> {
+    const channel = this.channels.get(channelId);
+    if (channel) await this.read(channel);
+  }
+
+  /** The same, but tries until it can be read. Resolves then, or when the device is closed. */
+  async complete(channelId: string): Promise<void> {
+    const channel = this.channels.get(channelId);
+    if (!channel) return;
+    channel.incomplete = true;
+    await this.read(channel);
+  }
+
+  /** A member from this message on misses nothing; anybody else has only the history before it. */
+  private beginBefore(message: Message): ChannelState {
+    const { channelId, prevMessageId, channelSequence } = message;
+    const joins = membershipAfter(message, this.options.userId) === true;
+    return this.begin(channelId, prevMessageId, channelSequence - 1, !joins);
+  }
+
+  private begin(
+    channelId: string,
+    lastMessageId: bigint,
+    lastChannelSequence: number,
+    hasOlder = true,
+  ): ChannelState {
+    const position = { channelId, lastMessageId, lastChannelSequence, member: true };
+    const channel = new ChannelState(position);
+    this.channels.set(channelId, channel);
+    this.options.onPosition(channel);
+    if (hasOlder && lastMessageId > 0n) {
+      this.options.onBaseline({ channelId, messageId: lastMessageId });
+    }
+    return channel;
+  }
+
+  private deliver(channel: ChannelState, message: Message): void {
+    channel.lastMessageId = message.messageId;
+    channel.lastChannelSequence = message.channelSequence;
+    channel.member = membershipAfter(message, this.options.userId) ?? channel.member;
+    this.options.onPosition(channel);
+    this.options.onMessage(message);
+  }
+
+  /** Delivers what is held and follows, or has nothing readable before it up to `completeTo`. */
+  private drain(channel: ChannelState, completeTo: bigint): void {
+    const { held } = channel;
+    while (held.length > 0) {
+      const { channelSequence, messageId } = held[0]!;
+      const follows = channelSequence <= channel.lastChannelSequence + 1;
+      if (!follows && messageId > completeTo) break;
+      const message = held.shift()!;
+      if (channelSequence > channel.lastChannelSequence) this.deliver(channel, message);
+    }
+    if (!channel.lacksSomething) this.options.onReleased(channel.channelId);
+  }
+
+  /** Reads a channel's history to its end, at once for all who ask meanwhile. */
+  private read(channel: ChannelState): Promise<void> {
+    channel.reading ??= this.readToEnd(channel)
+      // Only the end of the device ends a reading early.
+      .catch(() => {})
+      .finally(() => {
+        channel.reading = undefined;
+      });
+    return channel.reading;
+  }
+
+  private async readToEnd(channel: ChannelState): Promise<void> {
+    const backoff = new Backoff(this.options.random);
+    let fruitlessReads = 0;
+    for (;;) {
+      const { wantedMessageId, lastMessageId, incomplete } = channel;
+      const { atEnd, retryAfterMs } = await this.readPages(channel);
+      if (atEnd && incomplete) channel.incomplete = false;
+      if (!channel.lacksSomething) return;
+      if (atEnd && channel.lastMessageId > lastMessageId) continue;
+      // The history ends before what was wanted when it was read. It never should.
+      const fruitless = atEnd && channel.wantedMessageId === wantedMessageId;
+      if (fruitless && ++fruitlessReads === fruitlessReadsMax) return this.giveUp(channel);
+      await sleep(this.options.timers, backoff.next(retryAfterMs), this.options.signal);
+    }
+  }
+
+  /** Reads pages until the end of the history, or of what can be read now. */
+  private async readPages(
+    channel: ChannelState,
+  ): Promise<{ atEnd: boolean; retryAfterMs: number }> {
+    const { signal } = this.options;
+    const { channelId } = channel;
+    const order = MessageOrder.OLDEST_FIRST;
+    const start = { case: "afterMessageId", value: channel.lastMessageId } as const;
+    for (let pageToken = ""; ; ) {
+      let page: ListMessagesResponse;
+      const wanted = channel.wantedMessageId;
+      const after = channel.lastMessageId;
+      try {
+        const request = { channelId, pageSize, pageToken, order, start };
+        page = await this.options.listMessages(request, signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        if (ConnectError.from(error).code === Code.PermissionDenied) {
+          this.giveUp(channel);
+          return { atEnd: true, retryAfterMs: 0 };
+        }
+        return { atEnd: false, retryAfterMs: errorRetryAfterMs(error) };
+      }
+      this.merge(channel, page.messages);
+      const last = page.messages.at(-1)?.messageId ?? 0n;
+      const more = page.nextPageToken !== "";
+      if (page.degradedRanges.some(({ maxMessageId }) => maxMessageId > after)) {
+        this.drain(channel, 0n);
+        return { atEnd: false, retryAfterMs: 0 };
+      }
+      this.drain(channel, more || last > wanted ? last : wanted);
+      if (!more) return { atEnd: true, retryAfterMs: 0 };
+      pageToken = page.nextPageToken;
+    }
+  }
+
+  private merge(channel: ChannelState, messages: readonly Message[]): void {
+    for (const message of messages) {
+      if (message.channelSequence <= channel.lastChannelSequence) continue;
+      if (channel.insert(message)) channel.repaired++;
+    }
+  }
+
+  /** Tells what there is, with a hole in it, rather than nothing any more. */
+  private giveUp(channel: ChannelState): void {
+    channel.incomplete = false;
+    channel.wantedMessageId = 0n;
+    this.drain(channel, channel.held.at(-1)?.messageId ?? 0n);
+  }
+}
+
+/** One channel; `held` is sorted and free of repetitions. */
+class ChannelState implements KnownChannel {
+  readonly channelId: string;
+  lastMessageId: bigint;
+  lastChannelSequence: number;
+  member: boolean;
+  gaps = 0;
+  repaired = 0;
+  duplicates = 0;
+  /** What can't be told yet. */
+  readonly held: Message[] = [];
+  /** The newest message that the inbox has named and that was not told yet; 0: none. */
+  wantedMessageId = 0n;
+  /** Whether the history has yet to be read to its end, whatever the inbox says. */
+  incomplete = false;
+  /** The reading that is under way. */
+  reading: Promise<void> | undefined;
+
+  constructor({ channelId, lastMessageId, lastChannelSequence, member }: ChannelPosition) {
+    this.channelId = channelId;
+    this.lastMessageId = lastMessageId;
+    this.lastChannelSequence = lastChannelSequence;
+    this.member = member;
+  }
+
+  get lacksSomething(): boolean {
+    return this.incomplete || this.held.length > 0 || this.wantedMessageId > this.lastMessageId;
+  }
+
+  /** Keeps a message from the inbox where there is room and it is whole. */
+  hold(message: Message): void {
+    if (message.messageId > this.wantedMessageId) this.wantedMessageId = message.messageId;
+    if (!message.bodyOmitted && this.held.length < heldMessagesMax) this.insert(message);
+  }
+
+  /** False: it is there already. */
+  insert(message: Message): boolean {
+    const at = this.held.findLastIndex(
+      ({ channelSequence }) => channelSequence <= message.channelSequence,
+    );
+    if (this.held[at]?.channelSequence === message.channelSequence) return false;
+    this.held.splice(at + 1, 0, message);
+    return true;
+  }
+}
+
+/** What a message makes of the user's membership; undefined: nothing. */
+function membershipAfter({ body }: Message, userId: string): boolean | undefined {
+  if (body.case !== "membershipChange" || !body.value.userIds.includes(userId)) return undefined;
+  return body.value.kind !== ChangeKind.REMOVED && body.value.kind !== ChangeKind.LEFT;
+}

@@ -1,0 +1,332 @@
+/** The client of one signed-in device: what an app talks to. */
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Client, Code, createClient, type Transport } from "@connectrpc/connect";
+import type { SendResult, Welcome } from "../../gen/parley/edge/v1/frame_pb.js";
+import type { Channel, Message } from "../../gen/parley/message/v1/message_pb.js";
+import {
+  type ListMessagesRequest,
+  type ListMessagesResponse,
+  MessageService,
+} from "../../gen/parley/message/v1/message_service_pb.js";
+import type { Presence } from "../../gen/parley/presence/v1/presence_pb.js";
+import { PresenceService } from "../../gen/parley/presence/v1/presence_service_pb.js";
+import type { KnownChannel } from "./channel-sync.ts";
+import { type ClientStore, MemoryClientStore } from "./client-store.ts";
+import { Connection, type ConnectionState } from "./connection.ts";
+import { DeviceState, type QueuedSend } from "./device-state.ts";
+import { fromFrameError, sdkError } from "./errors.ts";
+import { Events, type ParleyEvents, type SentResult } from "./events.ts";
+import { jsonFrames, protobufFrames, type ServerFrameContent } from "./frames.ts";
+import { Inbox } from "./inbox.ts";
+import { ResendQueue } from "./resend-queue.ts";
+import type { WebSocketConstructor } from "./socket.ts";
+import { timeLimit } from "./time-limit.ts";
+import { sleep, systemTimers, type Timers } from "./timers.ts";
+import { type TokenStore, Tokens } from "./tokens.ts";
+import { createSocketTransport } from "./transport-socket.ts";
+import { UuidV7 } from "./uuid-v7.ts";
+
+/** What a client is made with. */
+export interface ParleyClientOptions {
+  /** The edge: "https://chat.example.com". */
+  url: string;
+  /** The device's sign-in, from `signUp` or `logIn`. */
+  tokens: TokenStore;
+  /** What outlives the program. Default: nothing does. */
+  store?: ClientStore;
+  /**
+   * How often channels are compared with the history, on average, besides after every
+   * reconnection; 0: never at all. Default: 10 minutes.
+   */
+  checkIntervalMs?: number;
+  /** What the frames look like. Default: "protobuf". */
+  format?: "protobuf" | "json";
+  /** Default: the global one. */
+  WebSocket?: WebSocketConstructor;
+  /** Default: the global one. */
+  fetch?: typeof fetch;
+  /** Default: the machine's. */
+  timers?: Timers;
+  /** From 0 to below 1. Default: Math.random. */
+  random?: () => number;
+}
+
+/** A text on its way. */
+export interface Sending {
+  /** The id under which the text will be seen in its channel. */
+  clientMessageId: string;
+  /** Its place, once it is acknowledged. Rejects when it is refused for good. */
+  result: Promise<SentResult>;
+}
+
+/** Which page of a channel's history; see ListMessagesRequest. */
+export type HistoryRequest = Partial<Omit<ListMessagesRequest, "$typeName" | "channelId">>;
+
+/** From putting a text on the wire to trying again: SendMessage's deadline, and 5 s. */
+const sendTimeoutMs = 15_000;
+const checkIntervalMsDefault = 600_000;
+/** How often it is looked whether the refresh token is near its end. */
+const keepIntervalMs = 12 * 3_600_000;
+
+/** One device's client, from {@link ParleyClient.open} to {@link ParleyClient.close}. */
+export class ParleyClient {
+  /** Public methods of every service, over the socket: `createClient(SessionService, transport)`. */
+  readonly transport: Transport;
+  private readonly tokens: Tokens;
+  private readonly deviceState: DeviceState;
+  private readonly timers: Timers;
+  private readonly events: Events<ParleyEvents>;
+  private readonly connection: Connection;
+  private readonly messages: Client<typeof MessageService>;
+  private readonly presences: Client<typeof PresenceService>;
+  private readonly ids: UuidV7;
+  private readonly queue: ResendQueue;
+  private readonly inbox: Inbox;
+  /** Aborted when the client is over, by `close`, a sign-out or the edge. */
+  private readonly over = new AbortController();
+  private serverAheadMs = 0;
+  private connectionState: ConnectionState = { status: "stopped", reason: "not connected yet" };
+
+  private constructor(
+    options: ParleyClientOptions,
+    tokens: Tokens,
+    deviceState: DeviceState,
+    events: Events<ParleyEvents>,
+  ) {
+    const { timers = systemTimers, random = Math.random } = options;
+    const { checkIntervalMs = checkIntervalMsDefault } = options;
+    const { sends } = deviceState.loaded;
+    const format = options.format === "json" ? jsonFrames : protobufFrames;
+    this.tokens = tokens;
+    this.deviceState = deviceState;
+    this.timers = timers;
+    this.events = events;
+    this.ids = new UuidV7(sends.at(-1)?.clientMessageId);
+    this.connection = new Connection({
+      url: webSocketUrl(options.url),
+      WebSocket: options.WebSocket ?? (globalThis.WebSocket as unknown as WebSocketConstructor),
+      format,
+      timers,
+      random,
+      tokens,
+      hello: (accessToken) => ({ accessToken, ...this.inbox.hello }),
+      onWelcome: (welcome) => this.onWelcome(welcome),
+      onFrame: (frame) => this.onFrame(frame),
+      onState: (state) => this.onState(state),
+    });
+    this.transport = createSocketTransport({ connection: this.connection, format, timers });
+    this.messages = createClient(MessageService, this.transport);
+    this.presences = createClient(PresenceService, this.transport);
+    this.queue = new ResendQueue(
+      {
+        put: (send) => this.put(send),
+        isOnline: () => this.connection.current !== undefined,
+        keep: (send) => {
+          deviceState.addSend(send);
+          return deviceState.flush();
+        },
+        onSent: ({ channelId, clientMessageId }, result) => {
+          deviceState.removeSend(clientMessageId);
+          events.emit("sent", { channelId, clientMessageId, result });
+        },
+        onRefused: ({ channelId, clientMessageId }, error) => {
+          deviceState.removeSend(clientMessageId);
+          events.emit("refused", { channelId, clientMessageId, error });
+        },
+        timers,
+        random,
+      },
+      sends,
+    );
+    this.inbox = new Inbox({
+      userId: tokens.owner.userId,
+      state: deviceState,
+      events,
+      messages: this.messages,
+      connected: (signal) => this.connection.ready(signal),
+      onMessage: (message) => this.onMessage(message),
+      ack: (value) => this.connection.current?.tell({ case: "ack", value }),
+      refuse: (reason) => this.connection.current?.giveUp(reason),
+      checkIntervalMs,
+      timers,
+      random,
+      signal: this.over.signal,
+    });
+  }
+
+  /**
+   * Makes the client of the device that is signed in, with what its store holds.
+   * @throws ConnectError SIGNED_OUT when nobody is signed in; TypeError for a bad URL
+   */
+  static async open(options: ParleyClientOptions): Promise<ParleyClient> {
+    const { url, tokens: store, timers = systemTimers, fetch } = options;
+    const tokens = await Tokens.load({ url, store, timers, ...(fetch && { fetch }) });
+    const events = new Events<ParleyEvents>();
+    const deviceState = await DeviceState.load(
+      options.store ?? new MemoryClientStore(),
+      tokens.owner.userId,
+      (error) => events.emit("storeFailed", error),
+    );
+    return new ParleyClient(options, tokens, deviceState, events);
+  }
+
+  /** Who is signed in. */
+  get owner(): { userId: string; username: string; displayName: string; deviceId: string } {
+    return this.tokens.owner;
+  }
+
+  /** What the connection is doing. */
+  get state(): ConnectionState {
+    return this.connectionState;
+  }
+
+  /** The channels that the device has heard of, those with the newest messages first. */
+  get knownChannels(): KnownChannel[] {
+    return this.inbox.channels;
+  }
+
+  /** Texts that are not acknowledged, oldest first. */
+  get queuedSends(): QueuedSend[] {
+    return this.queue.sends;
+  }
+
+  /** How often a text was sent again. */
+  get resends(): number {
+    return this.queue.resends;
+  }
+
+  /** Adds a listener; the function returned removes it. Listen before connecting. */
+  on<Name extends keyof ParleyEvents>(
+    name: Name,
+    listener: (value: ParleyEvents[Name]) => void,
+  ): () => void {
+    return this.events.on(name, listener);
+  }
+
+  /**
+   * Connects, and stays connected until {@link close}. Resolves when the device is signed in for
+   * the first time, however long that takes.
+   * @throws ConnectError SIGNED_OUT, CLIENT_CLOSED
+   */
+  async connect(): Promise<void> {
+    this.connection.start();
+    this.keepSignedIn().catch(() => {});
+    await this.connection.ready(this.over.signal);
+  }
+
+  /** Reconnects now rather than later: for when the network is known to be back. */
+  wake(): void {
+    this.connection.wake();
+  }
+
+  /** Ends the client. What is not acknowledged stays in the store. */
+  async close(): Promise<void> {
+    this.inbox.acknowledge();
+    await this.connection.stop();
+    await this.deviceState.flush();
+  }
+
+  /**
+   * Sends a text, now or as soon as there is a connection, and again until it is acknowledged. A
+   * device's texts of one channel are stored once each and in the order of the calls.
+   * @throws ConnectError TEXT_EMPTY, TEXT_TOO_LONG, TOO_MUCH_WAITING
+   */
+  send(channelId: string, text: string, options: { replyToMessageId?: bigint } = {}): Sending {
+    const { replyToMessageId = 0n } = options;
+    const clientMessageId = this.newClientMessageId();
+    const send = { channelId, clientMessageId, text, replyToMessageId };
+    return { clientMessageId, result: this.queue.add(send) };
+  }
+
+  /** A new `client_message_id` for changes of channels: keep it for every further try. */
+  newClientMessageId(): string {
+    return this.ids.next(this.timers.nowMs() + this.serverAheadMs);
+  }
+
+  /** A page of a channel's history; the newest 50 messages by default, newest first. */
+  history(channelId: string, request: HistoryRequest = {}): Promise<ListMessagesResponse> {
+    return this.messages.listMessages({ ...request, channelId });
+  }
+
+  /** Who of up to 100 users is there now. */
+  async presence(userIds: readonly string[]): Promise<Presence[]> {
+    return (await this.presences.getPresence({ userIds: [...userIds] })).presences;
+  }
+
+  /** All channels of the user, by id. */
+  async *channels(): AsyncGenerator<Channel> {
+    for (let pageToken: string | undefined = ""; pageToken !== undefined; ) {
+      const page = await this.messages.listChannels({ pageSize: 200, pageToken });
+      yield* page.channels;
+      pageToken = page.nextPageToken || undefined;
+    }
+  }
+
+  private onWelcome(welcome: Welcome): void {
+    if (welcome.serverTime) {
+      this.serverAheadMs = timestampMs(welcome.serverTime) - this.timers.nowMs();
+    }
+    this.inbox.onWelcome(welcome);
+    this.queue.resume();
+  }
+
+  private onFrame(frame: ServerFrameContent): void {
+    if (frame.case === "deliveries") {
+      this.inbox.onDeliveries(frame.value);
+    } else if (frame.case === "caughtUp") {
+      this.connection.settle();
+      this.inbox.onCaughtUp();
+    } else if (frame.case === "reset") {
+      this.inbox.onReset(frame.value);
+    } else if (frame.case === "event" && frame.value.event.case === "presence") {
+      this.events.emit("presence", frame.value.event.value);
+    }
+    // Lagging mends itself, HeartbeatResult has done its work by coming, and what a newer edge
+    // has to say is for newer clients.
+  }
+
+  private onState(state: ConnectionState): void {
+    this.connectionState = state;
+    if (state.status === "signedOut" || state.status === "stopped") {
+      const error = sdkError("CLIENT_CLOSED", Code.Canceled, state.reason);
+      this.over.abort(error);
+      this.queue.close(error);
+    }
+    this.events.emit("state", state);
+  }
+
+  /** A text that is seen in its channel is acknowledged, even if its answer was lost. */
+  private onMessage(message: Message): void {
+    const { senderId, clientMessageId } = message;
+    if (senderId === this.owner.userId) this.queue.acknowledge(clientMessageId, message);
+    this.events.emit("message", message);
+  }
+
+  private async put({ channelId, ...send }: QueuedSend): Promise<SentResult> {
+    const socket = this.connection.current!;
+    const limit = timeLimit(this.timers, sendTimeoutMs, this.over.signal);
+    try {
+      const value = { request: { channelId, ...send } };
+      const { result } = (await socket.ask({ case: "send", value }, limit.signal)) as SendResult;
+      if (result.case === "response") return result.value;
+      throw fromFrameError(result.value!);
+    } finally {
+      limit.release();
+    }
+  }
+
+  private async keepSignedIn(): Promise<void> {
+    for (;;) {
+      await sleep(this.timers, keepIntervalMs, this.over.signal);
+      await this.tokens.keep().catch(() => {});
+    }
+  }
+}
+
+/** The address of the edge's WebSockets. */
+function webSocketUrl(url: string): string {
+  const address = new URL(url);
+  address.protocol = address.protocol.replace("http", "ws");
+  address.pathname = `${address.pathname.replace(/\/$/, "")}/ws`;
+  return address.href;
+}

@@ -1,0 +1,82 @@
+import type { Message } from "../../gen/parley/message/v1/message_pb.js";
+import type { SendMessageResponse } from "../../gen/parley/message/v1/message_service_pb.js";
+import type { Presence } from "../../gen/parley/presence/v1/presence_pb.js";
+import type { ConnectionState } from "./connection.ts";
+
+/** What a {@link ParleyClient} tells, by the name of the event. */
+export interface ParleyEvents {
+  /**
+   * A message of one of the user's channels, from whichever device. Of one channel they come in
+   * the channel's order and each once; what was missed is fetched before what follows it.
+   */
+  message: Message;
+  /** A friend came or went. */
+  presence: Presence;
+  /** The connection changed. */
+  state: ConnectionState;
+  /** Everything that was in the inbox when the connection began has been received. */
+  caughtUp: undefined;
+  /** The inbox no longer holds what the device lacks; it is being read from the history. */
+  reset: undefined;
+  /** The rebuilding that {@link reset} began is done. */
+  rebuilt: undefined;
+  /** Messages of the channel follow only from here on: older ones are in the history. */
+  baseline: Baseline;
+  /** A text from the resend queue was accepted, perhaps one of an earlier run of the program. */
+  sent: Sent;
+  /** A text from the resend queue was refused for good. */
+  refused: Refused;
+  /** The store failed to keep something; the client goes on in memory. */
+  storeFailed: unknown;
+}
+
+/** Where a channel's messages begin for a device that has none of the older ones. */
+export interface Baseline {
+  channelId: string;
+  /** The last message that is not told of; 0: there is none. */
+  messageId: bigint;
+}
+
+/** A text that was accepted. */
+export interface Sent {
+  channelId: string;
+  clientMessageId: string;
+  result: SentResult;
+}
+
+/** The place of a text in its channel. */
+export type SentResult = Pick<SendMessageResponse, "messageId" | "channelSequence" | "sendTime">;
+
+/** A text that was refused. */
+export interface Refused {
+  channelId: string;
+  clientMessageId: string;
+  /** A ConnectError. */
+  error: unknown;
+}
+
+/** Calls the listeners of named events. */
+export class Events<Map extends object> {
+  private readonly listeners: { [Name in keyof Map]?: Set<(value: Map[Name]) => void> } = {};
+
+  /** Adds a listener; the function returned removes it. */
+  on<Name extends keyof Map>(name: Name, listener: (value: Map[Name]) => void): () => void {
+    const listeners = this.listeners[name] ?? new Set();
+    this.listeners[name] = listeners;
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  }
+
+  /** Calls all listeners. One that throws is an uncaught error and stops nobody else. */
+  emit<Name extends keyof Map>(name: Name, value: Map[Name]): void {
+    for (const listener of this.listeners[name] ?? []) {
+      try {
+        listener(value);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+  }
+}

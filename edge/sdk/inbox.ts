@@ -1,0 +1,217 @@
+/**
+ * The device's inbox: what comes from it goes to the channels, what it no longer holds is rebuilt
+ * from the history, and how far it is processed is kept and acknowledged.
+ */
+import type { Client } from "@connectrpc/connect";
+import {
+  type Ack,
+  type Deliveries,
+  type Reset,
+  ResetReason,
+  type Welcome,
+} from "../../gen/parley/edge/v1/frame_pb.js";
+import type { Channel, Message } from "../../gen/parley/message/v1/message_pb.js";
+import type { MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
+import { Backoff } from "./backoff.ts";
+import { ChannelSync, type KnownChannel } from "./channel-sync.ts";
+import type { DeviceState, InboxPosition } from "./device-state.ts";
+import { errorRetryAfterMs } from "./errors.ts";
+import type { Events, ParleyEvents } from "./events.ts";
+import { HistoryCheck } from "./history-check.ts";
+import { InboxProgress } from "./inbox-progress.ts";
+import { rebuild } from "./rebuild.ts";
+import { sleep, type Timers } from "./timers.ts";
+
+/** What an inbox works with. */
+export interface InboxOptions {
+  userId: string;
+  state: DeviceState;
+  events: Events<ParleyEvents>;
+  messages: Client<typeof MessageService>;
+  /** Resolves while there is a connection. @throws the signal's reason */
+  connected(signal: AbortSignal): Promise<unknown>;
+  /** A message was told of. */
+  onMessage(message: Message): void;
+  /** Sends an ack over the connection that there is, if any. */
+  ack(ack: Pick<Ack, "inboxSequence" | "curMaxMessageId">): void;
+  /** Ends the connection: what came over it can't be. */
+  refuse(reason: string): void;
+  checkIntervalMs: number;
+  timers: Timers;
+  random: () => number;
+  /** Ends everything. */
+  signal: AbortSignal;
+}
+
+/** What is processed is acknowledged at most this long after. */
+const ackDelayMs = 2_000;
+
+/** One device's inbox. */
+export class Inbox {
+  private readonly options: InboxOptions;
+  private readonly progress: InboxProgress;
+  private readonly sync: ChannelSync;
+  private readonly check: HistoryCheck;
+  private curMaxMessageId: bigint;
+  private kept: InboxPosition;
+  private ackTimer: { cancel(): void } | undefined;
+  private rebuilding: AbortController | undefined;
+
+  constructor(options: InboxOptions) {
+    const { userId, state, events, messages, timers, random, signal } = options;
+    const { position, curMaxMessageId, channels } = state.loaded;
+    this.options = options;
+    this.progress = new InboxProgress(position);
+    this.kept = position;
+    this.curMaxMessageId = curMaxMessageId;
+    this.sync = new ChannelSync(
+      {
+        userId,
+        listMessages: async (request, signal) => {
+          await options.connected(signal);
+          return messages.listMessages(request, { signal });
+        },
+        onMessage: (message) => this.onMessage(message),
+        onBaseline: (baseline) => events.emit("baseline", baseline),
+        onPosition: (position) => state.setChannel(position),
+        onHeld: (channelId, before) => this.progress.hold(channelId, before),
+        onReleased: (channelId) => {
+          this.progress.release(channelId);
+          this.keepPosition();
+        },
+        timers,
+        random,
+        signal,
+      },
+      channels,
+    );
+    const { checkIntervalMs: intervalMs } = options;
+    this.check = new HistoryCheck({ sync: this.sync, intervalMs, timers, random });
+    signal.addEventListener("abort", () => this.close(), { once: true });
+  }
+
+  /** What Hello says of the inbox. */
+  get hello(): { inboxEpoch: string; inboxSequence: bigint; curMaxMessageId: bigint } {
+    const { epoch, sequence } = this.progress.position;
+    const { curMaxMessageId } = this;
+    return { inboxEpoch: epoch, inboxSequence: sequence, curMaxMessageId };
+  }
+
+  /** All channels that the device knows, those with the newest messages first. */
+  get channels(): KnownChannel[] {
+    return this.sync.known();
+  }
+
+  /** A connection begins. */
+  onWelcome({ inboxEpoch, inboxSequence, resetReason }: Welcome): void {
+    this.check.stop();
+    const position = { epoch: inboxEpoch, sequence: inboxSequence };
+    if (resetReason !== ResetReason.UNSPECIFIED) {
+      this.reset(position);
+    } else {
+      // The inbox has everything after all.
+      if (this.rebuilding) this.endRebuilding(this.rebuilding);
+      this.progress.begin(position);
+    }
+    this.keepPosition();
+  }
+
+  /** The inbox goes on after a hole. */
+  onReset({ inboxSequence }: Reset): void {
+    this.reset({ epoch: this.progress.epoch, sequence: inboxSequence });
+    this.keepPosition();
+  }
+
+  /** New entries. */
+  onDeliveries({ deliveries }: Deliveries): void {
+    for (const { inboxSequence, prevInboxSequence, entry } of deliveries) {
+      const { received } = this.progress;
+      if (inboxSequence <= received) continue;
+      if (prevInboxSequence !== received) {
+        this.options.refuse(`inbox entry ${prevInboxSequence} was not delivered`);
+        return;
+      }
+      for (const { item } of entry?.items ?? []) {
+        // What a newer service stores besides messages is for newer clients.
+        if (item.case === "message") this.sync.receive(item.value, prevInboxSequence);
+      }
+      this.progress.receive(inboxSequence);
+    }
+    this.keepPosition();
+  }
+
+  /** Everything that the inbox had has come. */
+  onCaughtUp(): void {
+    this.check.start();
+    this.options.events.emit("caughtUp", undefined);
+  }
+
+  /** Acknowledges what is processed, where that has not been done. */
+  acknowledge(): void {
+    if (!this.ackTimer) return;
+    this.ackTimer.cancel();
+    this.ackTimer = undefined;
+    // Until a rebuilding is done the position is one of another time.
+    if (this.rebuilding) return;
+    const { curMaxMessageId } = this;
+    this.options.ack({ inboxSequence: this.kept.sequence, curMaxMessageId });
+  }
+
+  private close(): void {
+    this.check.stop();
+    this.ackTimer?.cancel();
+  }
+
+  private onMessage(message: Message): void {
+    if (message.messageId > this.curMaxMessageId) this.curMaxMessageId = message.messageId;
+    this.options.onMessage(message);
+  }
+
+  private reset(position: InboxPosition): void {
+    this.rebuilding?.abort();
+    const rebuilding = new AbortController();
+    this.rebuilding = rebuilding;
+    this.progress.pin();
+    this.progress.begin(position);
+    this.options.events.emit("reset", undefined);
+    const signal = AbortSignal.any([rebuilding.signal, this.options.signal]);
+    rebuild({ sync: this.sync, listChannels: () => this.listChannels(signal), signal }).then(
+      () => this.endRebuilding(rebuilding),
+      // It fails only by its signal: the next reset begins anew.
+      () => {},
+    );
+  }
+
+  private endRebuilding(rebuilding: AbortController): void {
+    rebuilding.abort();
+    if (this.rebuilding !== rebuilding) return;
+    this.rebuilding = undefined;
+    this.progress.unpin();
+    this.keepPosition();
+    this.options.events.emit("rebuilt", undefined);
+  }
+
+  private async *listChannels(signal: AbortSignal): AsyncGenerator<Channel> {
+    const { connected, messages, timers, random } = this.options;
+    const backoff = new Backoff(random);
+    for (let pageToken: string | undefined = ""; pageToken !== undefined; ) {
+      try {
+        await connected(signal);
+        const page = await messages.listChannels({ pageSize: 200, pageToken }, { signal });
+        yield* page.channels;
+        pageToken = page.nextPageToken || undefined;
+      } catch (error) {
+        await sleep(timers, backoff.next(errorRetryAfterMs(error)), signal);
+      }
+    }
+  }
+
+  /** Keeps how far the inbox is processed, and acknowledges it soon. */
+  private keepPosition(): void {
+    const { position } = this.progress;
+    if (position.epoch === this.kept.epoch && position.sequence === this.kept.sequence) return;
+    this.kept = position;
+    this.options.state.setPosition(position, this.curMaxMessageId);
+    this.ackTimer ??= this.options.timers.setTimer(ackDelayMs, () => this.acknowledge());
+  }
+}

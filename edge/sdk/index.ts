@@ -1,0 +1,24 @@
+/** Parley's SDK: chat from browsers and Node. See docs/SDK.md. */
+export { createClient } from "@connectrpc/connect";
+export * from "../../gen/parley/message/v1/message_pb.js";
+export { MessageOrder, MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
+export * from "../../gen/parley/presence/v1/presence_pb.js";
+export { PresenceService } from "../../gen/parley/presence/v1/presence_service_pb.js";
+export * from "../../gen/parley/session/v1/session_pb.js";
+export { SessionService } from "../../gen/parley/session/v1/session_service_pb.js";
+export type { ChannelCounts, KnownChannel } from "./channel-sync.ts";
+export {
+  type HistoryRequest,
+  ParleyClient,
+  type ParleyClientOptions,
+  type Sending,
+} from "./client.ts";
+export { type ClientStore, MemoryClientStore } from "./client-store.ts";
+export type { ConnectionState } from "./connection.ts";
+export type { ChannelPosition, QueuedSend } from "./device-state.ts";
+export { errorReason, errorRetryAfterMs, type SdkReason } from "./errors.ts";
+export type { Baseline, ParleyEvents, Refused, Sent, SentResult } from "./events.ts";
+export type { WebSocketConstructor, WebSocketLike } from "./socket.ts";
+export { systemTimers, type Timers } from "./timers.ts";
+export { logIn, memoryTokenStore, type SignIn, signUp, type TokenStore } from "./tokens.ts";
+export { createHttpTransport, type HttpTransportOptions } from "./transport-http.ts";

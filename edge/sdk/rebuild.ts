@@ -1,0 +1,32 @@
+import type { Channel } from "../../gen/parley/message/v1/message_pb.js";
+import type { ChannelSync } from "./channel-sync.ts";
+
+/** What a rebuilding works with. */
+export interface RebuildOptions {
+  sync: Pick<ChannelSync, "known" | "list" | "complete">;
+  /** All of the user's channels; tries until they can be read. */
+  listChannels(): AsyncIterable<Channel>;
+  signal: AbortSignal;
+}
+
+/** Channels whose history is read at once. */
+const channelsAtOnce = 4;
+
+/**
+ * Makes up from the history for what the inbox no longer holds: channels that the device knows
+ * are completed, the newest first; others begin with what comes next. Resolves when everything is
+ * done, or rejects when the signal says so.
+ */
+export async function rebuild({ sync, listChannels, signal }: RebuildOptions): Promise<void> {
+  const known = sync.known().filter(({ member }) => member);
+  for await (const channel of listChannels()) sync.list(channel);
+  const next = known.values();
+  const complete = async () => {
+    for (const { channelId } of next) {
+      signal.throwIfAborted();
+      await sync.complete(channelId);
+    }
+  };
+  await Promise.all(Array.from({ length: channelsAtOnce }, complete));
+  signal.throwIfAborted();
+}

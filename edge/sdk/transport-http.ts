@@ -1,0 +1,66 @@
+import { Code, ConnectError, type Interceptor, type Transport } from "@connectrpc/connect";
+import { universalClientResponseFromFetch } from "@connectrpc/connect/protocol";
+import { createTransport } from "@connectrpc/connect/protocol-connect";
+
+/** Where calls over HTTP go. */
+export interface HttpTransportOptions {
+  /** The edge: "https://chat.example.com". */
+  url: string;
+  /** Gives the access token to send along; without it calls are made by nobody. */
+  accessToken?: () => Promise<string>;
+  /** Instead of the global one. */
+  fetch?: typeof fetch;
+}
+
+/** The size of a response that is read. */
+const responseBytesMax = 4 * 1024 * 1024;
+
+/**
+ * A Connect transport over fetch, for what happens before there is a socket, or without one.
+ * A server that can't be reached is UNAVAILABLE.
+ */
+export function createHttpTransport(options: HttpTransportOptions): Transport {
+  const { url, accessToken } = options;
+  const request = options.fetch ?? globalThis.fetch;
+  const authorize: Interceptor = (next) => async (call) => {
+    call.header.set("Authorization", `Bearer ${await accessToken!()}`);
+    return next(call);
+  };
+  return createTransport({
+    baseUrl: url,
+    useBinaryFormat: true,
+    interceptors: accessToken ? [authorize] : [],
+    acceptCompression: [],
+    sendCompression: null,
+    compressMinBytes: Number.MAX_SAFE_INTEGER,
+    readMaxBytes: responseBytesMax,
+    writeMaxBytes: responseBytesMax,
+    async httpClient({ url, method, header, body, signal }) {
+      // Browsers set their own, and a foreign one would need the server's leave (CORS).
+      header.delete("User-Agent");
+      // Browsers can't stream a request's body.
+      const bytes = body && (await readAll(body));
+      try {
+        const init = { method, headers: header, ...(signal && { signal }) };
+        return universalClientResponseFromFetch(
+          await request(url, { ...init, ...(bytes && { body: bytes }) }),
+        );
+      } catch (error) {
+        if (signal?.aborted) throw error;
+        throw new ConnectError(
+          `${new URL(url).origin} can't be reached`,
+          Code.Unavailable,
+          undefined,
+          undefined,
+          error,
+        );
+      }
+    },
+  });
+}
+
+async function readAll(parts: AsyncIterable<Uint8Array>): Promise<Blob> {
+  const read: BlobPart[] = [];
+  for await (const part of parts) read.push(part.slice());
+  return new Blob(read);
+}
