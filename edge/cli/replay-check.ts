@@ -1,0 +1,132 @@
+/**
+ * Whether everything that was said is where it belongs, once and in order. The history is compared
+ * with the plan, and what each device was told with the history.
+ */
+import type { PlannedChannel } from "./replay-plan.ts";
+
+/** A message as a device or the history shows it. */
+export interface Shown {
+  messageId: bigint;
+  prevMessageId: bigint;
+  clientMessageId: string;
+  /** undefined: a membership change. */
+  text: string | undefined;
+}
+
+/** What can be wrong with a message, by the names of the report. */
+export const faultKinds = [
+  /** Not in the history, or not told to a device of a member. */
+  "lost",
+  /** Twice in the history, told to a device twice, or sent by nobody. */
+  "duplicated",
+  /** Before the turn that it answers, not in the order of ids, or told out of the history's order. */
+  "reordered",
+  /** With another text than was sent. */
+  "text_mismatches",
+  /** Told though the message before it was not. */
+  "unrepaired_gaps",
+] as const;
+/** One of them. */
+export type FaultKind = (typeof faultKinds)[number];
+
+/** Faults described in words; further ones are only counted. */
+const describedMax = 20;
+
+/** Counts what is wrong. */
+export class Faults {
+  readonly counts: Record<FaultKind, number> = {
+    lost: 0,
+    duplicated: 0,
+    reordered: 0,
+    text_mismatches: 0,
+    unrepaired_gaps: 0,
+  };
+  /** The first of them. */
+  readonly described: string[] = [];
+
+  add(kind: FaultKind, what: string): void {
+    this.counts[kind]++;
+    if (this.described.length < describedMax) this.described.push(`${kind}: ${what}`);
+  }
+}
+
+/** Compares a channel's whole history with what was to be said there. */
+export function checkHistory(
+  { title, dialogues }: PlannedChannel,
+  history: readonly Shown[],
+  faults: Faults,
+): void {
+  const places = new Map<string, number>();
+  for (const [place, { messageId, text, clientMessageId }] of history.entries()) {
+    if (place > 0 && messageId <= history[place - 1]!.messageId) {
+      faults.add("reordered", `${title}: ${messageId} is not greater than the id before it`);
+    }
+    if (text === undefined) continue;
+    if (!places.has(clientMessageId)) places.set(clientMessageId, place);
+    else faults.add("duplicated", `${title}: ${clientMessageId} is in the history again`);
+  }
+  for (const { line, turns } of dialogues) {
+    let placeBefore = -1;
+    for (const [at, { text, clientMessageId = "", acknowledgedId }] of turns.entries()) {
+      const what = `${title}: turn ${at + 1} of line ${line}`;
+      const place = places.get(clientMessageId);
+      places.delete(clientMessageId);
+      const found = place === undefined ? undefined : history[place]!;
+      if (!found || (acknowledgedId !== undefined && acknowledgedId !== found.messageId)) {
+        const known = acknowledgedId === undefined ? "not acknowledged" : `as ${acknowledgedId}`;
+        faults.add("lost", `${what} is not in the history (${known})`);
+        continue;
+      }
+      if (found.text !== text) faults.add("text_mismatches", `${what} in the history`);
+      if (place! < placeBefore) faults.add("reordered", `${what} is before what it answers`);
+      placeBefore = place!;
+    }
+  }
+  for (const clientMessageId of places.keys()) {
+    faults.add("duplicated", `${title}: ${clientMessageId} is in the history and was never sent`);
+  }
+  checkChain(`${title}: the history`, history, faults);
+}
+
+/** Compares what a device of a member was told of a channel with the channel's whole history. */
+export function checkDevice(
+  title: string,
+  told: readonly Shown[],
+  history: readonly Shown[],
+  faults: Faults,
+): void {
+  const places = new Map(history.map(({ messageId }, place) => [messageId, place]));
+  const seen = new Set<bigint>();
+  let placeBefore = -1;
+  for (const { messageId, text } of told) {
+    const what = `${title}: ${messageId}`;
+    const place = places.get(messageId);
+    if (seen.has(messageId)) faults.add("duplicated", `${what} was told again`);
+    else if (place === undefined) faults.add("lost", `${what} was told and is not in the history`);
+    else {
+      if (history[place]!.text !== text) faults.add("text_mismatches", `${what} as it was told`);
+      if (place < placeBefore) faults.add("reordered", `${what} was told too late`);
+      placeBefore = place;
+    }
+    seen.add(messageId);
+  }
+  for (const { messageId } of history) {
+    if (!seen.has(messageId)) faults.add("lost", `${title}: ${messageId} was not told`);
+  }
+  checkChain(title, told, faults);
+}
+
+/** Each message names the one before it; repetitions are counted elsewhere. */
+function checkChain(title: string, shown: readonly Shown[], faults: Faults): void {
+  let lastId = 0n;
+  for (const { messageId, prevMessageId } of shown) {
+    if (messageId <= lastId) continue;
+    if (prevMessageId !== lastId) {
+      faults.add(
+        "unrepaired_gaps",
+        `${title}: ${messageId} follows ${lastId}, not ${prevMessageId}`,
+      );
+    }
+    lastId = messageId;
+  }
+}

@@ -1,0 +1,96 @@
+/** What is said where: a direct channel for every dialogue, a group for every topic. */
+import type { Dialogue } from "./replay-dialogues.ts";
+
+/** A turn of a dialogue in one channel. What is not there yet has not happened. */
+export interface Turn {
+  readonly text: string;
+  /** How long its speaker thinks, in milliseconds. */
+  readonly pauseMs: number;
+  /** The id under which it was sent. */
+  clientMessageId?: string;
+  /** The id of the message that the server made of it. */
+  acknowledgedId?: bigint;
+}
+
+/** A dialogue in one channel. */
+export interface PlannedDialogue {
+  readonly line: number;
+  readonly turns: readonly Turn[];
+}
+
+/** A channel with all that is to be said in it. */
+export interface PlannedChannel {
+  /** For people: "english/ai" or "line 12". */
+  readonly title: string;
+  readonly dialogues: readonly PlannedDialogue[];
+}
+
+/** A group with the dialogues of one topic in one language. */
+export interface PlannedTopic {
+  /** Says its dialogues in the order of `direct`, as far as members fit in. */
+  readonly group: PlannedChannel;
+  /** One channel for each dialogue. */
+  readonly direct: readonly PlannedChannel[];
+}
+
+/** Dialogues that a group has room for: it takes 100 members, two to a dialogue. */
+export const groupDialoguesMax = 50;
+
+/** One turn in so many is thought about for up to `pauseMsMax`. */
+const pauseEvery = 8;
+const pauseMsMax = 20;
+
+/**
+ * Plans a replay. The seed decides the order of topics, the order of a topic's dialogues, and who
+ * pauses when. Groups take the first dialogues of their topic in the order of the file.
+ */
+export function planTopics(dialogues: readonly Dialogue[], seed: number): PlannedTopic[] {
+  const random = seededRandom(seed);
+  const byTopic = new Map<string, Dialogue[]>();
+  for (const dialogue of dialogues) {
+    const title = `${dialogue.language}/${dialogue.topic}`;
+    byTopic.set(title, [...(byTopic.get(title) ?? []), dialogue]);
+  }
+  const topics = [...byTopic].map(([title, dialogues]) => planTopic(title, dialogues, random));
+  return shuffled(topics, random);
+}
+
+function planTopic(title: string, dialogues: Dialogue[], random: () => number): PlannedTopic {
+  const inGroup = shuffled(dialogues.slice(0, groupDialoguesMax), random);
+  const others = shuffled(dialogues.slice(groupDialoguesMax), random);
+  const plan = ({ line, turns }: Dialogue): PlannedDialogue => ({
+    line,
+    turns: turns.map((text) => ({
+      text,
+      pauseMs: random() * pauseEvery < 1 ? random() * pauseMsMax : 0,
+    })),
+  });
+  return {
+    group: { title, dialogues: inGroup.map(plan) },
+    direct: [...inGroup, ...others].map((dialogue) => ({
+      title: `line ${dialogue.line}`,
+      dialogues: [plan(dialogue)],
+    })),
+  };
+}
+
+/** Fisher and Yates. */
+function shuffled<T>(items: readonly T[], random: () => number): T[] {
+  const mixed = [...items];
+  for (let left = mixed.length; left > 1; left--) {
+    const at = Math.floor(random() * left);
+    [mixed[at], mixed[left - 1]] = [mixed[left - 1]!, mixed[at]!];
+  }
+  return mixed;
+}
+
+/** Numbers from 0 to below 1: mulberry32 (Tommy Ettinger), good enough to mix with. */
+function seededRandom(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let z = Math.imul(state ^ (state >>> 15), 1 | state);
+    z ^= z + Math.imul(z ^ (z >>> 7), 61 | z);
+    return ((z ^ (z >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

@@ -1,0 +1,164 @@
+/** Plays a topic: people meet, talk in their channels, and what each was told is checked. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { forEachAtOnce } from "./replay-calls.ts";
+import { checkDevice, type Faults } from "./replay-check.ts";
+import type { Measures } from "./replay-measures.ts";
+import {
+  groupDialoguesMax,
+  type PlannedChannel,
+  type PlannedDialogue,
+  type PlannedTopic,
+} from "./replay-plan.ts";
+import type { Account, Server } from "./replay-server.ts";
+import { Speaker } from "./replay-speaker.ts";
+
+/** What all of a replay has in common. */
+export interface Replay {
+  server: Server;
+  /** Dialogues of a topic that are played at once. */
+  concurrency: number;
+  measures: Measures;
+  faults: Faults;
+  /** Aborted when nothing moves any more. */
+  stalled: AbortSignal;
+  /** A user name that nobody has. */
+  newUsername(): string;
+  /** The channel exists; the account is a member's. */
+  onChannel(channel: PlannedChannel, channelId: string, member: Account): void;
+  /** Something went wrong that ends a part of the replay. */
+  onProblem(problem: string): void;
+}
+
+/** The two of a dialogue. */
+type Pair = readonly [Speaker, Speaker];
+
+/** Plays a topic to its end or to where nothing moves any more. Never rejects. */
+export async function playTopic(replay: Replay, { group, direct }: PlannedTopic): Promise<void> {
+  await playTogether(replay, direct.slice(0, groupDialoguesMax), group);
+  await forEachAtOnce(direct.slice(groupDialoguesMax), replay.concurrency, (channel) =>
+    playTogether(replay, [channel]),
+  );
+}
+
+/** Plays dialogues whose speakers are all connected meanwhile, and are members of the group. */
+async function playTogether(
+  replay: Replay,
+  direct: readonly PlannedChannel[],
+  group?: PlannedChannel,
+): Promise<void> {
+  if (replay.stalled.aborted) return;
+  const meeting = new Meeting(replay);
+  try {
+    await unlessAborted(replay.stalled, meeting.play(direct, group));
+  } catch (error) {
+    replay.onProblem(`${(group ?? direct[0]!).title}: ${error}`);
+  }
+  await meeting.check();
+  await meeting.end();
+}
+
+/** People who are connected at the same time, and their channels. */
+class Meeting {
+  private readonly replay: Replay;
+  private readonly speakers: Speaker[] = [];
+  private readonly channels: OpenChannel[] = [];
+  private isOver = false;
+
+  constructor(replay: Replay) {
+    this.replay = replay;
+  }
+
+  /** Resolves when everybody has heard everything. */
+  async play(direct: readonly PlannedChannel[], group?: PlannedChannel): Promise<void> {
+    const { concurrency } = this.replay;
+    const pairs: Pair[] = [];
+    await forEachAtOnce(direct.entries(), concurrency, async ([at]) => {
+      pairs[at] = await Promise.all([this.join(), this.join()]);
+    });
+    const members = pairs.flat();
+    const groupId = group && (await members[0]!.createGroup(group.title, members.slice(1)));
+    if (groupId) this.opened(group, groupId, members);
+    await forEachAtOnce(direct.entries(), concurrency, async ([at, channel]) => {
+      const pair = pairs[at]!;
+      const channelId = await pair[0].openDirectChannel(pair[1]);
+      this.opened(channel, channelId, pair);
+      await Promise.all([
+        talk(pair, channelId, channel.dialogues[0]!),
+        groupId && talk(pair, groupId, group.dialogues[at]!),
+      ]);
+    });
+    await Promise.all(this.channels.map(everybodyHeard));
+  }
+
+  /** Compares what every device was told with the histories. */
+  async check(): Promise<void> {
+    const { server, faults, concurrency } = this.replay;
+    await forEachAtOnce(this.channels, concurrency, async ({ channel, channelId, members }) => {
+      try {
+        const history = await server.history(members[0]!.account, channelId);
+        for (const member of members) {
+          const title = `${channel.title} at ${member.account.username}`;
+          checkDevice(title, member.told(channelId), history, faults);
+        }
+      } catch (error) {
+        // The last check finds it, too, and counts what is lost.
+        this.replay.onProblem(`${channel.title}: no history: ${error}`);
+      }
+    });
+  }
+
+  /** Who has not come yet is not let in any more. */
+  async end(): Promise<void> {
+    this.isOver = true;
+    await Promise.all(this.speakers.map((speaker) => speaker.close()));
+  }
+
+  private async join(): Promise<Speaker> {
+    const { server, measures, stalled, newUsername } = this.replay;
+    const account = await server.signUp(newUsername());
+    measures.moves++;
+    const speaker = await Speaker.open(server.url, account, measures, stalled);
+    if (this.isOver) throw new Error("too late");
+    this.speakers.push(speaker);
+    await speaker.connect();
+    return speaker;
+  }
+
+  private opened(channel: PlannedChannel, channelId: string, members: readonly Speaker[]): void {
+    this.channels.push({ channel, channelId, members });
+    this.replay.onChannel(channel, channelId, members[0]!.account);
+  }
+}
+
+interface OpenChannel {
+  channel: PlannedChannel;
+  channelId: string;
+  members: readonly Speaker[];
+}
+
+/** Each turn is said when the other side has heard the one before. */
+async function talk(pair: Pair, channelId: string, { turns }: PlannedDialogue): Promise<void> {
+  for (const [at, turn] of turns.entries()) {
+    const speaker = pair[at % 2]!;
+    const listener = pair[(at + 1) % 2]!;
+    if (turn.pauseMs > 0) await sleep(turn.pauseMs);
+    const said = speaker.say(channelId, turn);
+    await Promise.all([said, listener.hears(turn.clientMessageId!)]);
+  }
+}
+
+async function everybodyHeard({ channel, members }: OpenChannel): Promise<void> {
+  const turns = channel.dialogues.flatMap((dialogue) => dialogue.turns);
+  await Promise.all(
+    members.flatMap((member) => turns.map((turn) => member.hears(turn.clientMessageId!))),
+  );
+}
+
+/** Waits for the work no longer than to the signal; the work itself goes on. */
+function unlessAborted(signal: AbortSignal, work: Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}
