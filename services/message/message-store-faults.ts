@@ -1,0 +1,57 @@
+import type { Faults } from "../../mesh/faults.ts";
+import { type MessageStore, type StoreBatch, StoreUnavailable } from "./message-store.ts";
+
+/** What can go wrong with a store; each fails with StoreUnavailable. */
+export type StoreFault =
+  /** A write is made and fails all the same. */
+  | "writeUnknown"
+  /** A write is made in part, and fails. */
+  | "writePartial"
+  /** A write is not made. */
+  | "writeLost"
+  /** A read fails. */
+  | "readFails";
+
+/** Wraps a store, so that it does everything that the port's comment leaves open. */
+export function withStoreFaults(store: MessageStore, faults: Faults<StoreFault>): MessageStore {
+  const write = async (action: () => Promise<void>) => {
+    if (faults.strikes("writeLost")) throw unavailable();
+    await action();
+    if (faults.strikes("writeUnknown")) throw unavailable();
+  };
+  const read = async <T>(action: () => Promise<T>) => {
+    if (faults.strikes("readFails")) throw unavailable();
+    return action();
+  };
+  return {
+    apply: (batch) =>
+      write(async () => {
+        if (!faults.strikes("writePartial")) return store.apply(batch);
+        await store.apply(partOf(batch, faults));
+        throw unavailable();
+      }),
+    putDeviceCursor: (row) => write(() => store.putDeviceCursor(row)),
+    listMessages: (...args) => read(() => store.listMessages(...args)),
+    findSend: (...args) => read(() => store.findSend(...args)),
+    getChannel: (...args) => read(() => store.getChannel(...args)),
+    listMembers: (...args) => read(() => store.listMembers(...args)),
+    listStays: (...args) => read(() => store.listStays(...args)),
+    listChannelIds: (...args) => read(() => store.listChannelIds(...args)),
+    getDeviceCursor: (...args) => read(() => store.getDeviceCursor(...args)),
+    close: () => store.close(),
+  };
+}
+
+/** Any of the rows: a store makes them in no particular order. */
+function partOf(batch: StoreBatch, faults: Faults<StoreFault>): StoreBatch {
+  const some = <Row>(rows: readonly Row[]) => rows.filter(() => faults.upTo(1) === 0);
+  return {
+    messages: some(batch.messages),
+    channels: some(batch.channels),
+    memberships: some(batch.memberships),
+  };
+}
+
+function unavailable(): StoreUnavailable {
+  return new StoreUnavailable("a fault was asked for");
+}
