@@ -95,20 +95,28 @@ export class GroupCommit {
   }
 
   private async commit(group: GroupedWrite[]): Promise<void> {
-    const written: GroupedWrite[] = [];
+    let writes = group;
+    let failure: { cause: unknown } | undefined;
     try {
       await this.environment.batch(() => {
-        this.owner.beginGroup();
-        for (const write of group) if (attempt(write)) written.push(write);
+        // What is thrown here would not keep the library from committing what was put before.
+        try {
+          this.owner.beginGroup();
+          writes = group.filter(attempt);
+        } catch (cause) {
+          failure = { cause };
+        }
       });
     } catch (error) {
-      const cause = await causeOf(error);
-      this.owner.groupFailed(cause);
-      for (const write of written) write.failed(cause);
-      return;
+      failure = { cause: await causeOf(error) };
     }
-    this.owner.groupCommitted();
-    for (const write of written) write.committed();
+    if (failure) {
+      this.owner.groupFailed(failure.cause);
+      for (const write of writes) write.failed(failure.cause);
+    } else {
+      this.owner.groupCommitted();
+      for (const write of writes) write.committed();
+    }
   }
 }
 

@@ -36,6 +36,40 @@ describe("LMDB streams", () => {
     await streams.close();
   });
 
+  it("[S4] remove from the disk what their limits hide, and what is too old", async () => {
+    const clock = new ManualClock();
+    const inbox = { entriesPerSubjectMax: 5, ageMaxMs: 1_000 };
+    const retention = { ...defaultRetention, inbox };
+    const streams = await openLmdbStreams({ path, clock, retention });
+    const append = (subjects: string[]) =>
+      Promise.all(subjects.map((subject) => streams.inbox.append(subject, bytes("x"))));
+    for (let i = 0; i < 10; i++) await append(Array(50).fill("full"));
+    await append(Array.from({ length: 600 }, (_, i) => `s${i}`));
+    const stored = () => countRecords(path, "inbox");
+    await streams.close();
+    expect(await stored()).toBeLessThan(600 + 5 + 2 * 64);
+    const again = await openLmdbStreams({ path, clock, retention });
+    clock.advance(2_000);
+    for (let i = 0; i < 5; i++) await again.inbox.append("new", bytes(`${i}`));
+    expect(await textsOf(again.inbox, "full")).toEqual([]);
+    await again.close();
+    expect(await stored()).toBe(5);
+  });
+
+  it("trim many entries in small steps, at most 100,000 a call", async () => {
+    const clock = new ManualClock();
+    const streams = await openLmdbStreams({ path, clock });
+    const append = (_: unknown, i: number) => streams.log.append(`s${i % 10}`, bytes(`${i}`));
+    await Promise.all(Array.from({ length: 2_500 }, append));
+    clock.advance(10);
+    await streams.log.append("s0", bytes("new"));
+    expect(await streams.log.trim({ olderThanMs: 5, workers: [] })).toBe(2_500);
+    expect(await textsOf(streams.log, "s0")).toEqual(["new"]);
+    expect(await textsOf(streams.log, "s1")).toEqual([]);
+    await streams.close();
+    expect(await countRecords(path, "log")).toBe(1);
+  });
+
   it("do not open what another format left", async () => {
     const environment = openLmdb(path);
     await openDatabase(environment, "meta").put(Buffer.from("format"), Buffer.from("2"));
@@ -127,3 +161,13 @@ describe("LMDB streams whose commits fail", () => {
     expect(await textsOf(stream, "a")).toEqual([]);
   });
 });
+
+async function countRecords(path: string, stream: string): Promise<number> {
+  const environment = openLmdb(path);
+  const counts = ["records", "index"].map((part) =>
+    openDatabase(environment, `${stream}-${part}`).getKeysCount(),
+  );
+  await environment.close();
+  expect(counts[0]).toBe(counts[1]);
+  return counts[0]!;
+}

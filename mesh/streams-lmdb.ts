@@ -77,7 +77,6 @@ class LmdbStreams implements Streams, GroupOwner {
 
   publishInbox(userId: string, data: Uint8Array): void {
     checkSubject(userId);
-    this.inbox.checkOpen();
     if (!this.bus.hears(userId)) return;
     const message = { subject: userId, data: data.slice(), sequence: 0, prevSequence: 0 };
     queueMicrotask(() => this.bus.deliver(message));
