@@ -52,10 +52,11 @@ export class EntryWorker implements Running {
     const { name, batchMax } = this.options;
     // Whoever starts the worker gets hold of it before the first batch.
     await undefined;
-    let done = this.source.checkpointOf(name);
-    while (!this.stopping.signal.aborted) {
+    let done = await this.retried(() => this.source.checkpointOf(name));
+    while (done !== undefined && !this.stopping.signal.aborted) {
+      const after = done;
       this.woken = false;
-      const entries = await this.retried(() => this.source.entriesAfter(done, batchMax));
+      const entries = await this.retried(() => this.source.entriesAfter(after, batchMax));
       if (!entries) return;
       if (entries.length === 0) {
         await this.somethingNew();
