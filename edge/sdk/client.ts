@@ -298,7 +298,7 @@ export class ParleyClient {
   /** A text that is seen in its channel is acknowledged, even if its answer was lost. */
   private onMessage(message: Message): void {
     const { senderId, clientMessageId } = message;
-    if (senderId === this.owner.userId) this.queue.acknowledge(clientMessageId, message);
+    if (senderId === this.owner.userId) this.queue.acknowledge(clientMessageId, place(message));
     this.events.emit("message", message);
   }
 
@@ -308,7 +308,7 @@ export class ParleyClient {
     try {
       const value = { request: { channelId, ...send } };
       const { result } = (await socket.ask({ case: "send", value }, limit.signal)) as SendResult;
-      if (result.case === "response") return result.value;
+      if (result.case === "response") return place(result.value);
       throw fromFrameError(result.value!);
     } finally {
       limit.release();
@@ -321,6 +321,10 @@ export class ParleyClient {
       await this.tokens.keep().catch(() => {});
     }
   }
+}
+
+function place({ messageId, prevMessageId, channelSequence, sendTime }: SentResult): SentResult {
+  return { messageId, prevMessageId, channelSequence, ...(sendTime && { sendTime }) };
 }
 
 /** The address of the edge's WebSockets. */

@@ -45,7 +45,10 @@ export interface Sent {
 }
 
 /** The place of a text in its channel. */
-export type SentResult = Pick<SendMessageResponse, "messageId" | "channelSequence" | "sendTime">;
+export type SentResult = Pick<
+  SendMessageResponse,
+  "messageId" | "prevMessageId" | "channelSequence" | "sendTime"
+>;
 
 /** A text that was refused. */
 export interface Refused {
