@@ -2,17 +2,14 @@
  * Loads a channel: from the log alone where it knows the channel (last entry → its snapshot →
  * what follows), else from the store.
  */
-import { create, fromBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import {
-  ChannelSnapshotSchema,
-  type LogEntry,
-  LogEntrySchema,
-} from "../../gen/parley/log/v1/log_pb.js";
+import { ChannelSnapshotSchema, type LogEntry } from "../../gen/parley/log/v1/log_pb.js";
 import { MemberSchema } from "../../gen/parley/message/v1/message_pb.js";
 import type { Stream, StreamEntry } from "../../mesh/streams.ts";
 import { logSubject } from "../../mesh/streams.ts";
 import { ChannelState } from "./channel-state.ts";
+import { decode, entriesOf } from "./log-entries.ts";
 import type { MessageStore } from "./message-store.ts";
 import { RecentSends } from "./recent-sends.ts";
 
@@ -49,26 +46,39 @@ export async function loadChannel(
   store: MessageStore,
 ): Promise<LoadedChannel> {
   const last = await log.last(logSubject(channelId), { fromLeader: true });
-  if (!last) return loadFromStore(channelId, store);
-  const fromSequence = decode(last).snapshotLogSequence || last.sequence;
-  const loaded = emptyChannel();
-  await applyNewer(loaded, channelId, log, Number(fromSequence));
-  if (!loaded.state) throw new LogIncomplete(`${channelId}: no snapshot at ${fromSequence}`);
+  if (!last) return (await loadFromStore(channelId, store)).loaded;
+  const fromLog = emptyChannel();
+  const snapshotAt = Number(decode(last).snapshotLogSequence) || last.sequence;
+  for await (const stored of entriesOf(channelId, log, snapshotAt)) applyStored(fromLog, stored);
+  if (fromLog.state) return fromLog;
+  // The snapshot was trimmed before what follows it, after both had got into the store.
+  const { loaded, logSequence } = await loadFromStore(channelId, store);
+  if (!loaded.state) throw new LogIncomplete(`${channelId}: no snapshot at ${snapshotAt}`);
+  loaded.lastLogSequence = logSequence;
+  for await (const stored of entriesOf(channelId, log, logSequence + 1)) {
+    applyStored(loaded, stored);
+  }
   return loaded;
 }
 
-/** Applies what the log has got since. @throws StreamUnavailable, LogIncomplete, OutOfSequence */
+/**
+ * Applies what the log has got since. False: the entry that it would continue has been trimmed,
+ * others after it may have been too, so that the channel must be loaded anew.
+ * @throws StreamUnavailable, OutOfSequence
+ */
 export async function refreshChannel(
   loaded: LoadedChannel,
   channelId: string,
   log: Stream,
-): Promise<void> {
-  await applyNewer(loaded, channelId, log, loaded.lastLogSequence + 1);
-}
-
-/** The entry as it was appended. */
-export function decode(entry: StreamEntry): LogEntry {
-  return fromBinary(LogEntrySchema, entry.data);
+): Promise<boolean> {
+  const { lastLogSequence } = loaded;
+  let continues = false;
+  for await (const stored of entriesOf(channelId, log, lastLogSequence)) {
+    continues ||= stored.sequence === lastLogSequence;
+    if (!continues) return false;
+    if (stored.sequence > lastLogSequence) applyStored(loaded, stored);
+  }
+  return continues;
 }
 
 /** A channel of which nothing is known. */
@@ -83,25 +93,11 @@ function emptyChannel(): LoadedChannel {
   };
 }
 
-async function applyNewer(
-  loaded: LoadedChannel,
-  channelId: string,
-  log: Stream,
-  firstSequence: number,
-): Promise<void> {
-  for (let fromSequence = firstSequence, more = true; more; ) {
-    const page = await log.read(logSubject(channelId), { fromSequence, fromLeader: true });
-    for (const stored of page.entries) {
-      applyStored(loaded, decode(stored), stored);
-      fromSequence = stored.sequence + 1;
-    }
-    more = page.more;
-  }
-}
-
-function applyStored(loaded: LoadedChannel, entry: LogEntry, stored: StreamEntry): void {
+/** Moves on by an entry. Where nothing is known yet, all before a snapshot is passed over. */
+function applyStored(loaded: LoadedChannel, stored: StreamEntry): void {
+  const entry = decode(stored);
   if (!loaded.state) {
-    if (!entry.snapshot) throw new LogIncomplete(`${entry.channelId}: no snapshot to begin with`);
+    if (!entry.snapshot) return;
     const isFirst = entry.snapshot.channel?.lastChannelSequence === 0;
     loaded.state = new ChannelState(entry.snapshot);
     loaded.recent = new RecentSends(isFirst ? 0 : Number(entry.maxClientTimeMs));
@@ -133,10 +129,14 @@ export function noteAppended(
   loaded.maxClientTimeMs = Number(entry.maxClientTimeMs);
 }
 
-async function loadFromStore(channelId: string, store: MessageStore): Promise<LoadedChannel> {
+/** The channel as the store has it, and the position of the log's entry that it was made from. */
+async function loadFromStore(
+  channelId: string,
+  store: MessageStore,
+): Promise<{ loaded: LoadedChannel; logSequence: number }> {
   const loaded = emptyChannel();
   const row = await store.getChannel(channelId);
-  if (!row) return loaded;
+  if (!row) return { loaded, logSequence: 0 };
   const members = await store.listMembers(channelId, "", membersMax);
   const snapshot = create(ChannelSnapshotSchema, {
     channel: row.channel,
@@ -147,5 +147,5 @@ async function loadFromStore(channelId: string, store: MessageStore): Promise<Lo
   loaded.state = new ChannelState(snapshot);
   loaded.recent = new RecentSends(row.maxClientTimeMs);
   loaded.maxClientTimeMs = row.maxClientTimeMs;
-  return loaded;
+  return { loaded, logSequence: row.logSequence };
 }

@@ -4,9 +4,10 @@
  * from the snapshot that the entry names.
  */
 import type { LogEntry } from "../../gen/parley/log/v1/log_pb.js";
-import { logSubject, type Stream } from "../../mesh/streams.ts";
-import { decode, LogIncomplete } from "./channel-loader.ts";
+import type { Stream } from "../../mesh/streams.ts";
+import { LogIncomplete } from "./channel-loader.ts";
 import { ChannelState } from "./channel-state.ts";
+import { decode, entriesOf } from "./log-entries.ts";
 
 /** Channels kept at hand; those used longest ago go. */
 const channelsMax = 10_000;
@@ -45,16 +46,10 @@ export class ChannelStates {
     toSequence: number,
   ): Promise<ChannelState> {
     let state: ChannelState | undefined;
-    for (let fromSequence = from, more = true; more; ) {
-      const options = { fromSequence, toSequence, fromLeader: true };
-      const page = await this.log.read(logSubject(channelId), options);
-      for (const stored of page.entries) {
-        const entry = decode(stored);
-        if (!state && entry.snapshot) state = new ChannelState(entry.snapshot);
-        state?.applyEntry(entry);
-        fromSequence = stored.sequence + 1;
-      }
-      more = page.more;
+    for await (const stored of entriesOf(channelId, this.log, from, toSequence)) {
+      const entry = decode(stored);
+      if (!state && entry.snapshot) state = new ChannelState(entry.snapshot);
+      state?.applyEntry(entry);
     }
     if (!state) throw new LogIncomplete(`${channelId}: no snapshot at ${from}`);
     return state;

@@ -156,15 +156,13 @@ export class ChannelWriter {
   private async answerReaders(): Promise<void> {
     const readers = this.readers.splice(0);
     try {
-      if (this.loaded) await refreshChannel(this.loaded, this.channelId, this.deps.log);
-      else await this.load();
+      const loaded = await this.refresh();
+      for (const answer of readers) answer(loaded);
     } catch (thrown) {
       this.loaded = undefined;
       const error = asUnavailable(this.channelId, thrown);
       for (const answer of readers) answer(error);
-      return;
     }
-    for (const answer of readers) answer(this.loaded!);
   }
 
   private nextBatch(): Change[] {
@@ -230,10 +228,11 @@ export class ChannelWriter {
     }
     if (draft.isEmpty && !isFresh) {
       const seen = loaded.lastLogSequence;
-      await refreshChannel(loaded, this.channelId, log);
-      if (loaded.lastLogSequence !== seen) return batch;
+      const refreshed = await this.refresh();
+      if (refreshed !== loaded || loaded.lastLogSequence !== seen) return batch;
     }
     await draft.append(log);
+    this.keep(loaded);
     for (const settle of settled) settle();
     return [];
   }
@@ -264,17 +263,33 @@ export class ChannelWriter {
     if (recent || loaded.recent.isConclusive(clientTimeMs)) return recent;
     const { log, store } = this.deps;
     try {
-      return await findStoredSend(this.channelId, senderId, clientMessageId, log, store);
+      return await findStoredSend(this.channelId, senderId, clientMessageId, loaded, log, store);
     } catch (thrown) {
       // Only this change hangs on it.
       throw asUnavailable(this.channelId, thrown);
     }
   }
 
+  /** The channel as of now. */
+  private async refresh(): Promise<LoadedChannel> {
+    const { loaded, deps } = this;
+    if (loaded && (await refreshChannel(loaded, this.channelId, deps.log))) return loaded;
+    return this.load();
+  }
+
   private async load(): Promise<LoadedChannel> {
     const { log, store } = this.deps;
-    this.loaded = await loadChannel(this.channelId, log, store);
-    return this.loaded;
+    return this.keep(await loadChannel(this.channelId, log, store));
+  }
+
+  /**
+   * Keeps the channel at hand. Not where the log holds nothing of it: what others append and the
+   * store takes over can be trimmed until the log holds nothing again, and an append that expects
+   * nothing would be accepted.
+   */
+  private keep(loaded: LoadedChannel): LoadedChannel {
+    this.loaded = loaded.lastLogSequence > 0 ? loaded : undefined;
+    return loaded;
   }
 }
 

@@ -14,9 +14,9 @@ import {
 import { type Message, MessageSchema } from "../../gen/parley/message/v1/message_pb.js";
 import type { Logger } from "../../mesh/logger.ts";
 import { inboxSubject, type Running, type Stream, type StreamEntry } from "../../mesh/streams.ts";
-import { decode } from "./channel-loader.ts";
 import type { ChannelState } from "./channel-state.ts";
 import { ChannelStates } from "./channel-states.ts";
+import { decode } from "./log-entries.ts";
 import { type MembershipRow, type MessageStore, StoreUnavailable } from "./message-store.ts";
 import { applyWithRows } from "./projection.ts";
 

@@ -12,24 +12,15 @@ import {
 } from "../../gen/parley/message/v1/message_service_pb.js";
 import { fieldInvalid } from "../../mesh/errors.ts";
 import { firstMessageIdAt } from "../../mesh/ids.ts";
-import type { Logger } from "../../mesh/logger.ts";
-import { logSubject, type Stream } from "../../mesh/streams.ts";
-import type { Channels } from "./channels.ts";
-import { notAMember } from "./message-codes.ts";
-import type { MessageStore } from "./message-store.ts";
+import {
+  type HistoryDependencies,
+  type HistorySource,
+  type IdRange,
+  openHistory,
+} from "./history-source.ts";
 import { type Position, readPageToken, writePageToken } from "./page-tokens.ts";
-import { persistWorker } from "./persist.ts";
 import { checkChannelId, checkMessageId, checkUserId, pageSize } from "./request-fields.ts";
-import { messagesAfter } from "./stored-sends.ts";
-import { Visibility } from "./visibility.ts";
-
-/** What reading needs. */
-export interface HistoryDependencies {
-  channels: Channels;
-  log: Stream;
-  store: MessageStore;
-  logger: Logger;
-}
+import type { Visibility } from "./visibility.ts";
 
 /** A page, as ListMessagesResponse has it. */
 export interface HistoryPage {
@@ -37,7 +28,7 @@ export interface HistoryPage {
   nextPageToken: string;
   previousPageToken: string;
   degraded: boolean;
-  degradedRanges: { minMessageId: bigint; maxMessageId: bigint }[];
+  degradedRanges: IdRange[];
 }
 
 const pageSizeDefault = 50;
@@ -60,7 +51,7 @@ export async function listMessages(
   checkChannelId(request.channelId);
   if (request.senderId !== "") checkUserId("sender_id", request.senderId);
   const size = pageSize(request.pageSize, pageSizeDefault, pageSizeMax);
-  const source = await openSource(request.channelId, userId, deps);
+  const source = await openHistory(request.channelId, userId, deps);
   const filter = new Filter(request, source.visibility);
   const newestFirst = request.order !== MessageOrder.OLDEST_FIRST;
   const position = startPosition(request, newestFirst);
@@ -68,19 +59,19 @@ export async function listMessages(
   let run: Run;
   if (position.side === "around") {
     const half = Math.floor(size / 2);
-    const older = await source.scan(filter, { upTo: position.id - 1n, limit: half });
+    const older = await scan(source, filter, { upTo: position.id - 1n, limit: half });
     const rest = Math.max(1, size - older.found.length);
-    const newer = await source.scan(filter, { from: position.id, limit: rest });
+    const newer = await scan(source, filter, { from: position.id, limit: rest });
     run = {
       found: [...older.found.reverse(), ...newer.found],
       older: older.beyond,
       newer: newer.beyond,
     };
   } else if (position.side === "before") {
-    const { found, beyond } = await source.scan(filter, { upTo: position.id - 1n, limit: size });
+    const { found, beyond } = await scan(source, filter, { upTo: position.id - 1n, limit: size });
     run = { found: found.reverse(), older: beyond, newer: position.id - 1n };
   } else {
-    const { found, beyond } = await source.scan(filter, { from: position.id + 1n, limit: size });
+    const { found, beyond } = await scan(source, filter, { from: position.id + 1n, limit: size });
     run = { found, older: position.id === 0n ? undefined : position.id + 1n, newer: beyond };
   }
   return page(run, newestFirst, source);
@@ -93,7 +84,12 @@ interface Run {
   newer: bigint | undefined;
 }
 
-function page({ found, older, newer }: Run, newestFirst: boolean, source: Source): HistoryPage {
+function page(
+  { found, older, newer }: Run,
+  newestFirst: boolean,
+  source: HistorySource,
+): HistoryPage {
+  const degradedRanges = source.missing();
   const first = found[0]?.messageId;
   const last = found.at(-1)?.messageId;
   // A page token names the message that the page lies next to.
@@ -104,8 +100,8 @@ function page({ found, older, newer }: Run, newestFirst: boolean, source: Source
     messages: newestFirst ? found.reverse() : found,
     nextPageToken: newestFirst ? olderToken : hasNewer ? newerToken : "",
     previousPageToken: newestFirst ? (hasNewer ? newerToken : "") : olderToken,
-    degraded: source.missing !== undefined,
-    degradedRanges: source.missing ? [source.missing] : [],
+    degraded: degradedRanges.length > 0,
+    degradedRanges,
   };
 }
 
@@ -159,104 +155,35 @@ class Filter {
 /** Scans from one end of a range: upwards with `from`, downwards with `upTo`. */
 type Scan = { from: bigint; limit: number } | { upTo: bigint; limit: number };
 
-/** One channel as one reader may see it: the store below, the log's tail above. */
-interface Source {
-  visibility: Visibility;
-  lastMessageId: bigint;
-  missing: { minMessageId: bigint; maxMessageId: bigint } | undefined;
-  /** Matching messages from the near end on, and from where to go on. */
-  scan(filter: Filter, scan: Scan): Promise<{ found: Message[]; beyond: bigint | undefined }>;
-}
-
-async function openSource(
-  channelId: string,
-  userId: string,
-  deps: HistoryDependencies,
-): Promise<Source> {
-  const { channels, log, store, logger } = deps;
-  const { state } = await channels.read(channelId);
-  if (!state) throw notAMember(channelId);
-  const { lastMessageId } = state.channel;
-  let missing: Source["missing"];
-  let tail: Message[];
-  let stays: Awaited<ReturnType<MessageStore["listStays"]>> = [];
-  const persisted = await log.checkpoint(persistWorker, logSubject(channelId));
-  try {
-    stays = await store.listStays(channelId, userId);
-    tail = await collect(messagesAfter(channelId, persisted, log));
-  } catch (err) {
-    logger.warn({ event: "history_degraded", channelId, err });
-    tail = await collect(messagesAfter(channelId, 0, log));
-    missing = missingBelow(tail);
-  }
-  const visibility = Visibility.of(userId, state, stays, tail);
-  if (visibility.isNothing) throw notAMember(channelId);
-
-  const source: Source = { visibility, lastMessageId, missing, scan };
-  return source;
-
-  async function scan(filter: Filter, range: Scan) {
-    const upwards = "from" in range;
-    let near = upwards ? max(range.from, filter.minId) : min(range.upTo, filter.maxId);
-    const far = upwards ? filter.maxId : filter.minId;
-    const found: Message[] = [];
-    let bytes = 0;
-    for (let scanned = 0; scanned < scanMax; ) {
-      const chunk = await readChunk(near, far, upwards);
-      scanned += chunk.length;
-      for (const message of chunk) {
-        if (filter.admits(message)) {
-          bytes += message.body.case === "text" ? message.body.value.length * 3 : 0;
-          if (found.length > 0 && (found.length === range.limit || bytes > pageBytesMax)) {
-            return { found, beyond: message.messageId };
-          }
-          if (range.limit === 0) return { found, beyond: message.messageId };
-          found.push(message);
+/** The matching messages nearest to the range's end, and from where to go on. */
+async function scan(
+  source: HistorySource,
+  filter: Filter,
+  range: Scan,
+): Promise<{ found: Message[]; beyond: bigint | undefined }> {
+  const upwards = "from" in range;
+  let minId = upwards ? max(range.from, filter.minId) : filter.minId;
+  let maxId = upwards ? filter.maxId : min(range.upTo, filter.maxId);
+  const found: Message[] = [];
+  let bytes = 0;
+  for (let scanned = 0; scanned < scanMax; ) {
+    const chunk = await source.read(minId, maxId, !upwards, scanChunk);
+    scanned += chunk.length;
+    for (const message of chunk) {
+      if (filter.admits(message)) {
+        bytes += message.body.case === "text" ? message.body.value.length * 3 : 0;
+        if (found.length > 0 && (found.length === range.limit || bytes > pageBytesMax)) {
+          return { found, beyond: message.messageId };
         }
-        near = message.messageId + (upwards ? 1n : -1n);
+        if (range.limit === 0) return { found, beyond: message.messageId };
+        found.push(message);
       }
-      if (chunk.length < scanChunk) return { found, beyond: undefined };
+      if (upwards) minId = message.messageId + 1n;
+      else maxId = message.messageId - 1n;
     }
-    return { found, beyond: near };
+    if (chunk.length < scanChunk) return { found, beyond: undefined };
   }
-
-  /** The messages next to `near`, of the store and the tail together. */
-  async function readChunk(near: bigint, far: bigint, upwards: boolean): Promise<Message[]> {
-    const [minMessageId, maxMessageId] = upwards ? [near, far] : [far, near];
-    if (minMessageId > maxMessageId) return [];
-    const inRange = tail.filter(
-      ({ messageId }) => messageId >= minMessageId && messageId <= maxMessageId,
-    );
-    let stored: Message[] = [];
-    if (!source.missing) {
-      const range = { channelId, minMessageId, maxMessageId, newestFirst: !upwards };
-      try {
-        stored = await store.listMessages({ ...range, limit: scanChunk });
-      } catch (err) {
-        logger.warn({ event: "history_degraded", channelId, err });
-        tail = await collect(messagesAfter(channelId, 0, log));
-        source.missing = missingBelow(tail);
-        return readChunk(near, far, upwards);
-      }
-    }
-    const byId = new Map([...stored, ...inRange].map((message) => [message.messageId, message]));
-    const merged = [...byId.values()].sort((a, b) => (a.messageId < b.messageId ? -1 : 1));
-    if (!upwards) merged.reverse();
-    return merged.slice(0, scanChunk);
-  }
-}
-
-/** What a page made of the log alone may lack; undefined: the log holds the channel whole. */
-function missingBelow(tail: Message[]): Source["missing"] {
-  const first = tail[0];
-  if (first?.channelSequence === 1) return undefined;
-  return { minMessageId: 1n, maxMessageId: (first?.messageId ?? messageIdMax) - 1n };
-}
-
-async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const collected: T[] = [];
-  for await (const item of items) collected.push(item);
-  return collected;
+  return { found, beyond: upwards ? minId : maxId };
 }
 
 function min(a: bigint, b: bigint): bigint {

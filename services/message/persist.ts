@@ -3,8 +3,8 @@ import { clone } from "@bufbuild/protobuf";
 import { ChannelSchema, type Message } from "../../gen/parley/message/v1/message_pb.js";
 import type { Logger } from "../../mesh/logger.ts";
 import type { Running, Stream, StreamEntry } from "../../mesh/streams.ts";
-import { decode } from "./channel-loader.ts";
 import { ChannelStates } from "./channel-states.ts";
+import { decode } from "./log-entries.ts";
 import type { ChannelRow, MembershipRow, MessageStore } from "./message-store.ts";
 import { applyWithRows } from "./projection.ts";
 

@@ -1,12 +1,21 @@
 /** Which items of a channel a user may read: those of the intervals in which it was a member. */
-import type { Message } from "../../gen/parley/message/v1/message_pb.js";
-import type { ChannelState } from "./channel-state.ts";
+import { MembershipChange_Kind as ChangeKind } from "../../gen/parley/message/v1/message_pb.js";
+import type { CutLogTail, LogTail } from "./log-tail.ts";
 import type { MembershipRow } from "./message-store.ts";
 
 /** An interval of channel_sequences, both ends inclusive. */
 interface Stay {
   from: number;
   to: number;
+}
+
+/** What a reader is in a channel now. */
+export interface Reader {
+  userId: string;
+  /** The item that made the reader a member; undefined: is none now. */
+  joinedSequence: number | undefined;
+  /** Whether members may read what was sent before they joined. */
+  seesAll: boolean;
 }
 
 /** What one user may read of one channel. */
@@ -18,39 +27,37 @@ export class Visibility {
   }
 
   /**
-   * From the stays in the store, and the messages that the store may lack.
-   * @param state the channel as it is now
-   * @param tail what the log holds beyond the store, in order
+   * From the stays in the store, which may be ahead of the log's tail or unknown (none), and the
+   * tail, which may lack its middle.
    */
   static of(
-    userId: string,
-    state: ChannelState,
+    { userId, joinedSequence = Number.POSITIVE_INFINITY, seesAll }: Reader,
     stored: readonly MembershipRow[],
-    tail: readonly Message[],
+    tail: LogTail | CutLogTail,
   ): Visibility {
-    const ends = new Map(stored.map((row) => [row.joinedSequence, row.leftSequence]));
-    let open = stored.findLast((row) => row.leftSequence === 0)?.joinedSequence;
-    for (const { body, channelSequence } of tail) {
-      if (body.case !== "membershipChange" || !body.value.userIds.includes(userId)) continue;
-      // A change that names the user begins a stay, or ends the one that is open.
-      if (open === undefined) {
-        open = ends.has(channelSequence) ? undefined : channelSequence;
-        if (open !== undefined) ends.set(open, 0);
-      } else if (channelSequence > open) {
-        ends.set(open, channelSequence);
-        open = undefined;
+    const isMember = joinedSequence !== Number.POSITIVE_INFINITY;
+    if (isMember && seesAll) return new Visibility([{ from: 0, to: Number.POSITIVE_INFINITY }]);
+    const begins = new Set(stored.map((row) => row.joinedSequence));
+    const ends = new Set(stored.map((row) => row.leftSequence));
+    if (isMember) begins.add(joinedSequence);
+    tail.forEach((part, i) => {
+      let isFirst = true;
+      for (const { body, channelSequence } of part) {
+        if (body.case !== "membershipChange" || !body.value.userIds.includes(userId)) continue;
+        const enters = isEntry(body.value.kind);
+        (enters ? begins : ends).add(channelSequence);
+        // Who leaves without having come was there before.
+        if (isFirst && !enters) begins.add(part[0]!.channelSequence);
+        isFirst = false;
       }
-    }
-    const present = state.members.get(userId);
-    if (present && state.channel.historyBeforeJoining) {
-      return new Visibility([{ from: 0, to: Number.POSITIVE_INFINITY }]);
-    }
-    if (present) ends.set(present.joinedSequence, 0);
-    const stays = [...ends].map(([from, left]) => ({
-      from,
-      // Who was removed may read that it was.
-      to: left === 0 ? Number.POSITIVE_INFINITY : left,
-    }));
+      // Unless the present stay had begun, any other ended where nothing is known.
+      const last = part.at(-1)?.channelSequence ?? 0;
+      if (i < tail.length - 1 && joinedSequence > last) ends.add(last);
+    });
+    // Who was removed may read that it was.
+    const stays = [...begins].map((from) => {
+      return { from, to: Math.min(...[...ends].filter((end) => end >= from)) };
+    });
     return new Visibility(stays);
   }
 
@@ -63,4 +70,8 @@ export class Visibility {
   includes(channelSequence: number): boolean {
     return this.stays.some(({ from, to }) => from <= channelSequence && channelSequence <= to);
   }
+}
+
+function isEntry(kind: ChangeKind): boolean {
+  return kind === ChangeKind.CREATED || kind === ChangeKind.ADDED || kind === ChangeKind.JOINED;
 }

@@ -1,0 +1,118 @@
+/**
+ * One channel as one reader may see it: the store's messages, and above them what the log holds
+ * beyond the store. It shows the channel as it was when opened. Where the store is away, the log
+ * alone serves, and what may be missing is named.
+ */
+import type { Message } from "../../gen/parley/message/v1/message_pb.js";
+import { unavailable } from "../../mesh/errors.ts";
+import type { Logger } from "../../mesh/logger.ts";
+import { logSubject, type Stream } from "../../mesh/streams.ts";
+import type { Channels } from "./channels.ts";
+import { readTail } from "./log-tail.ts";
+import { notAMember } from "./message-codes.ts";
+import { type MessageStore, StoreUnavailable } from "./message-store.ts";
+import { persistWorker } from "./persist.ts";
+import { Visibility } from "./visibility.ts";
+
+/** What reading needs. */
+export interface HistoryDependencies {
+  channels: Channels;
+  log: Stream;
+  store: MessageStore;
+  logger: Logger;
+}
+
+/** Message ids, both ends inclusive. */
+export interface IdRange {
+  minMessageId: bigint;
+  maxMessageId: bigint;
+}
+
+/** A channel that is open for reading. */
+export interface HistorySource {
+  visibility: Visibility;
+  /** The newest message; later ones are not shown. */
+  lastMessageId: bigint;
+  /**
+   * The messages of a range of ids, both ends inclusive, in the order asked for: `limit` of them,
+   * fewer only where there are no more.
+   * @throws StreamUnavailable
+   */
+  read(minId: bigint, maxId: bigint, newestFirst: boolean, limit: number): Promise<Message[]>;
+  /** What could not be read, as far as it has been tried. */
+  missing(): IdRange[];
+}
+
+/**
+ * Opens a channel for a reader.
+ * @throws DomainError NOT_A_MEMBER, UNAVAILABLE; StreamUnavailable
+ */
+export async function openHistory(
+  channelId: string,
+  userId: string,
+  { channels, log, store, logger }: HistoryDependencies,
+): Promise<HistorySource> {
+  const { state, snapshotLogSequence } = await channels.read(channelId);
+  if (!state) throw notAMember(channelId);
+  // Taken at once: the state moves on, also with what is then not stored.
+  const { lastMessageId, historyBeforeJoining } = state.channel;
+  const joinedSequence = state.members.get(userId)?.joinedSequence;
+
+  // In this order: whatever the log does not show any more is in the store by then.
+  const persisted = await log.checkpoint(persistWorker, logSubject(channelId));
+  let tail = await readTail(channelId, persisted, snapshotLogSequence, log);
+  let storeIsAway = false;
+  const stays = (await fromStore(() => store.listStays(channelId, userId))) ?? [];
+  const reader = { userId, joinedSequence, seesAll: historyBeforeJoining };
+  const visibility = Visibility.of(reader, stays, tail);
+  if (visibility.isNothing) {
+    throw storeIsAway ? unavailable(`${channelId} can't be read now`) : notAMember(channelId);
+  }
+  return { visibility, lastMessageId, read, missing };
+
+  /** Asks the store; once it has failed, the whole log takes its place. */
+  async function fromStore<T>(ask: () => Promise<T>): Promise<T | undefined> {
+    if (storeIsAway) return undefined;
+    try {
+      return await ask();
+    } catch (err) {
+      if (!(err instanceof StoreUnavailable)) throw err;
+      logger.warn({ event: "history_degraded", channelId, err });
+      storeIsAway = true;
+      tail = await readTail(channelId, 0, snapshotLogSequence, log);
+      return undefined;
+    }
+  }
+
+  async function read(minId: bigint, maxId: bigint, newestFirst: boolean, limit: number) {
+    const maxMessageId = maxId < lastMessageId ? maxId : lastMessageId;
+    if (minId > maxMessageId) return [];
+    const range = { channelId, minMessageId: minId, maxMessageId, newestFirst, limit };
+    const stored = (await fromStore(() => store.listMessages(range))) ?? [];
+    const byId = new Map(stored.map((message) => [message.messageId, message]));
+    for (const message of tail.flat()) {
+      const { messageId } = message;
+      if (messageId >= minId && messageId <= maxMessageId) byId.set(messageId, message);
+    }
+    const merged = [...byId.values()].sort((a, b) => (a.messageId < b.messageId ? -1 : 1));
+    if (newestFirst) merged.reverse();
+    return merged.slice(0, limit);
+  }
+
+  function missing(): IdRange[] {
+    const ranges: IdRange[] = [];
+    const [older, newest] = tail;
+    const first = older[0];
+    if (storeIsAway && first?.channelSequence !== 1) {
+      ranges.push({
+        minMessageId: 1n,
+        maxMessageId: (first?.messageId ?? lastMessageId + 1n) - 1n,
+      });
+    }
+    if (newest) {
+      const minMessageId = older.at(-1)!.messageId + 1n;
+      ranges.push({ minMessageId, maxMessageId: newest[0]!.messageId - 1n });
+    }
+    return ranges;
+  }
+}
