@@ -22,7 +22,7 @@ import {
   MessageSchema,
 } from "../../gen/parley/message/v1/message_pb.js";
 import type { Clock } from "../../mesh/clock.ts";
-import { DomainError, RpcError, unavailable } from "../../mesh/errors.ts";
+import { DomainError } from "../../mesh/errors.ts";
 import {
   AppendOutcomeUnknown,
   logSubject,
@@ -31,7 +31,7 @@ import {
 } from "../../mesh/streams.ts";
 import { type LoadedChannel, loadChannel, noteAppended, refreshChannel } from "./channel-loader.ts";
 import { ChannelState } from "./channel-state.ts";
-import { refuse } from "./message-codes.ts";
+import { asUnavailable, refuse } from "./message-codes.ts";
 import type { MessageStore } from "./message-store.ts";
 import { fingerprint, type Placement, placementOf } from "./recent-sends.ts";
 import { findStoredSend } from "./stored-sends.ts";
@@ -160,7 +160,7 @@ export class ChannelWriter {
       for (const answer of readers) answer(loaded);
     } catch (thrown) {
       this.loaded = undefined;
-      const error = asUnavailable(this.channelId, thrown);
+      const error = asUnavailable(thrown);
       for (const answer of readers) answer(error);
     }
   }
@@ -188,7 +188,7 @@ export class ChannelWriter {
         this.loaded = undefined;
         const again = thrown instanceof WrongLastSequence || thrown instanceof AppendOutcomeUnknown;
         if (again && tries < triesMax) continue;
-        const error = asUnavailable(this.channelId, thrown);
+        const error = asUnavailable(thrown);
         for (const change of open) change.done(error);
         return;
       }
@@ -266,7 +266,7 @@ export class ChannelWriter {
       return await findStoredSend(this.channelId, senderId, clientMessageId, loaded, log, store);
     } catch (thrown) {
       // Only this change hangs on it.
-      throw asUnavailable(this.channelId, thrown);
+      throw asUnavailable(thrown);
     }
   }
 
@@ -374,11 +374,6 @@ function snapshotIsDue(loaded: LoadedChannel, nowMs: number): boolean {
     bytes >= snapshotEvery.bytes ||
     nowMs - timeMs >= snapshotEvery.ms
   );
-}
-
-function asUnavailable(channelId: string, thrown: unknown): Error {
-  if (thrown instanceof DomainError || thrown instanceof RpcError) return thrown;
-  return unavailable(`${channelId} can't be read or written now`, 500, thrown);
 }
 
 function tryOr<T>(attempt: () => T, otherwise: T): T {

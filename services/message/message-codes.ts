@@ -1,4 +1,6 @@
-import { Code, DomainError } from "../../mesh/errors.ts";
+import { Code, DomainError, unavailable } from "../../mesh/errors.ts";
+import { AppendOutcomeUnknown, StreamUnavailable, WrongLastSequence } from "../../mesh/streams.ts";
+import { StoreUnavailable } from "./message-store.ts";
 
 /** The reasons of Message's own and their codes. */
 export const messageCodes = {
@@ -26,4 +28,23 @@ export function refuse(reason: MessageReason, message: string): DomainError<Mess
 /** Who is no member learns nothing else, not even whether the channel exists. */
 export function notAMember(channelId: string): DomainError<MessageReason> {
   return refuse("NOT_A_MEMBER", `not a member of ${channelId}`);
+}
+
+const awayErrors = [StreamUnavailable, StoreUnavailable, AppendOutcomeUnknown, WrongLastSequence];
+
+/** UNAVAILABLE where the log or the store is away; anything else, a fault of ours, as it is. */
+export function asUnavailable(thrown: unknown): Error {
+  if (awayErrors.some((kind) => thrown instanceof kind)) {
+    return unavailable("this can't be read or written now", 500, thrown);
+  }
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+/** Waits for what the log or the store answers. @throws DomainError UNAVAILABLE if it is away */
+export async function orUnavailable<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (thrown) {
+    throw asUnavailable(thrown);
+  }
 }

@@ -24,7 +24,7 @@ import type { Change, Outcome } from "./channel-writer.ts";
 import { Channels } from "./channels.ts";
 import { fanOutWorker, startFanOut } from "./fan-out.ts";
 import { listMessages } from "./history.ts";
-import { messageCodes, notAMember, refuse } from "./message-codes.ts";
+import { messageCodes, notAMember, orUnavailable, refuse } from "./message-codes.ts";
 import type { messageConfig } from "./message-config.ts";
 import { sendChange, sendDeadlineMs, sendResponse, serveLink } from "./message-link.ts";
 import type { MessageStore } from "./message-store.ts";
@@ -137,10 +137,9 @@ export function createMessageService(deps: MessageDependencies): Served {
       const { userId } = requireIdentity(context);
       const size = pageSize(request.pageSize, 50, 200);
       const after = readIdToken(request.pageToken);
-      const ids = await store.listChannelIds(userId, after, size + 1);
-      const rows = await Promise.all(ids.slice(0, size).map((id) => store.getChannel(id)));
+      const ids = await orUnavailable(store.listChannelIds(userId, after, size + 1));
       return {
-        channels: rows.flatMap((row) => row?.channel ?? []),
+        channels: await Promise.all(ids.slice(0, size).map(listedChannel)),
         nextPageToken: ids.length > size ? writeIdToken(ids[size - 1]!) : "",
       };
     },
@@ -160,12 +159,12 @@ export function createMessageService(deps: MessageDependencies): Served {
     },
 
     async listMessages(request, context) {
-      return listMessages(request, requireIdentity(context).userId, history);
+      return orUnavailable(listMessages(request, requireIdentity(context).userId, history));
     },
 
     async getDeviceCursor(_request, context) {
       const { userId, deviceId } = requireIdentity(context);
-      const row = await store.getDeviceCursor(userId, deviceId);
+      const row = await orUnavailable(store.getDeviceCursor(userId, deviceId));
       if (!row) return { cursor: {} };
       const { inboxEpoch, inboxSequence, curMaxMessageId } = row;
       return { cursor: { inboxEpoch, inboxSequence: BigInt(inboxSequence), curMaxMessageId } };
@@ -181,7 +180,8 @@ export function createMessageService(deps: MessageDependencies): Served {
       }
       const { inboxEpoch, curMaxMessageId } = cursor;
       const inboxSequence = Number(cursor.inboxSequence);
-      await store.putDeviceCursor({ userId, deviceId, inboxEpoch, inboxSequence, curMaxMessageId });
+      const row = { userId, deviceId, inboxEpoch, inboxSequence, curMaxMessageId };
+      await orUnavailable(store.putDeviceCursor(row));
       return {};
     },
 
@@ -211,6 +211,15 @@ export function createMessageService(deps: MessageDependencies): Served {
       decide,
     };
     const { state } = await channels.change(channelId, wanted);
+    return clone(ChannelSchema, state.channel);
+  }
+
+  /** A membership is announced before the channel itself gets into the store. */
+  async function listedChannel(channelId: string): Promise<Channel> {
+    const row = await orUnavailable(store.getChannel(channelId));
+    if (row) return row.channel;
+    const { state } = await channels.read(channelId);
+    if (!state) throw new Error(`the store has a member of ${channelId}, which does not exist`);
     return clone(ChannelSchema, state.channel);
   }
 
