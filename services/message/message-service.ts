@@ -245,7 +245,7 @@ export function startMessageWorkers(
   config: ConfigOf<typeof messageConfig>,
 ): Running {
   const { streams, store, clock, logger } = deps;
-  const persist = startPersist(streams.log, store, logger);
+  const persist = startPersist({ log: streams.log, store, clock, logger });
   const fanOut = startFanOut({ log: streams.log, inbox: streams.inbox, store, logger });
   const workers = [persistWorker, fanOutWorker];
   let trimming = Promise.resolve();

@@ -1,6 +1,7 @@
 /** The worker that carries the log into the store. */
 import { clone } from "@bufbuild/protobuf";
 import { ChannelSchema, type Message } from "../../gen/parley/message/v1/message_pb.js";
+import { type Clock, sleep } from "../../mesh/clock.ts";
 import type { Logger } from "../../mesh/logger.ts";
 import type { Running, Stream, StreamEntry } from "../../mesh/streams.ts";
 import { ChannelStates } from "./channel-states.ts";
@@ -12,12 +13,27 @@ import { applyWithRows } from "./projection.ts";
 export const persistWorker = "persist";
 
 /** Entries to a batch. */
-const batchMax = 256;
+const batchMax = 512;
 /** Rows of a kind to one write: the store's limit. */
 const rowsMax = 1_024;
+/**
+ * After a small batch the next one gathers for this long. Nobody waits for the store, as reads
+ * add what the log holds beyond it, but each write costs a commit: at 500 messages a second a
+ * write for each would be most of the work.
+ */
+const gatherMs = 50;
+const smallBatch = batchMax / 4;
+
+/** What persist works on. */
+export interface PersistDependencies {
+  log: Stream;
+  store: MessageStore;
+  clock: Clock;
+  logger: Logger;
+}
 
 /** Starts the worker. */
-export function startPersist(log: Stream, store: MessageStore, logger: Logger): Running {
+export function startPersist({ log, store, clock, logger }: PersistDependencies): Running {
   const states = new ChannelStates(log);
   return log.work(
     {
@@ -25,7 +41,10 @@ export function startPersist(log: Stream, store: MessageStore, logger: Logger): 
       batchMax,
       onError: (err) => logger.error({ event: "persist_failed", err }),
     },
-    (entries) => persist(entries, states, store),
+    async (entries) => {
+      await persist(entries, states, store);
+      if (entries.length < smallBatch) await sleep(clock, gatherMs);
+    },
   );
 }
 
@@ -48,16 +67,13 @@ async function persist(entries: StreamEntry[], states: ChannelStates, store: Mes
       maxClientTimeMs: Number(entry.maxClientTimeMs),
     });
   }
-  // Whoever finds a channel finds its members and messages.
-  for (const slice of slices(messages)) {
-    await store.apply({ messages: slice, memberships: [], channels: [] });
+  const rows = Math.max(messages.length, memberships.length, channels.size);
+  for (let from = 0; from < rows; from += rowsMax) {
+    const to = from + rowsMax;
+    await store.apply({
+      messages: messages.slice(from, to),
+      memberships: memberships.slice(from, to),
+      channels: [...channels.values()].slice(from, to),
+    });
   }
-  for (const slice of slices(memberships)) {
-    await store.apply({ messages: [], memberships: slice, channels: [] });
-  }
-  await store.apply({ messages: [], memberships: [], channels: [...channels.values()] });
-}
-
-function* slices<T>(rows: T[]): Generator<T[]> {
-  for (let from = 0; from < rows.length; from += rowsMax) yield rows.slice(from, from + rowsMax);
 }
