@@ -151,12 +151,12 @@ describe("a signed-in connection", () => {
     device.send({ case: "ack", value: { inboxSequence: 2n, curMaxMessageId: 7n } });
     device.send({ case: "ack", value: { inboxSequence: 3n, curMaxMessageId: 9n } });
     await device.isAlive();
-    expect(fixture.calls).toEqual([]);
+    expect(fixture.marked).toEqual([]);
     fixture.clock.advance(3_000);
     await device.isAlive();
     const inboxEpoch = fixture.streams.inbox.epoch("alice");
     const cursor = { inboxEpoch, inboxSequence: 3n, curMaxMessageId: 9n };
-    expect(fixture.calls).toMatchObject([{ request: { cursor } }]);
+    expect(fixture.marked).toMatchObject([{ userId: "alice", deviceId: "alice-1", cursor }]);
   });
 });
 

@@ -19,7 +19,7 @@ export interface EdgeContext {
   readonly metrics: EdgeMetrics;
   readonly mesh: Mesh;
   readonly verifier: Pick<TokenVerifier, "verify" | "isRevoked">;
-  readonly sends: Pick<SendLinks, "send">;
+  readonly sends: Pick<SendLinks, "send" | "markDelivered">;
   readonly feeds: InboxFeeds;
   readonly devices: Devices;
   readonly acks: Acks;

@@ -18,6 +18,7 @@ import {
 } from "../gen/parley/edge/v1/frame_pb.js";
 import { InboxEntrySchema, RevocationSchema } from "../gen/parley/log/v1/log_pb.js";
 import {
+  type LinkCursor,
   type SendMessageRequest,
   SendMessageResponseSchema,
 } from "../gen/parley/message/v1/message_service_pb.js";
@@ -47,6 +48,8 @@ export class EdgeFixture {
   readonly revoked: string[] = [];
   /** What presence was told: "attached alice-1". */
   readonly presence: string[] = [];
+  /** What Message was told that devices have stored. */
+  readonly marked: LinkCursor[] = [];
   readonly calls: { method: string; request: unknown; options: CallOptions }[] = [];
   readonly answers = new Map<string, Answer>();
   readonly sends: { request: SendMessageRequest; userId: string; done: SendDone }[] = [];
@@ -69,7 +72,10 @@ export class EdgeFixture {
         detached: (_user, device) => this.presence.push(`detached ${device}`),
         loggedOut: (_user, device) => this.presence.push(`logged out ${device}`),
       },
-      sends: { send: (identity, request, done) => this.send(identity.userId, request, done) },
+      sends: {
+        send: (identity, request, done) => this.send(identity.userId, request, done),
+        markDelivered: (cursors) => void this.marked.push(...cursors),
+      },
       clock: this.clock,
       config: { ...parseConfig(edgeConfig, {}), port: 0, drainMs: 0, ...config },
       log: silentLogger,

@@ -30,7 +30,7 @@ export interface EdgeOptions {
   streams: Streams;
   verifier: Pick<TokenVerifier, "verify" | "isRevoked" | "applyRevocation">;
   presence: PresenceReporter;
-  sends: Pick<SendLinks, "send">;
+  sends: Pick<SendLinks, "send" | "markDelivered">;
   clock: Clock;
   config: EdgeConfig;
   log: Logger;
@@ -61,14 +61,14 @@ export interface Edge {
 
 /** Makes an edge; it does nothing before `listen`. */
 export function createEdge(options: EdgeOptions): Edge {
-  const { mesh, streams, verifier, presence, clock, config, log, metrics } = options;
+  const { streams, verifier, presence, clock, config, log, metrics } = options;
   const devices = new Devices(presence);
   const context: EdgeContext = {
     ...options,
     metrics: createEdgeMetrics(metrics),
     feeds: new InboxFeeds({ streams, clock, log, metrics }),
     devices,
-    acks: new Acks(mesh, clock, log, config.ackIntervalMs),
+    acks: new Acks(options.sends, clock, config.ackIntervalMs),
     wheel: new TimerWheel(clock),
     turnFlush: new TurnFlush(),
     connectionIdPrefix: `${randomBytes(4).toString("hex")}-`,
@@ -138,7 +138,7 @@ class RunningEdge implements Edge {
     this.isReady = false;
     this.context.log.info({ event: "edge_draining", connections: this.connectionCount });
     await this.webSockets.drain();
-    await this.context.acks.flush();
+    this.context.acks.flush();
   }
 
   async close(): Promise<void> {
@@ -150,7 +150,7 @@ class RunningEdge implements Edge {
     this.revocations.stop();
     wheel.stop();
     await closed;
-    await acks.flush();
+    acks.flush();
     feeds.close();
   }
 

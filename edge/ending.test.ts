@@ -127,6 +127,6 @@ describe("[R4] an edge that drains", () => {
     device.send({ case: "ack", value: { inboxSequence: 1n } });
     await device.isAlive();
     await fixture.edge.drain();
-    expect(fixture.calls).toMatchObject([{ request: { cursor: { inboxSequence: 1n } } }]);
+    expect(fixture.marked).toMatchObject([{ cursor: { inboxSequence: 1n } }]);
   });
 });

@@ -1,10 +1,12 @@
 /**
- * The edge's half of the batched link to Message: one stream to each instance, one write a turn.
+ * The edge's half of the batched link to Message: one stream to each instance, one write a turn
+ * for its devices' sends, and now and then one for what they have acknowledged.
  * A channel's sends go to one instance, in the order in which they came. What a broken stream
  * leaves unanswered is answered UNAVAILABLE: it may have happened, and the device sends it again.
  */
 import { create } from "@bufbuild/protobuf";
 import {
+  type LinkCursor,
   LinkRequestSchema,
   type LinkResponse,
   type LinkSend,
@@ -56,18 +58,17 @@ export class SendLinks {
 
   /** Hands a device's send to the instance of its channel. */
   send(identity: Identity, request: SendMessageRequest, done: SendDone): void {
-    const instanceId = rendezvous(request.channelId, this.instanceIds);
-    if (instanceId === undefined) {
-      done(unavailable("no instance of the message service is known"));
-      return;
+    const link = this.linkFor(request.channelId);
+    if (link) link.send(identity.userId, request, this.clock.monotonicMs(), done);
+    else done(unavailable("no instance of the message service is known"));
+  }
+
+  /** Tells Message what devices have stored; cursors may be lost on the way. */
+  markDelivered(cursors: LinkCursor[]): void {
+    for (let from = 0; from < cursors.length; from += batchItemsMax) {
+      const some = cursors.slice(from, from + batchItemsMax);
+      this.linkFor(some[0]!.userId)?.markDelivered(some);
     }
-    let link = this.links.get(instanceId);
-    if (!link || link.isClosed) {
-      const stream = this.mesh.openStream(MessageService.method.link, instanceId);
-      link = new SendLink(stream, instanceId, this.log);
-      this.links.set(instanceId, link);
-    }
-    link.send(identity.userId, request, this.clock.monotonicMs(), done);
   }
 
   /** Ends all links; what is unanswered is answered UNAVAILABLE. */
@@ -75,6 +76,19 @@ export class SendLinks {
     this.sweeper?.cancel();
     for (const link of this.links.values()) link.close();
     this.links.clear();
+  }
+
+  /** The link to the instance of a key; undefined: there is no instance. */
+  private linkFor(key: string): SendLink | undefined {
+    const instanceId = rendezvous(key, this.instanceIds);
+    if (instanceId === undefined) return undefined;
+    let link = this.links.get(instanceId);
+    if (!link || link.isClosed) {
+      const stream = this.mesh.openStream(MessageService.method.link, instanceId);
+      link = new SendLink(stream, instanceId, this.log);
+      this.links.set(instanceId, link);
+    }
+    return link;
   }
 
   /** A link to an instance that has gone drains: it is sent nothing more. */
@@ -148,6 +162,10 @@ class SendLink {
       return;
     }
     this.unanswered.set(linkId, { done, sentMs: nowMs });
+  }
+
+  markDelivered(cursors: LinkCursor[]): void {
+    this.stream.write(create(LinkRequestSchema, { cursors }));
   }
 
   /** Answers DEADLINE_EXCEEDED to what was sent before `beforeMs`. */

@@ -2,6 +2,7 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
+  type LinkCursor,
   type LinkResponse,
   LinkResponseSchema,
   type LinkSend,
@@ -21,7 +22,9 @@ import { TurnBatch } from "../../mesh/turn-batch.ts";
 import { sendText } from "./changes.ts";
 import type { Change, Outcome } from "./channel-writer.ts";
 import type { Channels } from "./channels.ts";
+import { markDelivered } from "./device-cursors.ts";
 import { messageCodes } from "./message-codes.ts";
+import type { MessageStore } from "./message-store.ts";
 import {
   checkChannelId,
   checkClientMessageId,
@@ -39,6 +42,7 @@ const sendOverheadBytes = 200;
 /** Serves links. `deadlineMs` bounds each send. */
 export function serveLink(
   channels: Channels,
+  store: MessageStore,
   clock: Clock,
   logger: Logger,
   deadlineMs: number,
@@ -62,8 +66,9 @@ export function serveLink(
     };
     stream.onDrain = () => answers.resume();
     stream.onClose = () => answers.clear();
-    stream.onMessage = ({ sends }) => {
+    stream.onMessage = ({ sends, cursors }) => {
       for (const send of sends) take(send, answer);
+      for (const cursor of cursors) void mark(cursor);
     };
   };
 
@@ -83,6 +88,14 @@ export function serveLink(
       channels.submit(request.channelId, change);
     } catch (thrown) {
       answer(failure(linkId, thrown));
+    }
+  }
+
+  async function mark({ userId, deviceId, cursor }: LinkCursor): Promise<void> {
+    try {
+      await markDelivered(store, { userId, deviceId }, cursor);
+    } catch (err) {
+      logger.warn({ event: "cursor_lost", deviceId, err });
     }
   }
 

@@ -22,6 +22,7 @@ import {
 } from "./changes.ts";
 import type { Change, Outcome } from "./channel-writer.ts";
 import { Channels } from "./channels.ts";
+import { getDeviceCursor, markDelivered } from "./device-cursors.ts";
 import { fanOutWorker, startFanOut } from "./fan-out.ts";
 import { listMessages } from "./history.ts";
 import { messageCodes, notAMember, orUnavailable, refuse } from "./message-codes.ts";
@@ -163,29 +164,16 @@ export function createMessageService(deps: MessageDependencies): Served {
     },
 
     async getDeviceCursor(_request, context) {
-      const { userId, deviceId } = requireIdentity(context);
-      const row = await orUnavailable(store.getDeviceCursor(userId, deviceId));
-      if (!row) return { cursor: {} };
-      const { inboxEpoch, inboxSequence, curMaxMessageId } = row;
-      return { cursor: { inboxEpoch, inboxSequence: BigInt(inboxSequence), curMaxMessageId } };
+      const identity = requireIdentity(context);
+      return { cursor: await orUnavailable(getDeviceCursor(store, identity)) };
     },
 
     async markDelivered({ cursor }, context) {
-      const { userId, deviceId } = requireIdentity(context);
-      if (!cursor || cursor.inboxSequence < 0n || cursor.curMaxMessageId < 0n) {
-        throw fieldInvalid("cursor", "is missing or negative");
-      }
-      if (!/^[a-z0-9]{1,32}$/.test(cursor.inboxEpoch)) {
-        throw fieldInvalid("cursor.inbox_epoch", "must be 1 to 32 of a-z and 0-9");
-      }
-      const { inboxEpoch, curMaxMessageId } = cursor;
-      const inboxSequence = Number(cursor.inboxSequence);
-      const row = { userId, deviceId, inboxEpoch, inboxSequence, curMaxMessageId };
-      await orUnavailable(store.putDeviceCursor(row));
+      await orUnavailable(markDelivered(store, requireIdentity(context), cursor));
       return {};
     },
 
-    link: serveLink(channels, clock, logger, sendTimeoutMs),
+    link: serveLink(channels, store, clock, logger, sendTimeoutMs),
   };
   return served(MessageService, handlers, messageCodes);
 

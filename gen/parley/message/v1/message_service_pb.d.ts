@@ -814,6 +814,13 @@ export declare type LinkRequest = Message<"parley.message.v1.LinkRequest"> & {
    * @generated from field: repeated parley.message.v1.LinkSend sends = 1;
    */
   sends: LinkSend[];
+
+  /**
+   * What devices have stored, as MarkDelivered has it: at most 256.
+   *
+   * @generated from field: repeated parley.message.v1.LinkCursor cursors = 2;
+   */
+  cursors: LinkCursor[];
 };
 
 /**
@@ -821,6 +828,40 @@ export declare type LinkRequest = Message<"parley.message.v1.LinkRequest"> & {
  * Use `create(LinkRequestSchema)` to create a new message.
  */
 export declare const LinkRequestSchema: GenMessage<LinkRequest>;
+
+/**
+ * What one device has stored.
+ *
+ * @generated from message parley.message.v1.LinkCursor
+ */
+export declare type LinkCursor = Message<"parley.message.v1.LinkCursor"> & {
+  /**
+   * The account, as the edge verified it.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The device, as the edge verified it.
+   *
+   * @generated from field: string device_id = 2;
+   */
+  deviceId: string;
+
+  /**
+   * Its position.
+   *
+   * @generated from field: parley.message.v1.DeviceCursor cursor = 3;
+   */
+  cursor?: DeviceCursor | undefined;
+};
+
+/**
+ * Describes the message parley.message.v1.LinkCursor.
+ * Use `create(LinkCursorSchema)` to create a new message.
+ */
+export declare const LinkCursorSchema: GenMessage<LinkCursor>;
 
 /**
  * One device's send.
@@ -1140,7 +1181,8 @@ export declare const MessageService: GenService<{
   /**
    * Carries the sends of an edge's devices, as many to a write as gathered in one turn of the
    * sender's event loop. Each send is answered once, in any order, with what SendMessage would
-   * answer. When the stream breaks, unanswered sends may have happened.
+   * answer. When the stream breaks, unanswered sends may have happened. Cursors travel with them
+   * and are not answered: one that is lost is made up for by the device's next.
    *
    * @generated from rpc parley.message.v1.MessageService.Link
    */
