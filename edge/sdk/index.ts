@@ -1,5 +1,5 @@
 /** Parley's SDK: chat from browsers and Node. See docs/SDK.md. */
-export { createClient } from "@connectrpc/connect";
+export { type Client, createClient, type Transport } from "@connectrpc/connect";
 export * from "../../gen/parley/message/v1/message_pb.js";
 export { MessageOrder, MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
 export * from "../../gen/parley/presence/v1/presence_pb.js";
