@@ -3,12 +3,10 @@
  * health checks and reflection.
  */
 import {
-  create,
   type DescMethod,
   type DescMethodBiDiStreaming,
   type DescMethodUnary,
   type DescService,
-  fromBinary,
   type Message,
   toBinary,
 } from "@bufbuild/protobuf";
@@ -21,6 +19,7 @@ import { GrpcDuplex } from "./duplex.ts";
 import { Code, type CodeTable, DomainError, toRpcError } from "./errors.ts";
 import { meshMetadataKey, verifyCall } from "./identity.ts";
 import type { Logger } from "./logger.ts";
+import { type MethodDefinition, methodDefinition } from "./method-definition.ts";
 import { methodPath } from "./methods.ts";
 import type { Metrics } from "./metrics.ts";
 import type { CallContext, DuplexHandler, Handlers, Identity, UnaryHandler } from "./rpc.ts";
@@ -118,35 +117,6 @@ export async function serve(options: ServeOptions): Promise<GrpcServer> {
         });
       });
     },
-  };
-}
-
-type MethodDefinition = grpc.MethodDefinition<Message, Message>;
-
-const definitions = new WeakMap<DescMethod, MethodDefinition>();
-
-/** grpc-js' view of a method of the contracts. */
-export function methodDefinition(method: DescMethod): MethodDefinition {
-  let definition = definitions.get(method);
-  if (!definition) {
-    definition = define(method);
-    definitions.set(method, definition);
-  }
-  return definition;
-}
-
-function define(method: DescMethod): MethodDefinition {
-  const { input, output } = method;
-  return {
-    path: methodPath(method),
-    requestStream:
-      method.methodKind === "client_streaming" || method.methodKind === "bidi_streaming",
-    responseStream:
-      method.methodKind === "server_streaming" || method.methodKind === "bidi_streaming",
-    requestSerialize: (message) => asBuffer(toBinary(input, create(input, message))),
-    requestDeserialize: (bytes) => fromBinary(input, bytes),
-    responseSerialize: (message) => asBuffer(toBinary(output, create(output, message))),
-    responseDeserialize: (bytes) => fromBinary(output, bytes),
   };
 }
 

@@ -61,7 +61,7 @@ const vendors: Record<string, RegExp> = {
   lmdb: /lmdb/,
   "@electric-sql/pglite": /pglite/,
   ws: /^edge\//,
-  "@grpc/grpc-js": /^mesh\/(serve|dial|duplex|status-details)/,
+  "@grpc/grpc-js": /^mesh\/(serve|dial|duplex|status-details|instance-pool|method-definition)/,
   "@grpc/reflection": /^mesh\/serve/,
   "grpc-health-check": /^mesh\/serve/,
   cockatiel: /^mesh\//,
