@@ -196,6 +196,7 @@ class DialedMesh implements Mesh, DirectCalls {
   ): Promise<Message> {
     const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
     const metadata = this.metadata(path, options.identity, options);
+    const { clock } = this.options;
     return new Promise((resolve, reject) => {
       client.makeUnaryRequest(
         path,
@@ -203,7 +204,7 @@ class DialedMesh implements Mesh, DirectCalls {
         responseDeserialize,
         request,
         metadata,
-        { deadline: Date.now() + timeoutMs },
+        { deadline: clock.nowMs() + timeoutMs },
         (error, response) =>
           error
             ? reject(errorFromStatus(error.code, error.details, error.metadata))

@@ -111,9 +111,10 @@ const channelOptions: grpc.ChannelOptions = {
 };
 
 function connect(instanceId: string, address: string): InstanceLink {
+  // An instance that says itself that something it needs is away is not what keeps failing.
   const isFailure = (error: unknown) =>
     error instanceof RpcError &&
-    (error.code === Code.UNAVAILABLE || error.code === Code.DEADLINE_EXCEEDED);
+    (error.reason === "UNREACHABLE" || error.code === Code.DEADLINE_EXCEEDED);
   return {
     instanceId,
     address,

@@ -115,11 +115,32 @@ describe("serve and dial", () => {
     expect(error.code).toBe(Code.DEADLINE_EXCEEDED);
   });
 
+  it("[R1] does not break with an instance that says itself that something is away", async () => {
+    failures = 30;
+    for (let i = 0; i < 10; i++) expect((await failure(reserve(5))).reason).toBe("CLOCK_BEHIND");
+    failures = 0;
+    await reserve(5);
+  });
+
   it("[D3] goes to another instance at once when one has gone", async () => {
     await startIdGen("idgen-c");
     const gone = servers.pop()!;
     await gone.drain(50);
     for (let i = 0; i < 10; i++) await reserve(3);
+  });
+
+  it("[R1] stops asking an instance that can't be reached", async () => {
+    const alone = new LocalRegistry();
+    const lost = dial({ ...base, registry: alone });
+    const { typeName } = IdGenService;
+    const nowhere = { instanceId: "idgen-x", service: typeName, address: "127.0.0.1:1" };
+    await alone.register({ ...nowhere, metadata: {} });
+    const texts: string[] = [];
+    for (let i = 0; i < 3; i++) {
+      texts.push((await failure(lost.client(IdGenService).reserveIds({ count: 1 }))).message);
+    }
+    expect(texts.at(-1)).toContain("keeps failing");
+    await lost.close();
   });
 
   it("refuses a call that is not signed by this mesh", async () => {

@@ -31,10 +31,13 @@ export function errorTrailers(error: RpcError): Metadata {
   return trailers;
 }
 
-/** What a failed call says; without details the reason is the name of the code. */
+/**
+ * What a failed call says. Without details it was not a service of ours that answered: the reason
+ * is then the name of the code, or UNREACHABLE.
+ */
 export function errorFromStatus(code: number, text: string, trailers: Metadata): RpcError {
   const known = code in codeNames ? (code as Code) : Code.UNKNOWN;
-  let reason: string = codeNames[known];
+  let reason: string = known === Code.UNAVAILABLE ? "UNREACHABLE" : codeNames[known];
   const details: ErrorDetails = {};
   for (const bytes of trailers.get(metadataKey)) {
     if (typeof bytes === "string") continue;
