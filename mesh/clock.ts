@@ -22,8 +22,20 @@ export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   setTimer(delayMs, callback) {
-    const timeout = setTimeout(callback, delayMs);
-    timeout.unref();
+    const dueMs = performance.now() + delayMs;
+    let timeout: NodeJS.Timeout;
+    // Node counts from the start of the event loop's turn, so that a timer comes too early by what
+    // the turn had taken when it was set.
+    const wait = (leftMs: number) => {
+      timeout = setTimeout(onTimeout, Math.ceil(leftMs));
+      timeout.unref();
+    };
+    const onTimeout = () => {
+      const leftMs = dueMs - performance.now();
+      if (leftMs > 0) wait(leftMs);
+      else callback();
+    };
+    wait(delayMs);
     return { cancel: () => clearTimeout(timeout) };
   },
 };
