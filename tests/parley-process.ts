@@ -1,7 +1,7 @@
 /** A whole Parley as a child process: what the tests across processes talk to. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,12 +22,13 @@ export interface ParleyProcess {
   readonly url: string;
   readonly port: number;
   readonly dataDir: string;
+  /** The process group: npm, and the server under it. */
   readonly pid: number;
   /** What it has printed on standard error: its log. */
   readonly log: readonly string[];
-  /** SIGTERM; resolves with the exit code. */
-  stop(): Promise<number | null>;
-  /** SIGKILL; resolves when it is gone. The folder stays for the next start. */
+  /** The signal to the server alone, as a supervisor sends it; resolves with the exit code. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+  /** SIGKILL; resolves when all of it is gone. The folder stays for the next start. */
   kill(): Promise<void>;
 }
 
@@ -60,9 +61,15 @@ export async function startParley(options: ParleyOptions = {}): Promise<ParleyPr
     if (log.length > logMax) log.shift();
   };
   createInterface({ input: child.stderr! }).on("line", keep);
-  await ready(child, log);
+  try {
+    await ready(child, log);
+  } catch (error) {
+    if (isOwnFolder) rmSync(dataDir, { recursive: true, force: true });
+    throw error;
+  }
   let ended = false;
-  const exited = once(child, "exit").then(([code]) => {
+  // Not "exit": npm may be gone before the server under it, which holds the same pipes.
+  const exited = once(child, "close").then(([code]) => {
     ended = true;
     return code as number | null;
   });
@@ -72,8 +79,8 @@ export async function startParley(options: ParleyOptions = {}): Promise<ParleyPr
     dataDir,
     pid: child.pid!,
     log,
-    async stop() {
-      if (!ended) process.kill(-child.pid!, "SIGTERM");
+    async stop(signal = "SIGTERM") {
+      if (!ended) process.kill(Number(readFileSync(join(dataDir, "lock-holder"), "utf8")), signal);
       const code = await exited;
       if (isOwnFolder) rmSync(dataDir, { recursive: true, force: true });
       return code;
