@@ -82,7 +82,7 @@ export class ChannelSync {
 
   /** Takes a message from the inbox entry that follows `prevInboxSequence`. */
   receive(message: Message, prevInboxSequence: bigint): void {
-    const channel = this.channels.get(message.channelId) ?? this.beginBefore(message);
+    const channel = this.channelOf(message);
     if (message.channelSequence <= channel.lastChannelSequence) {
       channel.duplicates++;
       return;
@@ -98,18 +98,35 @@ export class ChannelSync {
     void this.read(channel);
   }
 
-  /** Takes one of the user's channels: where it is new, its messages begin after the last one. */
+  /**
+   * Takes one of the user's channels that the device should know. Where it does not, its messages
+   * begin after the last one, or with the first one that the inbox brings.
+   */
   list({ channelId, lastMessageId, lastChannelSequence }: Channel): void {
-    if (!this.channels.has(channelId)) this.begin(channelId, lastMessageId, lastChannelSequence);
+    const known = this.channels.get(channelId);
+    if (known) {
+      known.member = true;
+      return;
+    }
+    const channel = new ChannelState({
+      channelId,
+      lastMessageId,
+      lastChannelSequence,
+      member: true,
+    });
+    channel.isOnlyListed = true;
+    this.channels.set(channelId, channel);
+    this.options.onPosition(channel);
+    if (lastMessageId > 0n) this.options.onBaseline({ channelId, messageId: lastMessageId });
   }
 
-  /** Reads what the history has beyond the last message, if it can be read now. */
-  async check(channelId: string): Promise<void> {
+  /** Reads what follows the last message, if the channel as it is says that there is something. */
+  async check({ channelId, lastChannelSequence }: Channel): Promise<void> {
     const channel = this.channels.get(channelId);
-    if (channel) await this.read(channel);
+    if (channel && lastChannelSequence > channel.lastChannelSequence) await this.read(channel);
   }
 
-  /** The same, but tries until it can be read. Resolves then, or when the device is closed. */
+  /** Reads what follows the last message, trying until it can be read, or until all is ended. */
   async complete(channelId: string): Promise<void> {
     const channel = this.channels.get(channelId);
     if (!channel) return;
@@ -117,26 +134,25 @@ export class ChannelSync {
     await this.read(channel);
   }
 
-  /** A member from this message on misses nothing; anybody else has only the history before it. */
-  private beginBefore(message: Message): ChannelState {
+  /** The message's channel, which begins with it where it has not been heard of. */
+  private channelOf(message: Message): ChannelState {
     const { channelId, prevMessageId, channelSequence } = message;
-    const joins = membershipAfter(message, this.options.userId) === true;
-    return this.begin(channelId, prevMessageId, channelSequence - 1, !joins);
-  }
-
-  private begin(
-    channelId: string,
-    lastMessageId: bigint,
-    lastChannelSequence: number,
-    hasOlder = true,
-  ): ChannelState {
-    const position = { channelId, lastMessageId, lastChannelSequence, member: true };
-    const channel = new ChannelState(position);
+    const known = this.channels.get(channelId);
+    const wasListed = known?.isOnlyListed === true;
+    if (wasListed) known.isOnlyListed = false;
+    if (known && !(wasListed && channelSequence <= known.lastChannelSequence)) return known;
+    const position = {
+      channelId,
+      lastMessageId: prevMessageId,
+      lastChannelSequence: channelSequence - 1,
+      member: true,
+    };
+    const channel = Object.assign(known ?? new ChannelState(position), position);
     this.channels.set(channelId, channel);
     this.options.onPosition(channel);
-    if (hasOlder && lastMessageId > 0n) {
-      this.options.onBaseline({ channelId, messageId: lastMessageId });
-    }
+    // Who is a member from this message on misses nothing; anybody else what is before it.
+    const messageId = membershipAfter(message, this.options.userId) ? 0n : prevMessageId;
+    if (wasListed || messageId > 0n) this.options.onBaseline({ channelId, messageId });
     return channel;
   }
 
@@ -163,28 +179,30 @@ export class ChannelSync {
 
   /** Reads a channel's history to its end, at once for all who ask meanwhile. */
   private read(channel: ChannelState): Promise<void> {
-    channel.reading ??= this.readToEnd(channel)
-      // Only the end of the device ends a reading early.
-      .catch(() => {})
-      .finally(() => {
-        channel.reading = undefined;
-      });
+    channel.reading ??= this.readToEnd(channel);
     return channel.reading;
   }
 
   private async readToEnd(channel: ChannelState): Promise<void> {
-    const backoff = new Backoff(this.options.random);
+    const { timers, random, signal } = this.options;
+    const backoff = new Backoff(random);
     let fruitlessReads = 0;
-    for (;;) {
-      const { wantedMessageId, lastMessageId, incomplete } = channel;
-      const { atEnd, retryAfterMs } = await this.readPages(channel);
-      if (atEnd && incomplete) channel.incomplete = false;
-      if (!channel.lacksSomething) return;
-      if (atEnd && channel.lastMessageId > lastMessageId) continue;
-      // The history ends before what was wanted when it was read. It never should.
-      const fruitless = atEnd && channel.wantedMessageId === wantedMessageId;
-      if (fruitless && ++fruitlessReads === fruitlessReadsMax) return this.giveUp(channel);
-      await sleep(this.options.timers, backoff.next(retryAfterMs), this.options.signal);
+    try {
+      for (;;) {
+        const { wantedMessageId, lastMessageId, incomplete } = channel;
+        const { atEnd, retryAfterMs } = await this.readPages(channel);
+        if (atEnd && incomplete) channel.incomplete = false;
+        if (!channel.lacksSomething) return;
+        if (atEnd && channel.lastMessageId > lastMessageId) continue;
+        // The history ends before what was wanted when it was read. It never should.
+        const fruitless = atEnd && channel.wantedMessageId === wantedMessageId;
+        if (fruitless && ++fruitlessReads === fruitlessReadsMax) this.giveUp(channel);
+        else await sleep(timers, backoff.next(retryAfterMs), signal);
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      channel.reading = undefined;
     }
   }
 
@@ -252,6 +270,8 @@ class ChannelState implements KnownChannel {
   readonly held: Message[] = [];
   /** The newest message that the inbox has named and that was not told yet; 0: none. */
   wantedMessageId = 0n;
+  /** Whether the inbox has yet to bring its first message of this channel. */
+  isOnlyListed = false;
   /** Whether the history has yet to be read to its end, whatever the inbox says. */
   incomplete = false;
   /** The reading that is under way. */

@@ -1,6 +1,7 @@
 /** A client over a {@link FakeEdge}, with time that stands still and everything that it tells. */
 import type { Message } from "../../gen/parley/message/v1/message_pb.js";
-import { ParleyClient, type ParleyClientOptions } from "./client.ts";
+import { ParleyClient } from "./client.ts";
+import type { ParleyClientOptions } from "./client-options.ts";
 import { type FakeEdge, me } from "./edge-fake.ts";
 import type { ParleyEvents } from "./events.ts";
 import { memoryTokenStore, type SignIn } from "./tokens.ts";

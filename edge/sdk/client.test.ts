@@ -1,5 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
+import { MembershipChange_Kind as ChangeKind } from "../../gen/parley/message/v1/message_pb.js";
 import { ManualClock } from "../../mesh/clock-manual.ts";
 import { connected, openFixture, settled } from "./client-fixture.ts";
 import { MemoryClientStore } from "./client-store.ts";
@@ -118,6 +119,40 @@ describe("ParleyClient", () => {
     ]);
   });
 
+  it("a new device misses nothing of a channel that is created while it looks for channels", async () => {
+    const edge = new FakeEdge();
+    const fixture = await openFixture(edge, new ManualClock());
+    edge.channels.set("g-1", []);
+    edge.channels.set("g-old", []);
+    edge.text("g-old", "old", { skipInbox: true });
+    const first = edge.text("g-1", "1", { skipInbox: true });
+    const second = edge.text("g-1", "2", { skipInbox: true });
+    await connected(fixture);
+    edge.deliver(first);
+    edge.deliver(second);
+    edge.text("g-old", "new");
+    await settled();
+    expect(fixture.texts("g-1")).toEqual(["1", "2"]);
+    expect(fixture.texts("g-old")).toEqual(["new"]);
+    const baselines = fixture.events.flatMap(({ name, value }) =>
+      name === "baseline" && value.channelId === "g-1" ? [value.messageId] : [],
+    );
+    expect(baselines).toEqual([second.messageId, 0n]);
+  });
+
+  it("[S4] a channel that the user was put back into while away is rebuilt too", async () => {
+    const { edge, texts, pass } = await start({ checkIntervalMs: 0 });
+    edge.createChannel("g-1");
+    edge.membership("g-1", ChangeKind.REMOVED, [me]);
+    await pass(3_000);
+    edge.cut();
+    edge.membership("g-1", ChangeKind.ADDED, [me]);
+    edge.text("g-1", "welcome back");
+    edge.trimmedTo = edge.inbox.length;
+    await pass(3_000);
+    expect(texts("g-1")).toEqual(["welcome back"]);
+  });
+
   it("[S4] rebuilds from the history what the inbox no longer holds", async () => {
     const { edge, texts, events, pass } = await start({ checkIntervalMs: 0 });
     edge.text(channelId, "1");
@@ -161,6 +196,7 @@ describe("ParleyClient", () => {
 
   it("[S5] finds at its next check what the inbox never had", async () => {
     const { edge, texts, pass } = await start({ checkIntervalMs: 60_000 });
+    await pass(5_000);
     edge.text(channelId, "1");
     edge.text(channelId, "2", { skipInbox: true });
     await pass(30_000);
@@ -257,6 +293,19 @@ describe("ParleyClient", () => {
     for (const listener of original) process.on("uncaughtException", listener);
     expect(texts(channelId)).toEqual(["1", "2"]);
     expect(thrown).toHaveLength(2);
+  });
+
+  it("[K3] has a channel's newest messages at hand, joined to a page of history", async () => {
+    const { edge, client } = await start();
+    edge.channels.set("g-1", []);
+    for (const text of ["1", "2"]) edge.text("g-1", text, { skipInbox: true });
+    for (const text of ["3", "4"]) edge.text("g-1", text);
+    await settled();
+    const recent = () => client.recent("g-1").map(({ body }) => body.value);
+    expect(recent()).toEqual(["3", "4"]);
+    await client.history("g-1");
+    expect(recent()).toEqual(["1", "2", "3", "4"]);
+    expect(client.recent("g-2")).toEqual([]);
   });
 
   it("calls any public method over the socket, and says why one fails", async () => {

@@ -4,63 +4,28 @@ import { type Client, Code, createClient, type Transport } from "@connectrpc/con
 import type { SendResult, Welcome } from "../../gen/parley/edge/v1/frame_pb.js";
 import type { Channel, Message } from "../../gen/parley/message/v1/message_pb.js";
 import {
-  type ListMessagesRequest,
   type ListMessagesResponse,
   MessageService,
 } from "../../gen/parley/message/v1/message_service_pb.js";
 import type { Presence } from "../../gen/parley/presence/v1/presence_pb.js";
 import { PresenceService } from "../../gen/parley/presence/v1/presence_service_pb.js";
 import type { KnownChannel } from "./channel-sync.ts";
-import { type ClientStore, MemoryClientStore } from "./client-store.ts";
+import type { HistoryRequest, ParleyClientOptions, Sending } from "./client-options.ts";
+import { MemoryClientStore } from "./client-store.ts";
 import { Connection, type ConnectionState } from "./connection.ts";
 import { DeviceState, type QueuedSend } from "./device-state.ts";
 import { fromFrameError, sdkError } from "./errors.ts";
 import { Events, type ParleyEvents, type SentResult } from "./events.ts";
 import { jsonFrames, protobufFrames, type ServerFrameContent } from "./frames.ts";
 import { Inbox } from "./inbox.ts";
+import { MessageCache } from "./message-cache.ts";
 import { ResendQueue } from "./resend-queue.ts";
 import type { WebSocketConstructor } from "./socket.ts";
 import { timeLimit } from "./time-limit.ts";
 import { sleep, systemTimers, type Timers } from "./timers.ts";
-import { type TokenStore, Tokens } from "./tokens.ts";
+import { Tokens } from "./tokens.ts";
 import { createSocketTransport } from "./transport-socket.ts";
 import { UuidV7 } from "./uuid-v7.ts";
-
-/** What a client is made with. */
-export interface ParleyClientOptions {
-  /** The edge: "https://chat.example.com". */
-  url: string;
-  /** The device's sign-in, from `signUp` or `logIn`. */
-  tokens: TokenStore;
-  /** What outlives the program. Default: nothing does. */
-  store?: ClientStore;
-  /**
-   * How often channels are compared with the history, on average, besides after every
-   * reconnection; 0: never at all. Default: 10 minutes.
-   */
-  checkIntervalMs?: number;
-  /** What the frames look like. Default: "protobuf". */
-  format?: "protobuf" | "json";
-  /** Default: the global one. */
-  WebSocket?: WebSocketConstructor;
-  /** Default: the global one. */
-  fetch?: typeof fetch;
-  /** Default: the machine's. */
-  timers?: Timers;
-  /** From 0 to below 1. Default: Math.random. */
-  random?: () => number;
-}
-
-/** A text on its way. */
-export interface Sending {
-  /** The id under which the text will be seen in its channel. */
-  clientMessageId: string;
-  /** Its place, once it is acknowledged. Rejects when it is refused for good. */
-  result: Promise<SentResult>;
-}
-
-/** Which page of a channel's history; see ListMessagesRequest. */
-export type HistoryRequest = Partial<Omit<ListMessagesRequest, "$typeName" | "channelId">>;
 
 /** From putting a text on the wire to trying again: SendMessage's deadline, and 5 s. */
 const sendTimeoutMs = 15_000;
@@ -82,6 +47,7 @@ export class ParleyClient {
   private readonly ids: UuidV7;
   private readonly queue: ResendQueue;
   private readonly inbox: Inbox;
+  private readonly cache = new MessageCache();
   /** Aborted when the client is over, by `close`, a sign-out or the edge. */
   private readonly over = new AbortController();
   private serverAheadMs = 0;
@@ -243,9 +209,21 @@ export class ParleyClient {
     return this.ids.next(this.timers.nowMs() + this.serverAheadMs);
   }
 
+  /**
+   * The channel's newest messages as far as they are in memory, oldest first and without a hole:
+   * what was told of, and the pages of history that join it. At most 200.
+   */
+  recent(channelId: string): readonly Message[] {
+    return this.cache.of(channelId);
+  }
+
   /** A page of a channel's history; the newest 50 messages by default, newest first. */
-  history(channelId: string, request: HistoryRequest = {}): Promise<ListMessagesResponse> {
-    return this.messages.listMessages({ ...request, channelId });
+  async history(channelId: string, request: HistoryRequest = {}): Promise<ListMessagesResponse> {
+    const page = await this.messages.listMessages({ ...request, channelId });
+    const { pageSize, ...where } = request;
+    if (Object.keys(where).length === 0) this.cache.appendPage(channelId, page.messages);
+    else this.cache.joinPage(channelId, page.messages);
+    return page;
   }
 
   /** Who of up to 100 users is there now. */
@@ -299,6 +277,7 @@ export class ParleyClient {
   private onMessage(message: Message): void {
     const { senderId, clientMessageId } = message;
     if (senderId === this.owner.userId) this.queue.acknowledge(clientMessageId, place(message));
+    this.cache.append(message);
     this.events.emit("message", message);
   }
 

@@ -18,9 +18,12 @@ export interface ParleyEvents {
   caughtUp: undefined;
   /** The inbox no longer holds what the device lacks; it is being read from the history. */
   reset: undefined;
-  /** The rebuilding that {@link reset} began is done. */
+  /** The rebuilding that the reset began is done. */
   rebuilt: undefined;
-  /** Messages of the channel follow only from here on: older ones are in the history. */
+  /**
+   * Messages of the channel are told only from here on: older ones are in the history. A later
+   * one for the same channel takes its place.
+   */
   baseline: Baseline;
   /** A text from the resend queue was accepted, perhaps one of an earlier run of the program. */
   sent: Sent;

@@ -6,8 +6,8 @@ import { Code } from "@connectrpc/connect";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ManualClock } from "../../mesh/clock-manual.ts";
-import type { ParleyClientOptions } from "./client.ts";
 import { type Fixture, openFixture, settled } from "./client-fixture.ts";
+import type { ParleyClientOptions } from "./client-options.ts";
 import { MemoryClientStore } from "./client-store.ts";
 import { FakeEdge, me } from "./edge-fake.ts";
 

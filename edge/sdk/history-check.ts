@@ -1,28 +1,30 @@
+import type { Channel } from "../../gen/parley/message/v1/message_pb.js";
 import type { ChannelSync } from "./channel-sync.ts";
 import { sleep, type Timers } from "./timers.ts";
 
 /** What the check works with. */
 export interface HistoryCheckOptions {
-  sync: Pick<ChannelSync, "known" | "check">;
+  sync: Pick<ChannelSync, "check">;
+  /** All of the user's channels; tries until they can be read. */
+  listChannels(signal: AbortSignal): AsyncIterable<Channel>;
   /** From one round to the next, on average; 0: no checks. */
   intervalMs: number;
   timers: Timers;
   random: () => number;
 }
 
-/** Channels to a round: those with the newest messages. */
-export const checkedChannelsMax = 100;
-/** Between two channels of a round, half of it or up to one and a half of it. */
-const pauseMs = 200;
+/** From a reconnection to the first round, on average: what is on its way needs no check. */
+const firstDelayMs = 1_000;
 
 /**
- * Compares channels with the authoritative history, in case an inbox lacks what it should have:
- * after every reconnection and at an interval, one channel after the other and never in step with
- * other clients.
+ * Compares how far the device is in its channels with the authoritative history, in case an inbox
+ * lacks what it should have: after every reconnection and at an interval, never in step with other
+ * clients. Channels that the device has not heard of are left to the inbox, which may be about to
+ * announce them.
  */
 export class HistoryCheck {
   private readonly options: HistoryCheckOptions;
-  private round: AbortController | undefined;
+  private rounds: AbortController | undefined;
 
   constructor(options: HistoryCheckOptions) {
     this.options = options;
@@ -32,25 +34,21 @@ export class HistoryCheck {
   start(): void {
     this.stop();
     if (this.options.intervalMs === 0) return;
-    this.round = new AbortController();
+    this.rounds = new AbortController();
     // Ends with the signal and in no other way.
-    this.run(this.round.signal).catch(() => {});
+    this.run(this.rounds.signal).catch(() => {});
   }
 
   /** Ends the round that is under way; none follows. */
   stop(): void {
-    this.round?.abort();
+    this.rounds?.abort();
   }
 
   private async run(signal: AbortSignal): Promise<void> {
-    const { sync, intervalMs, timers, random } = this.options;
-    for (;;) {
-      const members = sync.known().filter(({ member }) => member);
-      for (const { channelId } of members.slice(0, checkedChannelsMax)) {
-        await sleep(timers, pauseMs * (0.5 + random()), signal);
-        await sync.check(channelId);
-      }
-      await sleep(timers, intervalMs * (0.5 + random()), signal);
+    const { sync, listChannels, intervalMs, timers, random } = this.options;
+    for (let delayMs = firstDelayMs; ; delayMs = intervalMs) {
+      await sleep(timers, delayMs * (0.5 + random()), signal);
+      for await (const channel of listChannels(signal)) await sync.check(channel);
     }
   }
 }

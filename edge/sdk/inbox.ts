@@ -85,8 +85,13 @@ export class Inbox {
       },
       channels,
     );
-    const { checkIntervalMs: intervalMs } = options;
-    this.check = new HistoryCheck({ sync: this.sync, intervalMs, timers, random });
+    this.check = new HistoryCheck({
+      sync: this.sync,
+      listChannels: (signal) => this.listChannels(signal),
+      intervalMs: options.checkIntervalMs,
+      timers,
+      random,
+    });
     signal.addEventListener("abort", () => this.close(), { once: true });
   }
 

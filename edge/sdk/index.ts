@@ -7,12 +7,8 @@ export { PresenceService } from "../../gen/parley/presence/v1/presence_service_p
 export * from "../../gen/parley/session/v1/session_pb.js";
 export { SessionService } from "../../gen/parley/session/v1/session_service_pb.js";
 export type { ChannelCounts, KnownChannel } from "./channel-sync.ts";
-export {
-  type HistoryRequest,
-  ParleyClient,
-  type ParleyClientOptions,
-  type Sending,
-} from "./client.ts";
+export { ParleyClient } from "./client.ts";
+export type { HistoryRequest, ParleyClientOptions, Sending } from "./client-options.ts";
 export { type ClientStore, MemoryClientStore } from "./client-store.ts";
 export type { ConnectionState } from "./connection.ts";
 export type { ChannelPosition, QueuedSend } from "./device-state.ts";

@@ -18,8 +18,9 @@ const channelsAtOnce = 4;
  * done, or rejects when the signal says so.
  */
 export async function rebuild({ sync, listChannels, signal }: RebuildOptions): Promise<void> {
-  const known = sync.known().filter(({ member }) => member);
+  const before = new Set(sync.known().map(({ channelId }) => channelId));
   for await (const channel of listChannels()) sync.list(channel);
+  const known = sync.known().filter(({ channelId, member }) => member && before.has(channelId));
   const next = known.values();
   const complete = async () => {
     for (const { channelId } of next) {

@@ -1,0 +1,42 @@
+import type { ListMessagesRequest } from "../../gen/parley/message/v1/message_service_pb.js";
+import type { ClientStore } from "./client-store.ts";
+import type { SentResult } from "./events.ts";
+import type { WebSocketConstructor } from "./socket.ts";
+import type { Timers } from "./timers.ts";
+import type { TokenStore } from "./tokens.ts";
+
+/** What a client is made with. */
+export interface ParleyClientOptions {
+  /** The edge: "https://chat.example.com". */
+  url: string;
+  /** The device's sign-in, from `signUp` or `logIn`. */
+  tokens: TokenStore;
+  /** What outlives the program. Default: nothing does. */
+  store?: ClientStore;
+  /**
+   * How often channels are compared with the history, on average, besides after every
+   * reconnection; 0: never at all. Default: 10 minutes.
+   */
+  checkIntervalMs?: number;
+  /** What the frames look like. Default: "protobuf". */
+  format?: "protobuf" | "json";
+  /** Default: the global one. */
+  WebSocket?: WebSocketConstructor;
+  /** Default: the global one. */
+  fetch?: typeof fetch;
+  /** Default: the machine's. */
+  timers?: Timers;
+  /** From 0 to below 1. Default: Math.random. */
+  random?: () => number;
+}
+
+/** A text on its way. */
+export interface Sending {
+  /** The id under which the text will be seen in its channel. */
+  clientMessageId: string;
+  /** Its place, once it is acknowledged. Rejects when it is refused for good. */
+  result: Promise<SentResult>;
+}
+
+/** Which page of a channel's history; see ListMessagesRequest. */
+export type HistoryRequest = Partial<Omit<ListMessagesRequest, "$typeName" | "channelId">>;
