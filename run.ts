@@ -6,9 +6,10 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { z } from "zod";
+import { edgeConfig } from "./edge/edge-config.ts";
 import { startEdge } from "./edge/start-edge.ts";
 import { systemClock } from "./mesh/clock.ts";
-import { defineConfig, parseConfig } from "./mesh/config.ts";
+import { type ConfigSchema, checkConfigs, defineConfig, parseConfig } from "./mesh/config.ts";
 import { dial } from "./mesh/dial.ts";
 import { lockFolder } from "./mesh/folder-lock.ts";
 import { LocalLeases } from "./mesh/leases-local.ts";
@@ -19,11 +20,15 @@ import { LocalRegistry } from "./mesh/registry-local.ts";
 import { hostRoles, type Runtime } from "./mesh/runtime.ts";
 import { openPglite } from "./mesh/sql-pglite.ts";
 import { openLmdbStreams } from "./mesh/streams-lmdb.ts";
+import { idgenConfig } from "./services/idgen/idgen-config.ts";
 import { startIdGen } from "./services/idgen/start-idgen.ts";
+import { messageConfig } from "./services/message/message-config.ts";
 import { openLmdbMessageStore } from "./services/message/message-store-lmdb.ts";
 import { startMessage, startWorkers } from "./services/message/start-message.ts";
+import { presenceConfig } from "./services/presence/presence-config.ts";
 import { openLmdbPresenceStore } from "./services/presence/presence-store-lmdb.ts";
 import { startPresence } from "./services/presence/start-presence.ts";
+import { sessionConfig } from "./services/session/session-config.ts";
 import { startSession } from "./services/session/start-session.ts";
 
 /** Settings of the process; each role has its own besides. */
@@ -55,8 +60,19 @@ export const runConfig = defineConfig({
   },
 });
 
+/** All settings, by the names of the parts that they belong to. */
+export const allConfigs: Readonly<Record<string, ConfigSchema>> = {
+  "The process": runConfig,
+  Edge: edgeConfig,
+  Message: messageConfig,
+  Presence: presenceConfig,
+  Session: sessionConfig,
+  IdGen: idgenConfig,
+};
+
 /** Runs until a signal. @returns the exit code. @throws ConfigError, FolderLocked */
 export async function run(environment: Runtime["environment"]): Promise<number> {
+  checkConfigs(Object.values(allConfigs), environment);
   const config = parseConfig(runConfig, environment);
   await using stack = new AsyncDisposableStack();
   const lock = lockFolder(config.dataDir);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { ConfigError, defineConfig, parseConfig } from "./config.ts";
+import { ConfigError, checkConfigs, defineConfig, parseConfig } from "./config.ts";
 
 const schema = defineConfig({
   port: {
@@ -33,5 +33,18 @@ describe("parseConfig", () => {
     expect(parse).toThrow(ConfigError);
     expect(parse).toThrow(/PARLEY_TEST_PORT="eighty".*\n.*PARLEY_TEST_KEY=\(secret\)/s);
     expect(parse).not.toThrow(/short/);
+  });
+});
+
+describe("checkConfigs", () => {
+  it("names the bad values of all schemas at once", () => {
+    const other = defineConfig({ host: { ...schema.key, env: "PARLEY_TEST_HOST", secret: false } });
+    const check = (environment: Record<string, string>) => () =>
+      checkConfigs([schema, other], environment);
+    expect(check({ PARLEY_TEST_PORT: "81" })).not.toThrow();
+    expect(check({ PARLEY_TEST_PORT: "eighty", PARLEY_TEST_HOST: "" })).toThrow(ConfigError);
+    expect(check({ PARLEY_TEST_PORT: "eighty", PARLEY_TEST_HOST: "" })).toThrow(
+      /PARLEY_TEST_PORT="eighty".*\n.*PARLEY_TEST_HOST=""/s,
+    );
   });
 });

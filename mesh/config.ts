@@ -62,3 +62,24 @@ export function parseConfig<S extends ConfigSchema>(
   if (problems.length > 0) throw new ConfigError(problems.join("\n"));
   return values as ConfigOf<S>;
 }
+
+/**
+ * Checks the settings of several roles at once, so that nobody mends one variable to hear of the
+ * next.
+ * @throws ConfigError that names every bad variable of all of them.
+ */
+export function checkConfigs(
+  schemas: Iterable<ConfigSchema>,
+  environment: Readonly<Record<string, string | undefined>>,
+): void {
+  const problems: string[] = [];
+  for (const schema of schemas) {
+    try {
+      parseConfig(schema, environment);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      problems.push(error.message);
+    }
+  }
+  if (problems.length > 0) throw new ConfigError(problems.join("\n"));
+}

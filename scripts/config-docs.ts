@@ -1,21 +1,7 @@
 /** Writes docs/CONFIG.md from the config schemas; `--output FILE` writes elsewhere. */
 import { writeFileSync } from "node:fs";
-import { edgeConfig } from "../edge/edge-config.ts";
 import type { ConfigSchema } from "../mesh/config.ts";
-import { runConfig } from "../run.ts";
-import { idgenConfig } from "../services/idgen/idgen-config.ts";
-import { messageConfig } from "../services/message/message-config.ts";
-import { presenceConfig } from "../services/presence/presence-config.ts";
-import { sessionConfig } from "../services/session/session-config.ts";
-
-const roles: Record<string, ConfigSchema> = {
-  "The process": runConfig,
-  Edge: edgeConfig,
-  Message: messageConfig,
-  Presence: presenceConfig,
-  Session: sessionConfig,
-  IdGen: idgenConfig,
-};
+import { allConfigs } from "../run.ts";
 
 function section(title: string, schema: ConfigSchema): string {
   const rows = Object.values(schema).map(({ env, default: value, unit, secret, description }) => {
@@ -35,7 +21,7 @@ const text = [
   "# Configuration\n",
   "Generated from the config schemas by `make gen`. A malformed value is an error that names the",
   "variable; all problems are reported at once.\n",
-  ...Object.entries(roles).map(([title, schema]) => section(title, schema)),
+  ...Object.entries(allConfigs).map(([title, schema]) => section(title, schema)),
 ].join("\n");
 
 const at = process.argv.indexOf("--output");
