@@ -45,6 +45,11 @@ export class Conversations {
     for (const { clientMessageId, channelId, text } of client.queuedSends) {
       this.unsettled.set(clientMessageId, { channelId, text, isAccepted: false });
     }
+    // A new device has everything before it; in an older one, what it was not told of is news.
+    const isNew = client.knownChannels.length === 0;
+    client.on("baseline", ({ channelId, messageId }) => {
+      if (!isNew && messageId > 0n) this.show(() => this.onUnread(channelId));
+    });
     client.on("message", (message) => this.show(() => this.onMessage(message)));
     client.on("sent", (sent) => this.onSent(sent));
     client.on("refused", (refused) => this.onRefused(refused));
@@ -127,7 +132,12 @@ export class Conversations {
       return;
     }
     this.settle(clientMessageId);
-    if (senderId === this.client.owner.userId || body.case !== "text") return;
+    if (senderId !== this.client.owner.userId && body.case === "text") {
+      await this.onUnread(channelId);
+    }
+  }
+
+  private async onUnread(channelId: string): Promise<void> {
     const count = this.unread(channelId) + 1;
     this.unreadCounts.set(channelId, count);
     this.drawPrompt();
