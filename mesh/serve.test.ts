@@ -116,7 +116,7 @@ describe("serve and dial", () => {
   });
 
   it("[R1] does not break with an instance that says itself that something is away", async () => {
-    failures = 30;
+    failures = Number.POSITIVE_INFINITY;
     for (let i = 0; i < 10; i++) expect((await failure(reserve(5))).reason).toBe("CLOCK_BEHIND");
     failures = 0;
     await reserve(5);
