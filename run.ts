@@ -119,7 +119,11 @@ export async function run(environment: Runtime["environment"]): Promise<number> 
   stack.defer(() => edge.stop());
 
   isReady = true;
-  console.log(`Parley is ready: ${edge.url} (WebSocket at /ws, data in ${config.dataDir})`);
+  console.log(`Parley is ready: ${edge.url} (WebSocket at /ws)
+  data     ${config.dataDir}
+  gRPC     ${roles.address}
+  metrics  http://127.0.0.1:${metricsServer.port}/metrics
+To talk: npm run --silent parley -- chat --url ${edge.url}`);
   log("run").info({ event: "ready", url: edge.url, metricsPort: metricsServer.port });
   const signal = await untilSignal();
   isReady = false;
