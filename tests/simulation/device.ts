@@ -1,0 +1,203 @@
+/**
+ * A client as the contract tells it to be: it keeps what its inbox brings, skips repetitions,
+ * reads from the history what it can tell that it lacks, and rebuilds after a reset.
+ */
+import { fromBinary } from "@bufbuild/protobuf";
+import { InboxEntrySchema } from "../../gen/parley/log/v1/log_pb.js";
+import type { Message } from "../../gen/parley/message/v1/message_pb.js";
+import { MessageOrder, MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
+import { RpcError } from "../../mesh/errors.ts";
+import type { InboxDelivery, InboxPosition, ResetReason } from "../../mesh/inbox-feed-following.ts";
+import type { Identity } from "../../mesh/rpc.ts";
+import { DeviceView, type Gap } from "./device-view.ts";
+import { type DegradedRanges, isIn, isSame } from "./history-reader.ts";
+import type { World } from "./world.ts";
+
+/** The pause after a failure. */
+const retryMs = 700;
+
+/** One device of a user. */
+export class Device implements Identity {
+  readonly userId: string;
+  readonly deviceId: string;
+  readonly world: World;
+  /** How far its wall clock is ahead of the true time. */
+  readonly skewMs: number;
+  readonly views = new Map<string, DeviceView>();
+  position: InboxPosition = { epoch: "", sequence: 0 };
+  /** Whether it has everything, as far as its edge knows. */
+  isCaughtUp = false;
+  /** How often it was told to rebuild, and for how many of these it has listed its channels. */
+  resets = 0;
+  private listings = 0;
+
+  constructor(world: World, userId: string, deviceId: string) {
+    this.world = world;
+    this.userId = userId;
+    this.deviceId = deviceId;
+    const dayMs = 24 * 3_600_000;
+    this.skewMs = world.random.pick([0, 0, -dayMs, -3_600_000, 1_800_000, 3_000_000]);
+  }
+
+  /** Whether nothing is left to be done. */
+  get isSettled(): boolean {
+    if (!this.isCaughtUp || this.listings < this.resets) return false;
+    return [...this.views.values()].every(({ gaps, repairing }) => !repairing && gaps.length === 0);
+  }
+
+  /** The next inbox entry. */
+  deliver({ sequence, prevSequence, data }: InboxDelivery): void {
+    const { world, userId } = this;
+    if (prevSequence !== this.position.sequence) {
+      world.blame(
+        "no-silent-gap",
+        `${this.deviceId} got entry ${sequence} after ${prevSequence}, but had ${this.position.sequence}`,
+      );
+    }
+    const before = world.inboxBefore(userId, sequence);
+    if (before !== prevSequence) {
+      world.blame(
+        "no-silent-gap",
+        `${this.deviceId} got entry ${sequence} after ${prevSequence}; ${before} lies between`,
+      );
+    }
+    this.position = { epoch: this.position.epoch, sequence };
+    for (const { item } of fromBinary(InboxEntrySchema, data).items) {
+      if (item.case !== "message") continue;
+      const { channelId, channelSequence } = item.value;
+      if (!world.truth.channels.get(channelId)?.inStay(userId, channelSequence)) {
+        world.blame(
+          "membership-respected",
+          `${this.deviceId} got ${channelId} #${channelSequence}`,
+        );
+      }
+      world.note(`${this.deviceId} gets ${channelId} #${channelSequence}`);
+      this.take(item.value);
+    }
+    this.repairAll();
+  }
+
+  /** It goes on from here; what came before is to be had from the history. */
+  reset(reason: ResetReason, position: InboxPosition): void {
+    this.world.note(`${this.deviceId} is reset to ${position.sequence}: ${reason}`);
+    this.position = position;
+    this.resets++;
+    for (const view of this.views.values()) view.flagRest();
+    void this.list(this.resets);
+    this.repairAll();
+  }
+
+  /** Learns of all channels and reads what it lacks of them. */
+  private async list(resets: number): Promise<void> {
+    let pageToken = "";
+    for (;;) {
+      try {
+        const { method } = MessageService;
+        const page = await this.world.network.call(
+          method.listChannels,
+          { pageSize: this.world.random.between(1, 10), pageToken },
+          this.userId,
+          this,
+        );
+        for (const { channelId } of page.channels) {
+          if (!this.views.has(channelId)) this.view(channelId).flagRest();
+        }
+        pageToken = page.nextPageToken;
+        if (pageToken === "") break;
+      } catch (error) {
+        if (!(error instanceof RpcError)) throw error;
+        await this.world.time.sleep(retryMs);
+      }
+    }
+    this.listings = Math.max(this.listings, resets);
+    this.repairAll();
+  }
+
+  /**
+   * Lists its channels once more: what was joined while the store was away may have been missing
+   * from the list of a rebuilding device [S5].
+   */
+  listAgain(): void {
+    if (this.resets === 0) return;
+    this.resets++;
+    void this.list(this.resets);
+  }
+
+  private view(channelId: string): DeviceView {
+    let view = this.views.get(channelId);
+    if (!view) {
+      view = new DeviceView(channelId);
+      this.views.set(channelId, view);
+    }
+    return view;
+  }
+
+  private take(message: Message): void {
+    const { world } = this;
+    const { channelId, channelSequence } = message;
+    const truth = world.truth.channels.get(channelId)?.items[channelSequence - 1];
+    const place = `${channelId} #${channelSequence}`;
+    if (!truth || (!message.bodyOmitted && !isSame(truth, message))) {
+      world.blame("complete-views", `${this.deviceId} got ${place}, which is otherwise`);
+    }
+    const had = this.view(channelId).take(message);
+    if (had && had.messageId !== message.messageId) {
+      world.blame("complete-views", `${this.deviceId} got ${place} twice, differently`);
+    }
+  }
+
+  private repairAll(): void {
+    for (const view of this.views.values()) {
+      this.checkGaps(view);
+      void this.repair(view);
+    }
+  }
+
+  /** Reads what the device can tell that it lacks. */
+  private async repair(view: DeviceView): Promise<void> {
+    if (view.repairing) return;
+    view.repairing = true;
+    for (let gap = view.gaps[0]; gap; gap = view.gaps[0]) {
+      try {
+        if (await this.read(view, gap)) view.close(gap);
+        else await this.world.time.sleep(retryMs);
+      } catch (error) {
+        if (!(error instanceof RpcError)) throw error;
+        await this.world.time.sleep(retryMs);
+      }
+    }
+    view.repairing = false;
+    this.checkGaps(view);
+  }
+
+  /** Reads on until the gap is closed; false: a part can't be read now. */
+  private async read(view: DeviceView, gap: Gap): Promise<boolean> {
+    const { history, random } = this.world;
+    const walk = {
+      channelId: view.channelId,
+      order: MessageOrder.OLDEST_FIRST,
+      pageSize: random.between(1, 20),
+      afterId: view.idBefore(gap),
+    };
+    const missing: DegradedRanges = [];
+    for await (const page of history.walk(walk, this)) {
+      missing.push(...page.degradedRanges);
+      if (missing.length > 0 && isIn(missing, walk.afterId + 1n)) return false;
+      for (const message of page.messages) this.take(message);
+      const last = page.messages.at(-1);
+      if (last && last.channelSequence > gap.to) return true;
+    }
+    return true;
+  }
+
+  /** What is missing below its newest item must be flagged. */
+  private checkGaps(view: DeviceView): void {
+    const channel = this.world.truth.channels.get(view.channelId);
+    for (const { channelSequence } of channel?.ofStays(this.userId) ?? []) {
+      if (channelSequence > view.max) return;
+      if (view.items.has(channelSequence) || view.isFlagged(channelSequence)) continue;
+      const place = `${view.channelId} #${channelSequence}`;
+      this.world.blame("no-silent-gap", `${this.deviceId} lacks ${place} and can't tell`);
+    }
+  }
+}

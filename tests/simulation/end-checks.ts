@@ -1,0 +1,134 @@
+/** What must hold once everything has settled. */
+import { MessageOrder, MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
+import type { Device } from "./device.ts";
+import { isSame } from "./history-reader.ts";
+import type { TrueChannel } from "./true-log.ts";
+import type { World } from "./world.ts";
+
+/** Checks all that is left to check. */
+export async function checkEnd(world: World): Promise<void> {
+  const { time, truth, devices } = world;
+  if (!world.isQuiet) {
+    world.blame("progress", world.whatIsNotQuiet());
+    return;
+  }
+  world.attempts.checkRefusals();
+  world.attempts.checkOrder();
+  for (const device of devices) checkViews(device);
+  for (const channel of truth.channels.values()) await checkStore(channel, world);
+  let isOver = false;
+  let failure: unknown;
+  checkAnswers(world).then(
+    () => {
+      isOver = true;
+    },
+    (error) => {
+      failure = error;
+      isOver = true;
+    },
+  );
+  await time.run(time.nowMs + 120_000, () => isOver);
+  if (failure) world.blame("progress", `the final questions were answered with ${failure}`);
+  else if (!isOver) world.blame("progress", "the final questions were not answered");
+}
+
+function checkViews(device: Device): void {
+  const { world, userId, deviceId, views } = device;
+  for (const channel of world.truth.channels.values()) {
+    const { channelId } = channel;
+    const view = views.get(channelId);
+    if (!view && !channel.isMember(userId)) continue;
+    for (const item of channel.ofStays(userId)) {
+      if (view?.items.has(item.channelSequence)) continue;
+      const place = `${channelId} #${item.channelSequence}`;
+      world.blame("complete-views", `${deviceId} of ${userId} ends without ${place}`);
+      return;
+    }
+    for (const [sequence, item] of view?.items ?? []) {
+      if (!channel.mayHaveSeen(userId, sequence)) {
+        world.blame("membership-respected", `${deviceId} has ${channelId} #${sequence}`);
+      }
+      if (!isSame(item, channel.items[sequence - 1]!)) {
+        world.blame("complete-views", `${deviceId} has ${channelId} #${sequence} otherwise`);
+      }
+    }
+  }
+}
+
+async function checkStore(channel: TrueChannel, world: World): Promise<void> {
+  const { rows } = world.store;
+  const { channelId, items } = channel;
+  const blame = (what: string) => world.blame("store-follows-log", `${channelId}: ${what}`);
+  const messages = await rows.listMessages({ channelId, newestFirst: false, limit: 1_000 });
+  if (messages.length !== items.length || messages.some((row, i) => !isSame(row, items[i]!))) {
+    blame(`${messages.length} messages stored, the log has ${items.length}`);
+  }
+  for (const item of items) {
+    if (item.clientMessageId === "") continue;
+    const found = await rows.findSend(channelId, item.senderId, item.clientMessageId);
+    if (found?.messageId !== item.messageId) blame(`#${item.channelSequence} is not found again`);
+  }
+  const row = await rows.getChannel(channelId);
+  const last = items.at(-1)!;
+  if (
+    row?.sequence !== last.channelSequence ||
+    row.logSequence !== channel.lastLogSequence ||
+    row.channel.lastMessageId !== last.messageId ||
+    row.channel.lastChannelSequence !== last.channelSequence ||
+    row.channel.memberCount !== channel.members.length
+  ) {
+    blame(`its row is of #${row?.sequence}, the log ends with #${last.channelSequence}`);
+  }
+  const members = await rows.listMembers(channelId, "", 1_000);
+  if (members.map(({ userId }) => userId).join() !== channel.members.sort().join()) {
+    blame(`the members are ${members.map(({ userId }) => userId)}, not ${channel.members}`);
+  }
+  for (const userId of world.userIds) {
+    const stays = await rows.listStays(channelId, userId);
+    const stored = stays.map((stay) => `${stay.joinedSequence}-${stay.leftSequence || Infinity}`);
+    const real = (channel.stays.get(userId) ?? []).map(({ from, to }) => `${from}-${to}`);
+    if (stored.join() !== real.join()) blame(`the stays of ${userId} are ${stored}, not ${real}`);
+    const ids = await rows.listChannelIds(userId, "", 1_000);
+    if (ids.includes(channelId) !== channel.isMember(userId)) {
+      blame(`${userId} ${channel.isMember(userId) ? "lacks" : "still has"} it`);
+    }
+  }
+}
+
+/** Asks every instance for every channel, and reads every history. */
+async function checkAnswers(world: World): Promise<void> {
+  const { truth, devices, cluster, network, history, random } = world;
+  const all = cluster.instances;
+  for (const channel of truth.channels.values()) {
+    const { channelId, items } = channel;
+    for (const reader of devices) {
+      for (const order of [MessageOrder.OLDEST_FIRST, MessageOrder.NEWEST_FIRST]) {
+        if (!channel.stays.has(reader.userId)) continue;
+        const walk = { channelId, order, pageSize: random.between(1, 30) };
+        for await (const page of history.walk(walk, reader)) {
+          if (page.degraded) world.blame("complete-history", `${channelId} is degraded at the end`);
+        }
+      }
+    }
+    const member = devices.find(({ userId }) => channel.isMember(userId));
+    if (!member) continue;
+    for (const instance of all) {
+      cluster.instances = [instance];
+      const { getChannel, listMembers } = MessageService.method;
+      const answer = await network.call(getChannel, { channelId }, channelId, member);
+      const { members } = await network.call(listMembers, { channelId }, channelId, member);
+      const { lastChannelSequence, lastMessageId, memberCount } = answer.channel!;
+      const ids = members.map(({ userId }) => userId).join();
+      if (
+        lastChannelSequence !== items.length ||
+        lastMessageId !== items.at(-1)?.messageId ||
+        memberCount !== members.length ||
+        ids !== channel.members.sort().join()
+      ) {
+        const told = `#${lastChannelSequence} with ${ids}`;
+        world.blame("dense-order", `${instance.process.name} has ${channelId} at ${told}`);
+      }
+    }
+    cluster.instances = all;
+  }
+}

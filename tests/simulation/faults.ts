@@ -1,0 +1,102 @@
+/** What goes wrong in a run, and how often: drawn by the seed, some kinds at a time. */
+import { Faults } from "../../mesh/faults.ts";
+import type { StreamFault } from "../../mesh/streams-faults.ts";
+import type { StoreFault } from "../../services/message/message-store-faults.ts";
+import type { Random } from "./random.ts";
+
+const streamFaults: readonly StreamFault[] = [
+  ...(["unavailable", "appendUnknownStored", "appendUnknownLost", "appendUnknownLate"] as const),
+  ...(["readStale", "checkpointStale", "liveLost", "liveDoubled", "liveDelayed"] as const),
+  ...(["batchCut", "batchAgain", "checkpointLost", "workerDoubled"] as const),
+];
+
+const storeFaults: readonly StoreFault[] = [
+  ...(["writeUnknown", "writePartial", "writeLost", "readFails"] as const),
+];
+
+/** What else can befall a call. */
+const callFaults = [
+  /** A write to the store is made once more, much later. */
+  "writeLate",
+  /** IdGen does not answer. */
+  "idsFail",
+  /** A client's request or its answer is lost. */
+  "callLost",
+  /** A request goes to another instance than the others of its channel. */
+  "callMisrouted",
+  /** A hop takes up to two seconds instead of milliseconds. */
+  "hopSlow",
+] as const;
+
+/** What can befall the world. */
+const worldFaults = [
+  "crash",
+  /** A process stands still for a while. */
+  "freeze",
+  "storeOutage",
+  /** The clock of a process is set anew. */
+  "clockStep",
+  /** All machines stand still, for hours or days. */
+  "pause",
+] as const;
+
+/** A kind of fault that befalls the world. */
+export type WorldFault = (typeof worldFaults)[number];
+
+/** The share of kinds that a run has, and how often one of them strikes a call. */
+const kindsShare = 0.35;
+const callChances = [0.01, 0.05, 0.2];
+/** How often one of the world's strikes in a minute. */
+const worldRates = [4, 15, 60];
+
+/** The faults of one run. */
+export class RunFaults {
+  readonly streams: Faults<StreamFault>;
+  readonly store: Faults<StoreFault>;
+  readonly calls: Faults<(typeof callFaults)[number]>;
+  private readonly random: Random;
+  private readonly world: Partial<Record<WorldFault, number>> = {};
+
+  constructor(random: Random) {
+    this.random = random;
+    const draw = <F extends string>(kinds: readonly F[], rates: readonly number[]) => {
+      const drawn: Partial<Record<F, number>> = {};
+      for (const kind of kinds) if (random.chance(kindsShare)) drawn[kind] = random.pick(rates);
+      return drawn;
+    };
+    this.streams = new Faults(random.unit, draw(streamFaults, callChances));
+    this.store = new Faults(random.unit, draw(storeFaults, callChances));
+    this.calls = new Faults(random.unit, draw(callFaults, callChances));
+    this.world = draw(worldFaults, worldRates);
+  }
+
+  /** How long until it happens to the world; undefined: never. */
+  untilMs(fault: WorldFault): number | undefined {
+    const rate = this.world[fault];
+    return rate && (-Math.log(1 - this.random.unit()) / rate) * 60_000;
+  }
+
+  /** How long one hop takes. */
+  hopMs(): number {
+    if (this.calls.strikes("hopSlow")) return this.random.unit() * 2_000;
+    return 0.1 + this.random.unit() * (this.random.chance(0.1) ? 30 : 3);
+  }
+
+  /** Whether the store is not always at hand in this run. */
+  get storeFalters(): boolean {
+    return Object.keys(this.store.chances).length > 0 || this.world.storeOutage !== undefined;
+  }
+
+  /** Nothing goes wrong with calls any more. */
+  stop(): void {
+    for (const faults of [this.streams, this.store, this.calls]) faults.chances = {};
+  }
+
+  /** The kinds that are on, for a trace. */
+  toString(): string {
+    const { streams, store, calls, world } = this;
+    const on = { ...streams.chances, ...store.chances, ...calls.chances, ...world };
+    const kinds = Object.entries(on).map(([kind, rate]) => `${kind} ${rate}`);
+    return kinds.join(", ") || "none";
+  }
+}
