@@ -46,7 +46,9 @@ if (!command) {
     process.exitCode = await command.run(args);
   } catch (error) {
     // What a person can mend is said in words; anything else is a bug and shows its stack.
-    const isTheirs = error instanceof ConfigError || (error as Error).name === "FolderLocked";
+    const { name: kind, code } = error as NodeJS.ErrnoException;
+    const isTheirs =
+      error instanceof ConfigError || kind === "FolderLocked" || code === "EADDRINUSE";
     console.error(
       `parley ${name}: ${isTheirs ? (error as Error).message : (error as Error).stack}`,
     );

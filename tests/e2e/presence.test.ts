@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import {
   createClient,
   createHttpTransport,
@@ -8,6 +8,9 @@ import {
 } from "../../edge/sdk/index.ts";
 import { type ParleyProcess, startParley } from "../parley-process.ts";
 import { Device, newAccount } from "./device.ts";
+
+// A whole server takes its time on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const { ONLINE, OFFLINE } = Status;
 

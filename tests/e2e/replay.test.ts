@@ -1,3 +1,6 @@
+import { execFile } from "node:child_process";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { replayDialogues } from "../../edge/cli/replay-run.ts";
 import { type ParleyProcess, startParley } from "../parley-process.ts";
@@ -26,6 +29,31 @@ it(
     expect(report.sent).toBeGreaterThan(texts);
     expect(report.acknowledged).toBe(report.sent);
     expect(report.delivered).toBeGreaterThan(2 * report.sent);
+  },
+  timeoutMs,
+);
+
+it(
+  "the command's last line is its report, and it exits with 0",
+  async () => {
+    const command = ["run", "--silent", "parley", "--", "replay", "tests/dialogues.jsonl"];
+    // An exit code other than 0 rejects.
+    const { stdout } = await promisify(execFile)(
+      "npm",
+      [...command, "--url", parley.url, "--limit", "5"],
+      { cwd: join(import.meta.dirname, "../..") },
+    );
+    const report = JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
+    const percentiles = { p50: expect.any(Number), p99: expect.any(Number) };
+    expect(report).toEqual({
+      sent: 28,
+      acknowledged: 28,
+      delivered: expect.any(Number),
+      ...noFaults,
+      seconds: expect.any(Number),
+      ack_ms: percentiles,
+      delivery_ms: percentiles,
+    });
   },
   timeoutMs,
 );

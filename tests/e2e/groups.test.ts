@@ -1,0 +1,287 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import {
+  MembershipChange_Kind as ChangeKind,
+  errorReason,
+  MemberRole,
+  MessageService,
+} from "../../edge/sdk/index.ts";
+import { type ParleyProcess, startParley } from "../parley-process.ts";
+import { Device, newAccount, newDevices } from "./device.ts";
+
+// A whole server takes its time on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
+
+let parley: ParleyProcess;
+beforeAll(async () => {
+  parley = await startParley();
+});
+afterAll(() => parley.stop());
+
+/** The devices of a test, by the names of their users. */
+async function meet<const Names extends readonly string[]>(
+  ...names: Names
+): Promise<Record<Names[number], Device>> {
+  const devices = await newDevices(parley.url, ...names);
+  return Object.fromEntries(names.map((name, at) => [name, devices[at]])) as never;
+}
+
+const reasonOf = (call: Promise<unknown>) => call.then(() => "accepted", errorReason);
+
+/** What a device was told of changes of membership. */
+function changes(device: Device, channelId: string) {
+  return device.told(channelId).flatMap(({ body }) => {
+    if (body.case !== "membershipChange") return [];
+    const { kind, userIds, newOwnerId } = body.value;
+    return [{ kind, userIds, ...(newOwnerId && { newOwnerId }) }];
+  });
+}
+
+async function addMembers(by: Device, channelId: string, ...added: Device[]) {
+  const clientMessageId = by.client.newClientMessageId();
+  const userIds = added.map(({ userId }) => userId);
+  return (await by.calls.addMembers({ channelId, clientMessageId, userIds })).channel!;
+}
+
+async function removeMember(by: Device, channelId: string, { userId }: Device) {
+  const clientMessageId = by.client.newClientMessageId();
+  return (await by.calls.removeMember({ channelId, clientMessageId, userId })).channel!;
+}
+
+async function join(device: Device, channelId: string) {
+  const clientMessageId = device.client.newClientMessageId();
+  return (await device.calls.joinGroup({ channelId, clientMessageId })).channel!;
+}
+
+async function leave(device: Device, channelId: string) {
+  const clientMessageId = device.client.newClientMessageId();
+  await device.calls.leaveGroup({ channelId, clientMessageId });
+}
+
+async function historyTexts(device: Device, channelId: string): Promise<string[]> {
+  const { messages } = await device.http(MessageService).listMessages({ channelId });
+  return messages.flatMap(({ body }) => (body.case === "text" ? [body.value] : [])).reverse();
+}
+
+async function roles(device: Device, channelId: string): Promise<Record<string, MemberRole>> {
+  const { members } = await device.calls.listMembers({ channelId });
+  return Object.fromEntries(members.map(({ userId, role }) => [userId, role]));
+}
+
+describe("a group", () => {
+  it("[G1] is created once, however often its creation is sent", async () => {
+    const { ann, ben } = await meet("ann", "ben");
+    const clientMessageId = ann.client.newClientMessageId();
+    const request = { clientMessageId, name: "Garden", userIds: [ben.userId] };
+    const [first, again] = await Promise.all([
+      ann.calls.createGroup(request),
+      ann.calls.createGroup(request),
+    ]);
+    expect(again.channel!.channelId).toBe(first.channel!.channelId);
+    const { channelId } = first.channel!;
+    await ann.say(channelId, "hello");
+    await ben.hears(channelId, "hello");
+    expect(changes(ben, channelId)).toEqual([
+      { kind: ChangeKind.CREATED, userIds: [ann.userId, ben.userId] },
+    ]);
+    expect((await ben.calls.getChannel({ channelId })).channel).toMatchObject({
+      name: "Garden",
+      memberCount: 2,
+      creatorId: ann.userId,
+      public: false,
+      lastChannelSequence: 2,
+    });
+  });
+
+  it("[G1] lists its members and a user's channels in pages", async () => {
+    const { ann, ben, cleo } = await meet("ann", "ben", "cleo");
+    const ids: string[] = [];
+    for (let n = 0; n < 5; n++) ids.push(await ann.createGroup([ben, cleo]));
+    // Who has been told of a channel finds it in the list.
+    await ben.until(() => ids.every((channelId) => ben.told(channelId).length > 0));
+    const listed: string[] = [];
+    const channelSizes: number[] = [];
+    for (let pageToken: string | undefined = ""; pageToken !== undefined; ) {
+      const page = await ben.http(MessageService).listChannels({ pageSize: 2, pageToken });
+      listed.push(...page.channels.map(({ channelId }) => channelId));
+      channelSizes.push(page.channels.length);
+      pageToken = page.nextPageToken || undefined;
+    }
+    expect(listed).toEqual(ids.sort());
+    expect(channelSizes).toEqual([2, 2, 1]);
+
+    const channelId = ids[0]!;
+    const first = await cleo.calls.listMembers({ channelId, pageSize: 2 });
+    const { nextPageToken: pageToken } = first;
+    const second = await cleo.calls.listMembers({ channelId, pageSize: 2, pageToken });
+    expect(second.nextPageToken).toBe("");
+    const members = [...first.members, ...second.members];
+    expect(members.map(({ userId }) => userId)).toEqual(
+      [ann.userId, ben.userId, cleo.userId].sort(),
+    );
+    expect(await roles(ben, channelId)).toEqual({
+      [ann.userId]: MemberRole.OWNER,
+      [ben.userId]: MemberRole.MEMBER,
+      [cleo.userId]: MemberRole.MEMBER,
+    });
+  });
+
+  it("[G1] takes 100 members and refuses the 101st", async () => {
+    const { ann } = await meet("ann");
+    const others = await Promise.all(Array.from({ length: 100 }, () => newAccount(parley.url)));
+    const userIds = others.map(({ userId }) => userId);
+    const create = (userIds: string[]) =>
+      ann.calls.createGroup({
+        clientMessageId: ann.client.newClientMessageId(),
+        name: "all",
+        userIds,
+      });
+    expect(await reasonOf(create(userIds))).toBe("FIELD_INVALID");
+    const { channel } = await create(userIds.slice(1));
+    expect(channel!.memberCount).toBe(100);
+    const late = { userId: userIds[0]! } as Device;
+    expect(await reasonOf(addMembers(ann, channel!.channelId, late))).toBe("GROUP_FULL");
+  });
+
+  it("[G1] is changed only by those who may", async () => {
+    const { ann, ben, eve } = await meet("ann", "ben", "eve");
+    const channelId = await ann.createGroup([ben]);
+    expect(await reasonOf(addMembers(ben, channelId, eve))).toBe("ROLE_INSUFFICIENT");
+    expect(await reasonOf(removeMember(ben, channelId, ann))).toBe("ROLE_INSUFFICIENT");
+    expect(await reasonOf(removeMember(ann, channelId, ann))).toBe("FIELD_INVALID");
+    expect(await reasonOf(removeMember(ann, channelId, eve))).toBe("MEMBER_NOT_FOUND");
+    for (const call of [
+      () => addMembers(eve, channelId, eve),
+      () => removeMember(eve, channelId, ann),
+      () => leave(eve, channelId),
+      () => eve.calls.getChannel({ channelId }),
+      () => eve.calls.listMembers({ channelId }),
+      () => eve.calls.listMessages({ channelId }),
+      () => eve.say(channelId, "let me in"),
+    ]) {
+      expect(await reasonOf(call())).toBe("NOT_A_MEMBER");
+    }
+    expect(await reasonOf(join(eve, channelId))).toBe("NOT_PUBLIC");
+    expect(await reasonOf(join(eve, `${channelId.slice(0, -1)}0`))).toBe("NOT_PUBLIC");
+    expect(
+      await reasonOf(addMembers(ann, channelId, { userId: "nobody0000000000" } as Device)),
+    ).toBe("USER_NOT_FOUND");
+    const direct = await ann.openDirect(ben);
+    expect(await reasonOf(leave(ann, direct))).toBe("NOT_A_GROUP");
+    expect(await reasonOf(addMembers(ann, direct, eve))).toBe("NOT_A_GROUP");
+  });
+
+  it("[G1] [G4] that is public is joined and left, which everybody sees in its order", async () => {
+    const { ann, ben, cleo } = await meet("ann", "ben", "cleo");
+    const channelId = await ann.createGroup([ben], { public: true });
+    expect(await join(cleo, channelId)).toMatchObject({ memberCount: 3, public: true });
+    expect(await join(cleo, channelId)).toMatchObject({ memberCount: 3 });
+    await cleo.say(channelId, "hello");
+    await leave(cleo, channelId);
+    expect(await reasonOf(cleo.say(channelId, "again"))).toBe("NOT_A_MEMBER");
+    await ben.say(channelId, "bye");
+    await ann.hears(channelId, "bye");
+    const told = ann
+      .told(channelId)
+      .map(({ body }) => (body.case === "text" ? body.value : ChangeKind[body.value!.kind]));
+    expect(told).toEqual(["CREATED", "JOINED", "hello", "LEFT", "bye"]);
+    expect(cleo.texts(channelId)).toEqual(["hello"]);
+    expect((await cleo.calls.listChannels({})).channels).toEqual([]);
+  });
+
+  it("[G1] that its owner leaves belongs to the longest-standing member", async () => {
+    const { ann, ben, cleo } = await meet("ann", "ben", "cleo");
+    const channelId = await ann.createGroup([]);
+    await addMembers(ann, channelId, cleo);
+    await addMembers(ann, channelId, ben);
+    await leave(ann, channelId);
+    await ben.until(() => changes(ben, channelId).some(({ kind }) => kind === ChangeKind.LEFT));
+    expect(changes(ben, channelId).at(-1)).toEqual({
+      kind: ChangeKind.LEFT,
+      userIds: [ann.userId],
+      newOwnerId: cleo.userId,
+    });
+    expect(await roles(ben, channelId)).toEqual({
+      [cleo.userId]: MemberRole.OWNER,
+      [ben.userId]: MemberRole.MEMBER,
+    });
+    expect(await removeMember(cleo, channelId, ben)).toMatchObject({ memberCount: 1 });
+  });
+});
+
+describe("who is removed from a group", () => {
+  it("[G4] receives nothing that was sent after it: live, on coming back, or from the history", async () => {
+    const { ann, ben, eve } = await meet("ann", "ben", "eve");
+    const channelId = await ann.createGroup([ben, eve]);
+    await ann.say(channelId, "for all");
+    // Sent while it is being removed: on either side of the removal, but never on both.
+    const during = Array.from({ length: 20 }, (_, at) =>
+      ben.client.send(channelId, `during ${at}`),
+    );
+    await removeMember(ann, channelId, eve);
+    await Promise.all(during.map(({ result }) => result));
+    await ann.say(channelId, "without her");
+    await ben.hears(channelId, "without her");
+
+    const order = ben.told(channelId);
+    const removal = order.findIndex(
+      ({ body }) => body.case === "membershipChange" && body.value.kind === ChangeKind.REMOVED,
+    );
+    const hers = order
+      .slice(0, removal)
+      .flatMap(({ body }) => (body.case === "text" ? [body.value] : []));
+    // What is sent to her elsewhere comes after all of it in her inbox.
+    const direct = await ann.openDirect(eve);
+    await ann.say(direct, "sorry");
+    await eve.hears(direct, "sorry");
+    expect(eve.texts(channelId)).toEqual(hers);
+    expect(changes(eve, channelId).at(-1)).toEqual({
+      kind: ChangeKind.REMOVED,
+      userIds: [eve.userId],
+    });
+    expect(await historyTexts(eve, channelId)).toEqual(hers);
+
+    await eve.client.close();
+    await ann.say(channelId, "still without her");
+    await ann.say(direct, "really");
+    const back = await Device.connect(parley.url, eve.signIn, eve.store);
+    await back.hears(direct, "really");
+    expect(back.texts(channelId)).toEqual([]);
+    expect(await historyTexts(back, channelId)).toEqual(hers);
+    const fresh = await back.another();
+    expect(await historyTexts(fresh, channelId)).toEqual(hers);
+    expect(await reasonOf(back.say(channelId, "me too"))).toBe("NOT_A_MEMBER");
+    expect(await reasonOf(back.calls.listMembers({ channelId }))).toBe("NOT_A_MEMBER");
+  });
+
+  it("[G4] and added again reads what was said before and after, and nothing between", async () => {
+    const { ann, eve } = await meet("ann", "eve");
+    const channelId = await ann.createGroup([eve]);
+    await ann.say(channelId, "before");
+    await removeMember(ann, channelId, eve);
+    await ann.say(channelId, "between");
+    await addMembers(ann, channelId, eve);
+    await ann.say(channelId, "after");
+    await eve.hears(channelId, "after");
+    expect(eve.texts(channelId)).toEqual(["before", "after"]);
+    expect(await historyTexts(eve, channelId)).toEqual(["before", "after"]);
+  });
+});
+
+describe("who is added to a group", () => {
+  it.each([
+    { historyBeforeJoining: true, readable: ["before", "after"] },
+    { historyBeforeJoining: false, readable: ["after"] },
+  ])(
+    "[G4] reads $readable where history_before_joining is $historyBeforeJoining",
+    async ({ historyBeforeJoining, readable }) => {
+      const { ann, ben } = await meet("ann", "ben");
+      const channelId = await ann.createGroup([], { historyBeforeJoining });
+      await ann.say(channelId, "before");
+      await addMembers(ann, channelId, ben);
+      await ann.say(channelId, "after");
+      await ben.hears(channelId, "after");
+      expect(ben.texts(channelId)).toEqual(["after"]);
+      expect(await historyTexts(ben, channelId)).toEqual(readable);
+    },
+  );
+});
