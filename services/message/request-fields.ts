@@ -94,7 +94,7 @@ function invalidClientId(description: string): DomainError {
 }
 
 function isoTime(timeMs: number): string {
-  return timeMs < 8.64e15 ? new Date(timeMs).toISOString() : `${timeMs} ms`;
+  return new Date(timeMs).toISOString();
 }
 
 /** What was given, but never much of it. */

@@ -1,0 +1,139 @@
+/** Message over streams and a store in memory for tests: any number of instances, and the workers. */
+import {
+  create,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import { ManualClock } from "../../mesh/clock-manual.ts";
+import { toRpcError } from "../../mesh/errors.ts";
+import { Faults } from "../../mesh/faults.ts";
+import { firstMessageIdAt } from "../../mesh/ids.ts";
+import { silentLogger } from "../../mesh/logger.ts";
+import type { CallContext } from "../../mesh/rpc.ts";
+import type { Served } from "../../mesh/serve.ts";
+import { type StreamFault, withFaults } from "../../mesh/streams-faults.ts";
+import { MemoryStreamsServer } from "../../mesh/streams-memory.ts";
+import type { WriterDependencies } from "./channel-writer.ts";
+import { decode } from "./log-entries.ts";
+import { messageCodes } from "./message-codes.ts";
+import { createMessageService, startMessageWorkers } from "./message-service.ts";
+import { type StoreFault, withStoreFaults } from "./message-store-faults.ts";
+import { MemoryMessageStoreServer } from "./message-store-memory.ts";
+
+/** Log retention of the workers. */
+export const retentionMs = 7 * 24 * 3_600_000;
+
+/** What all instances share. */
+export class MessageFixture {
+  readonly clock = new ManualClock();
+  readonly server = new MemoryStreamsServer({ clock: this.clock });
+  readonly streamFaults = new Faults<StreamFault>(() => 0.5);
+  readonly storeFaults = new Faults<StoreFault>(() => 0.5);
+  readonly streams = withFaults(this.server.connect(), {
+    faults: this.streamFaults,
+    clock: this.clock,
+  });
+  readonly store = withStoreFaults(
+    new MemoryMessageStoreServer(this.clock).connect(),
+    this.storeFaults,
+  );
+  /** What a writer works on. */
+  readonly writing: WriterDependencies = {
+    log: this.streams.log,
+    store: this.store,
+    clock: this.clock,
+    takeIds: (count, greaterThan) => this.takeIds(count, greaterThan),
+  };
+  private lastId = 0n;
+  private clientIds = 0;
+
+  /** A further instance. Users whose names begin with "nobody" do not exist. */
+  instance(): MessageInstance {
+    const served = createMessageService({
+      ...this.writing,
+      streams: this.streams,
+      existingUsers: async (userIds) => new Set(userIds.filter((id) => !id.startsWith("nobody"))),
+      logger: silentLogger,
+    });
+    return new MessageInstance(served, this.clock);
+  }
+
+  /** Runs persist, fan-out and the trimmer for two minutes: all that is there is done. */
+  async work(): Promise<void> {
+    const workers = startMessageWorkers(
+      { ...this.writing, streams: this.streams, logger: silentLogger },
+      { logRetentionMs: retentionMs, trimIntervalMs: 60_000 },
+    );
+    for (let seconds = 0; seconds < 120; seconds++) await this.pass(1_000);
+    await workers.stop();
+  }
+
+  /** Lets time pass, and what is under way go on. */
+  async pass(ms: number): Promise<void> {
+    await turn();
+    this.clock.advance(ms);
+    await turn();
+  }
+
+  /** A client's id that was made so long ago. */
+  clientId(ageMs = 0): string {
+    const time = (this.clock.nowMs() - ageMs).toString(16).padStart(12, "0");
+    const number = (this.clientIds++).toString(16).padStart(12, "0");
+    return `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-${number}`;
+  }
+
+  /** The entries of a channel's log. */
+  async entriesOf(channelId: string) {
+    const { entries } = await this.server.connect().log.read(channelId, { bytesMax: 1 << 30 });
+    return entries.map(decode);
+  }
+
+  private takeIds(count: number, greaterThan: bigint): bigint[] {
+    for (const least of [greaterThan, firstMessageIdAt(this.clock.nowMs())]) {
+      if (this.lastId < least) this.lastId = least;
+    }
+    return Array.from({ length: count }, () => ++this.lastId);
+  }
+}
+
+type Handler = (request: object, context: CallContext) => Promise<Record<string, unknown>>;
+
+/** One instance, called as its clients' edges call it. */
+export class MessageInstance {
+  private readonly served: Served;
+  private readonly clock: ManualClock;
+
+  constructor(served: Served, clock: ManualClock) {
+    this.served = served;
+    this.clock = clock;
+  }
+
+  /** Calls a method as a user. @throws RpcError */
+  async call<M extends DescMethodUnary>(
+    userId: string,
+    method: M,
+    init: MessageInitShape<M["input"]>,
+  ): Promise<MessageShape<M["output"]>> {
+    const context: CallContext = {
+      identity: { userId, deviceId: "device" },
+      deadlineMs: this.clock.nowMs() + 10_000,
+      signal: new AbortController().signal,
+      traceParent: "",
+      clientAddress: "",
+    };
+    const handlers = this.served.handlers as unknown as Record<string, Handler>;
+    const request = create<DescMethodUnary["input"]>(method.input, init);
+    try {
+      const answer = await handlers[method.localName]!(request, context);
+      return create<DescMethodUnary["output"]>(method.output, answer) as MessageShape<M["output"]>;
+    } catch (thrown) {
+      throw toRpcError(thrown, messageCodes);
+    }
+  }
+}
+
+/** Lets everything go on that waits for nothing but its turn. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
