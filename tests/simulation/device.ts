@@ -83,12 +83,12 @@ export class Device implements Identity {
     this.position = position;
     this.resets++;
     for (const view of this.views.values()) view.flagRest();
-    void this.list(this.resets);
+    void this.list(this.resets, true);
     this.repairAll();
   }
 
   /** Learns of all channels and reads what it lacks of them. */
-  private async list(resets: number): Promise<void> {
+  private async list(resets: number, isRebuilding: boolean): Promise<void> {
     let pageToken = "";
     for (;;) {
       try {
@@ -99,8 +99,9 @@ export class Device implements Identity {
           this.userId,
           this,
         );
-        for (const { channelId } of page.channels) {
-          if (!this.views.has(channelId)) this.view(channelId).flagRest();
+        for (const channel of page.channels) {
+          const view = this.view(channel.channelId);
+          if (isRebuilding || channel.lastChannelSequence > view.max) view.flagRest();
         }
         pageToken = page.nextPageToken;
         if (pageToken === "") break;
@@ -114,13 +115,13 @@ export class Device implements Identity {
   }
 
   /**
-   * Lists its channels once more: what was joined while the store was away may have been missing
-   * from the list of a rebuilding device [S5].
+   * Compares its channels with the list once more, as clients do now and then [S5]: what was
+   * joined while the store was away may have been missing from the list of a rebuilding device.
    */
   listAgain(): void {
     if (this.resets === 0) return;
     this.resets++;
-    void this.list(this.resets);
+    void this.list(this.resets, false);
   }
 
   private view(channelId: string): DeviceView {

@@ -28,26 +28,24 @@ const callFaults = [
   "hopSlow",
 ] as const;
 
-/** What can befall the world. */
-const worldFaults = [
-  "crash",
+/** What can befall the world, and how often in a minute. */
+const worldFaults = {
+  crash: [4, 15, 60],
   /** A process stands still for a while. */
-  "freeze",
-  "storeOutage",
+  freeze: [4, 15, 60],
+  storeOutage: [4, 15, 60],
   /** The clock of a process is set anew. */
-  "clockStep",
+  clockStep: [4, 15, 60],
   /** All machines stand still, for hours or days. */
-  "pause",
-] as const;
+  pause: [4, 15],
+} as const;
 
 /** A kind of fault that befalls the world. */
-export type WorldFault = (typeof worldFaults)[number];
+export type WorldFault = keyof typeof worldFaults;
 
 /** The share of kinds that a run has, and how often one of them strikes a call. */
 const kindsShare = 0.35;
 const callChances = [0.01, 0.05, 0.2];
-/** How often one of the world's strikes in a minute. */
-const worldRates = [4, 15, 60];
 
 /** The faults of one run. */
 export class RunFaults {
@@ -59,15 +57,18 @@ export class RunFaults {
 
   constructor(random: Random) {
     this.random = random;
-    const draw = <F extends string>(kinds: readonly F[], rates: readonly number[]) => {
+    const draw = <F extends string>(kinds: readonly F[]) => {
       const drawn: Partial<Record<F, number>> = {};
-      for (const kind of kinds) if (random.chance(kindsShare)) drawn[kind] = random.pick(rates);
+      for (const kind of kinds)
+        if (random.chance(kindsShare)) drawn[kind] = random.pick(callChances);
       return drawn;
     };
-    this.streams = new Faults(random.unit, draw(streamFaults, callChances));
-    this.store = new Faults(random.unit, draw(storeFaults, callChances));
-    this.calls = new Faults(random.unit, draw(callFaults, callChances));
-    this.world = draw(worldFaults, worldRates);
+    this.streams = new Faults(random.unit, draw(streamFaults));
+    this.store = new Faults(random.unit, draw(storeFaults));
+    this.calls = new Faults(random.unit, draw(callFaults));
+    for (const kind of Object.keys(worldFaults) as WorldFault[]) {
+      if (random.chance(kindsShare)) this.world[kind] = random.pick(worldFaults[kind]);
+    }
   }
 
   /** How long until it happens to the world; undefined: never. */
