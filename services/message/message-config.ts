@@ -6,7 +6,10 @@ export const messageConfig = defineConfig({
   logRetentionMs: {
     env: "PARLEY_LOG_RETENTION_MS",
     // A channel's snapshot comes every 24 hours, and what follows it can't be read without it.
-    schema: z.coerce.number().int().min(2 * 24 * 3_600_000),
+    schema: z.coerce
+      .number()
+      .int()
+      .min(2 * 24 * 3_600_000),
     default: String(7 * 24 * 3_600_000),
     unit: "ms",
     secret: false,
