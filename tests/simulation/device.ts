@@ -9,18 +9,44 @@ import { MessageOrder, MessageService } from "../../gen/parley/message/v1/messag
 import { RpcError } from "../../mesh/errors.ts";
 import type { InboxDelivery, InboxPosition, ResetReason } from "../../mesh/inbox-feed-following.ts";
 import type { Identity } from "../../mesh/rpc.ts";
+import type { Attempts } from "./attempts.ts";
+import type { Cluster } from "./cluster.ts";
 import { DeviceView, type Gap } from "./device-view.ts";
-import { type DegradedRanges, isIn, isSame } from "./history-reader.ts";
-import type { World } from "./world.ts";
+import type { RunFaults } from "./faults.ts";
+import { type DegradedRanges, type HistoryReader, isIn, isSame } from "./history-reader.ts";
+import type { Network } from "./network.ts";
+import type { Random } from "./random.ts";
+import type { Blame, TrueLog } from "./true-log.ts";
+import type { VirtualTime } from "./virtual-time.ts";
 
 /** The pause after a failure. */
 const retryMs = 700;
+
+/** What a device and its workload know of the run. */
+export interface DeviceWorld {
+  readonly random: Random;
+  readonly time: VirtualTime;
+  readonly faults: RunFaults;
+  readonly cluster: Cluster;
+  readonly network: Network;
+  readonly truth: TrueLog;
+  readonly attempts: Attempts;
+  readonly history: HistoryReader;
+  readonly userIds: readonly string[];
+  readonly devices: readonly Device[];
+  readonly channelIds: Set<string>;
+  readonly channelsMax: number;
+  readonly isSettling: boolean;
+  readonly blame: Blame;
+  note(text: string): void;
+  inboxBefore(userId: string, sequence: number): number;
+}
 
 /** One device of a user. */
 export class Device implements Identity {
   readonly userId: string;
   readonly deviceId: string;
-  readonly world: World;
+  readonly world: DeviceWorld;
   /** How far its wall clock is ahead of the true time. */
   readonly skewMs: number;
   readonly views = new Map<string, DeviceView>();
@@ -31,7 +57,7 @@ export class Device implements Identity {
   resets = 0;
   private listings = 0;
 
-  constructor(world: World, userId: string, deviceId: string) {
+  constructor(world: DeviceWorld, userId: string, deviceId: string) {
     this.world = world;
     this.userId = userId;
     this.deviceId = deviceId;
