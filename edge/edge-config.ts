@@ -179,6 +179,14 @@ export const edgeConfig = defineConfig({
     secret: false,
     description: "Over how long a draining edge closes its connections.",
   },
+  drainSliceMin: {
+    env: "PARLEY_EDGE_DRAIN_SLICE_MIN",
+    schema: integer(1, 100_000),
+    default: "50",
+    unit: "connections",
+    secret: false,
+    description: "A draining edge closes at least so many at once: few make no storm.",
+  },
   drainRetryAfterMs: {
     env: "PARLEY_EDGE_DRAIN_RETRY_AFTER_MS",
     schema: integer(0, 600_000),

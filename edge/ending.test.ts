@@ -99,7 +99,7 @@ describe("a connection that ends", () => {
 
 describe("[R4] an edge that drains", () => {
   it("closes its connections in slices, with the time to come back in, and takes no new one", async () => {
-    await using fixture = await new EdgeFixture({ drainMs: 1_000 }).start();
+    await using fixture = await new EdgeFixture({ drainMs: 1_000, drainSliceMin: 1 }).start();
     const devices = await Promise.all(
       Array.from({ length: 8 }, (_, i) => fixture.signIn(`user/device-${i}`)),
     );

@@ -60,9 +60,10 @@ export class WebSockets {
    */
   async drain(): Promise<void> {
     this.isDraining = true;
-    const { drainMs, drainRetryAfterMs } = this.edge.config;
+    const { drainMs, drainSliceMin, drainRetryAfterMs } = this.edge.config;
     const all = [...this.connections];
-    const sliceSize = Math.ceil(all.length / Math.max(1, Math.floor(drainMs / drainSliceMs)));
+    const evenly = Math.ceil(all.length / Math.max(1, Math.floor(drainMs / drainSliceMs)));
+    const sliceSize = Math.max(drainSliceMin, evenly);
     for (let from = 0; from < all.length; from += sliceSize) {
       if (from > 0) await sleep(this.edge.clock, drainSliceMs);
       for (const connection of all.slice(from, from + sliceSize)) {
