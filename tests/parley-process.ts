@@ -21,6 +21,9 @@ export interface ParleyOptions {
 export interface ParleyProcess {
   readonly url: string;
   readonly port: number;
+  /** Where the services answer. */
+  readonly grpcAddress: string;
+  readonly metricsUrl: string;
   readonly dataDir: string;
   /** The process group: npm, and the server under it. */
   readonly pid: number;
@@ -61,8 +64,9 @@ export async function startParley(options: ParleyOptions = {}): Promise<ParleyPr
     if (log.length > logMax) log.shift();
   };
   createInterface({ input: child.stderr! }).on("line", keep);
+  let addresses: Map<string, string>;
   try {
-    await ready(child, log);
+    addresses = await ready(child, log);
   } catch (error) {
     if (isOwnFolder) rmSync(dataDir, { recursive: true, force: true });
     throw error;
@@ -76,6 +80,8 @@ export async function startParley(options: ParleyOptions = {}): Promise<ParleyPr
   return {
     url: `http://127.0.0.1:${port}`,
     port,
+    grpcAddress: addresses.get("gRPC")!,
+    metricsUrl: addresses.get("metrics")!,
     dataDir,
     pid: child.pid!,
     log,
@@ -102,10 +108,14 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-function ready(child: ChildProcess, log: readonly string[]): Promise<void> {
+/** Resolves with the addresses that it prints when it is ready. */
+function ready(child: ChildProcess, log: readonly string[]): Promise<Map<string, string>> {
   return new Promise((resolve, reject) => {
+    const addresses = new Map<string, string>();
     createInterface({ input: child.stdout! }).on("line", (line) => {
-      if (line.startsWith("Parley is ready")) resolve();
+      const [, name, address] = /^ +(\w+) +(\S+)$/.exec(line) ?? [];
+      if (name && address) addresses.set(name, address);
+      if (name === "metrics") resolve(addresses);
     });
     child.once("exit", (code) => {
       reject(new Error(`parley run ended with ${code} before it was ready:\n${log.join("\n")}`));

@@ -11,7 +11,7 @@ import type { SignIn } from "../../edge/sdk/index.ts";
 import { signAccessToken } from "../../mesh/access-token.ts";
 import type { DeviceId, UserId } from "../../mesh/ids.ts";
 import { openPglite } from "../../mesh/sql-pglite.ts";
-import { freePort, type ParleyProcess, startParley } from "../parley-process.ts";
+import { type ParleyProcess, startParley } from "../parley-process.ts";
 import { type Device, newAccount, newDevices } from "./device.ts";
 import { RawClient } from "./raw-client.ts";
 
@@ -28,7 +28,6 @@ const environment = {
 const muchBytes = 24 * 1024 * 1024;
 
 let parley: ParleyProcess;
-let metricsUrl: string;
 /** Signs in with whatever it should not. */
 let eve: SignIn;
 /** A token of hers that the server signed an hour ago, for a minute. */
@@ -45,12 +44,7 @@ beforeAll(async () => {
   eve = await newAccount(first.url, "eve");
   await first.stop();
   expiredToken = await signExpired(join(dataDir, "sql"), eve);
-  const metricsPort = await freePort();
-  metricsUrl = `http://127.0.0.1:${metricsPort}/metrics`;
-  parley = await startParley({
-    dataDir,
-    environment: { ...environment, PARLEY_METRICS_PORT: String(metricsPort) },
-  });
+  parley = await startParley({ dataDir, environment });
   [ann, ben] = (await newDevices(parley.url, "ann", "ben")) as [Device, Device];
   bystanders = await ann.openDirect(ben);
   for (const { client } of [ann, ben]) {
@@ -388,7 +382,7 @@ describe("[H2] an HTTP request", () => {
 
 /** How many connections the edge has closed with a code. */
 async function closed(code: CloseCode): Promise<number> {
-  const text = await (await fetch(metricsUrl)).text();
+  const text = await (await fetch(parley.metricsUrl)).text();
   return Number(
     new RegExp(`^parley_edge_connections_closed_total\\{code="${code}"\\} (\\d+)`, "m").exec(
       text,
