@@ -156,6 +156,9 @@ describe("a group", () => {
     expect(await members("cem")).toEqual(["ann MEMBER", "cem OWNER"]);
     await change("cem", "leaveGroup");
     await change("ann", "leaveGroup");
+    await change("dan", "joinGroup");
+    expect(await members("dan")).toEqual(["dan OWNER"]);
+    await change("dan", "leaveGroup");
     await expect(members("ann")).rejects.toEqual(refused("NOT_A_MEMBER"));
   });
 

@@ -113,14 +113,15 @@ export function removeMember(channelId: string, actorId: string, userId: string)
   };
 }
 
-/** Anybody joins a public group. */
+/** Anybody joins a public group. Who joins one that all have left owns it. */
 export function joinGroup(channelId: string, userId: string): Decide {
   return (state) => {
     if (state?.members.has(userId)) return undefined;
     if (!state?.channel.public) throw refuse("NOT_PUBLIC", `${channelId} is no public group`);
     const size = state.members.size + 1;
     if (size > copyMembersMax) throw groupFull(channelId, size);
-    return { body: membership(ChangeKind.JOINED, [userId]) };
+    const newOwnerId = state.members.size === 0 ? userId : "";
+    return { body: membership(ChangeKind.JOINED, [userId], newOwnerId) };
   };
 }
 
