@@ -38,6 +38,8 @@ export interface ParleyProcess {
 const root = join(import.meta.dirname, "..");
 /** Lines of the log that are kept. */
 const logMax = 5_000;
+/** A start that takes longer hangs. */
+const readyMsMax = 45_000;
 
 /** Starts `parley run` and resolves when it is ready. @throws with its log where it ends before. */
 export async function startParley(options: ParleyOptions = {}): Promise<ParleyProcess> {
@@ -53,6 +55,7 @@ export async function startParley(options: ParleyOptions = {}): Promise<ParleyPr
       ...process.env,
       PARLEY_EDGE_PORT: String(port),
       PARLEY_DATA_DIR: dataDir,
+      PARLEY_LOG_LEVEL: "info",
       PARLEY_SESSION_PASSWORD_MEMORY_KIB: "8",
       PARLEY_SESSION_PASSWORD_PASSES: "1",
       ...options.environment,
@@ -112,12 +115,19 @@ export async function freePort(): Promise<number> {
 function ready(child: ChildProcess, log: readonly string[]): Promise<Map<string, string>> {
   return new Promise((resolve, reject) => {
     const addresses = new Map<string, string>();
+    const timer = setTimeout(() => {
+      process.kill(-child.pid!, "SIGKILL");
+      reject(new Error(`parley run was not ready in ${readyMsMax} ms:\n${log.join("\n")}`));
+    }, readyMsMax);
     createInterface({ input: child.stdout! }).on("line", (line) => {
       const [, name, address] = /^ +(\w+) +(\S+)$/.exec(line) ?? [];
       if (name && address) addresses.set(name, address);
-      if (name === "metrics") resolve(addresses);
+      if (name !== "metrics") return;
+      clearTimeout(timer);
+      resolve(addresses);
     });
     child.once("exit", (code) => {
+      clearTimeout(timer);
       reject(new Error(`parley run ended with ${code} before it was ready:\n${log.join("\n")}`));
     });
   });
