@@ -4,12 +4,23 @@ import { samplesByPart, topFunctions } from "./cpu-roles.ts";
 import { cpuTotal } from "./process-cpu.ts";
 import type { Figure } from "./scenario.ts";
 
+/** What the server and others took of the cores while they were measured. */
+export function loadFigures({ serverCpu, othersCpuSeconds, seconds }: Measured): Figure[] {
+  const percent = (name: string, cpuSeconds: number): Figure => {
+    return { name, value: (100 * cpuSeconds) / seconds, unit: "% of a core" };
+  };
+  return [
+    percent("server's main thread", serverCpu.get("main") ?? 0),
+    percent("what else ran on the machine", othersCpuSeconds),
+  ];
+}
+
 /**
  * CPU per message: of the two processes and the server's threads as the kernel counts them, the
  * main thread divided by the shares that the profile has found.
  */
 export function cpuFigures(measured: Measured, profile: CpuProfile): Figure[] {
-  const { serverCpu, generatorCpu, counts, seconds } = measured;
+  const { serverCpu, generatorCpu, counts } = measured;
   const perMessage = (name: string, cpuSeconds: number): Figure => ({
     name: `CPU: ${name}`,
     value: (cpuSeconds * 1e6) / counts.completed,
@@ -19,7 +30,7 @@ export function cpuFigures(measured: Measured, profile: CpuProfile): Figure[] {
   const parts = [...samplesByPart(profile)].filter(([part]) => part !== "idle");
   const busy = parts.reduce((sum, [, samples]) => sum + samples, 0);
   return [
-    { name: "server's main thread", value: (100 * mainSeconds) / seconds, unit: "% of a core" },
+    ...loadFigures(measured),
     perMessage("load generator", cpuTotal(generatorCpu)),
     perMessage("server", cpuTotal(serverCpu)),
     ...byValue(serverCpu).map(([name, used]) => perMessage(`server, thread ${name}`, used)),

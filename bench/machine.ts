@@ -3,6 +3,7 @@ import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } fr
 import { cpus, release, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { machineCpuSeconds } from "./process-cpu.ts";
 import { parleyFlags } from "./v8-flags.ts";
 
 /** What figures depend on besides the code. */
@@ -23,12 +24,9 @@ export interface Machine {
 /** Describes this machine, before the run. */
 export async function describeMachine(): Promise<Machine> {
   const all = cpus();
-  const before = cpuTicks();
+  const before = machineCpuSeconds();
   await sleep(1_000);
-  const after = cpuTicks();
-  const busyBeforePercent = Math.round(
-    (100 * (after.busy - before.busy)) / (after.all - before.all),
-  );
+  const busyBeforePercent = Math.round(((machineCpuSeconds() - before) * 100) / all.length);
   return {
     cpu: all[0]?.model ?? "unknown",
     cores: all.length,
@@ -47,16 +45,6 @@ export function describeCommit(): string {
     execFileSync("git", args, { cwd: import.meta.dirname, encoding: "utf8" }).trim();
   const isChanged = git("status", "--porcelain", "--", "..", ":!results") !== "";
   return git("rev-parse", "--short", "HEAD") + (isChanged ? "+" : "");
-}
-
-function cpuTicks(): { busy: number; all: number } {
-  const ticks = { busy: 0, all: 0 };
-  for (const { times } of cpus()) {
-    const all = times.user + times.nice + times.sys + times.idle + times.irq;
-    ticks.all += all;
-    ticks.busy += all - times.idle;
-  }
-  return ticks;
 }
 
 function fdatasyncMedianMs(): number {

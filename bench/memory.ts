@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { EdgeChild } from "./edge-child.ts";
 import type { MemoryUse } from "./edge-process.ts";
-import { summarizeHeap } from "./heap-summary.ts";
+import { type HeapKind, summarizeHeap } from "./heap-summary.ts";
 import { LoadClient } from "./load-client.ts";
 import { encodeFrame } from "./load-frames.ts";
 import { makeLoadKey, signLoadUser } from "./load-tokens.ts";
@@ -20,7 +20,10 @@ const handshakesMax = 64;
 /** Entries that each connection is given, and acknowledges. */
 const entriesEach = 20;
 
-/** Resident memory at four times, against that without connections. */
+/**
+ * Resident memory at four times, against that without connections; mapped files apart, which are
+ * the pages of LMDB's file and of Node itself that happen to be in memory.
+ */
 export async function memory({ quick }: ScenarioOptions): Promise<ScenarioResult> {
   const count = quick ? 2_000 : 10_000;
   const restMs = quick ? 5_000 : 20_000;
@@ -53,8 +56,10 @@ export async function memory({ quick }: ScenarioOptions): Promise<ScenarioResult
     const later = await edge.readMemory();
     await edge.perform({ do: "collect" });
     const collected = await edge.readMemory();
-    const heap = await summarize(edge, count);
+    const heap = await readHeap(edge);
     heartbeats.stop();
+    await times(count, (i) => clients[i]!.close(), handshakesMax);
+    const heapWithout = await readHeap(edge);
 
     const each = (name: string, bytes: number, aim?: string): Figure => ({
       name,
@@ -63,7 +68,7 @@ export async function memory({ quick }: ScenarioOptions): Promise<ScenarioResult
       ...(aim && { aim }),
     });
     const resident = (name: string, use: MemoryUse, aim?: string) =>
-      each(name, use.rss - without.rss, aim);
+      each(name, use.rssAnonymous - without.rssAnonymous, aim);
     return {
       figures: [
         { name: "idle signed-in connections", value: count, unit: "connections" },
@@ -71,13 +76,15 @@ export async function memory({ quick }: ScenarioOptions): Promise<ScenarioResult
         resident("idle", idle, "at most 8"),
         resident(`right after ${entriesEach} entries to each`, afterTraffic),
         resident("a minute after that", later, "at most 8"),
+        each("  of which V8's heap, in use or garbage", later.heapUsed - without.heapUsed),
+        each("  of which V8's heap, free", free(later) - free(without)),
+        each("  of which outside of V8's heap", outside(later) - outside(without)),
         resident("then, all garbage collected", collected),
-        each("of which V8's heap, in use", collected.heapUsed - without.heapUsed),
-        each("of which V8's heap, free", free(collected) - free(without)),
-        each("of which outside of V8's heap", outside(collected) - outside(without)),
-        each("of which pages of LMDB's file", ofFiles(collected) - ofFiles(without)),
+        each("  of which V8's heap, in use", collected.heapUsed - without.heapUsed),
+        each("beside it: mapped files, idle", ofFiles(idle) - ofFiles(without)),
+        each("beside it: mapped files, a minute after", ofFiles(later) - ofFiles(without)),
       ],
-      notes: [heap],
+      notes: [compareHeaps(heap, heapWithout, count)],
     };
   } finally {
     edge.stop();
@@ -109,23 +116,33 @@ function startHeartbeats(clients: readonly LoadClient[]): { stop(): void } {
   return { stop: () => clearInterval(timer) };
 }
 
-/** What there is one of for each connection, or more. */
-async function summarize(edge: EdgeChild, count: number): Promise<string> {
+/** What the heap holds, by kind. Collects garbage first, as V8 does for a snapshot. */
+async function readHeap(edge: EdgeChild): Promise<HeapKind[]> {
   const folder = mkdtempSync(join(tmpdir(), "parley-heap-"));
   const path = join(folder, "edge.heapsnapshot");
   try {
     await edge.perform({ do: "writeHeapSnapshot", path });
-    const lines = summarizeHeap(path)
-      .filter((kind) => kind.count >= count * 0.9)
-      .slice(0, 30)
-      .map(
-        ({ name, count: found, bytes }) =>
-          `${(bytes / count).toFixed(0).padStart(6)} B in ${(found / count).toFixed(1)} ${name}`,
-      );
-    return `V8's heap per connection, by kind:\n${lines.join("\n")}`;
+    return summarizeHeap(path);
   } finally {
     rmSync(folder, { recursive: true });
   }
+}
+
+/** What connections have in the heap: what was gone when they had gone. */
+function compareHeaps(heap: HeapKind[], without: HeapKind[], count: number): string {
+  const rest = new Map(without.map((kind) => [kind.name, kind]));
+  const lines = heap
+    .map((kind) => {
+      const { count: countLeft, bytes: bytesLeft } = rest.get(kind.name) ?? { count: 0, bytes: 0 };
+      const bytes = (kind.bytes - bytesLeft) / count;
+      return { name: kind.name, bytes, number: (kind.count - countLeft) / count };
+    })
+    .filter(({ bytes }) => bytes >= 8)
+    .sort((a, b) => b.bytes - a.bytes)
+    .map(({ name, bytes, number }) => {
+      return `${bytes.toFixed(0).padStart(6)} B  ${number.toFixed(1).padStart(5)} × ${name}`;
+    });
+  return `V8's heap per connection, by kind:\n${lines.join("\n")}`;
 }
 
 function free({ heapTotal, heapUsed }: MemoryUse): number {

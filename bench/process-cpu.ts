@@ -1,5 +1,6 @@
 /** CPU time of processes and their threads, from /proc (Linux; times have a resolution of 10 ms). */
 import { readdirSync, readFileSync } from "node:fs";
+import { cpus } from "node:os";
 
 /** USER_HZ: 100 on every Linux that Node runs on. */
 const ticksPerSecond = 100;
@@ -22,6 +23,12 @@ export function cpuTimes(pid: number): CpuTimes {
 export function cpuUsed(before: CpuTimes, after: CpuTimes): Map<string, number> {
   const used = [...after].map(([name, seconds]) => [name, seconds - (before.get(name) ?? 0)]);
   return new Map((used as [string, number][]).filter(([, seconds]) => seconds > 0));
+}
+
+/** The CPU seconds that all processes of the machine have used since it started. */
+export function machineCpuSeconds(): number {
+  const busyMs = cpus().map(({ times }) => times.user + times.nice + times.sys + times.irq);
+  return busyMs.reduce((sum, ms) => sum + ms, 0) / 1_000;
 }
 
 /** All of it. */

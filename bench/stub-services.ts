@@ -49,11 +49,14 @@ export async function serveStubs(key: LoadKey): Promise<EdgeStart> {
   return { meshSecret, instances };
 }
 
-/** A service that has only these methods. */
+/** A service that has only these methods. Other streams stay open and silent. */
 function stub<S extends DescService>(service: S, handlers: Partial<Handlers<S>>) {
-  const absent = async () => {
+  const refuse = async () => {
     throw unavailable("not in this bench", 1_000);
   };
-  const all = Object.fromEntries(service.methods.map(({ localName }) => [localName, absent]));
-  return served(service, { ...all, ...handlers } as Handlers<S>, {});
+  const silence = () => {};
+  const others = service.methods.map(({ localName, methodKind }) => {
+    return [localName, methodKind === "unary" ? refuse : silence];
+  });
+  return served(service, { ...Object.fromEntries(others), ...handlers } as Handlers<S>, {});
 }
