@@ -74,6 +74,14 @@ describe("signing in", () => {
     expect((error as ConnectError).code).toBe(Code.AlreadyExists);
   });
 
+  it("a response that breaks off is UNAVAILABLE", async () => {
+    const broken = new ReadableStream({ pull: (stream) => stream.error(new TypeError("cut")) });
+    const headers = { "content-type": "application/proto" };
+    const fetch = async () => new Response(broken, { headers });
+    const cut = logIn({ url, fetch, login: "ann", password: "correct horse" });
+    await expect(cut).rejects.toMatchObject({ code: Code.Unavailable });
+  });
+
   it("a server that can't be reached is UNAVAILABLE", async () => {
     const fetch = () => Promise.reject(new TypeError("fetch failed"));
     const refused = logIn({ url, fetch, login: "ann", password: "correct horse" });

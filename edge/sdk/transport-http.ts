@@ -40,23 +40,35 @@ export function createHttpTransport(options: HttpTransportOptions): Transport {
       header.delete("User-Agent");
       // Browsers can't stream a request's body.
       const bytes = body && (await readAll(body));
+      const lost = (error: unknown) => (signal?.aborted ? error : unreachable(url, error));
       try {
         const init = { method, headers: header, ...(signal && { signal }) };
-        return universalClientResponseFromFetch(
+        const response = universalClientResponseFromFetch(
           await request(url, { ...init, ...(bytes && { body: bytes }) }),
         );
+        return { ...response, body: orThrow(response.body, lost) };
       } catch (error) {
-        if (signal?.aborted) throw error;
-        throw new ConnectError(
-          `${new URL(url).origin} can't be reached`,
-          Code.Unavailable,
-          undefined,
-          undefined,
-          error,
-        );
+        throw lost(error);
       }
     },
   });
+}
+
+function unreachable(url: string, cause: unknown): ConnectError {
+  const message = `${new URL(url).origin} can't be reached`;
+  return new ConnectError(message, Code.Unavailable, undefined, undefined, cause);
+}
+
+/** A server may end in the midst of a response. */
+async function* orThrow(
+  body: AsyncIterable<Uint8Array>,
+  toError: (error: unknown) => unknown,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } catch (error) {
+    throw toError(error);
+  }
 }
 
 async function readAll(parts: AsyncIterable<Uint8Array>): Promise<Blob> {
