@@ -27,6 +27,15 @@ describe("a file of dialogues", () => {
     expect(() => parseDialogues(`${good}\n${line}\n${good}`, 10)).toThrow(message);
   });
 
+  it("takes texts as long as the server does, counted in code points, and no longer", () => {
+    const line = (text: string) => JSON.stringify({ ...JSON.parse(good), turns: [text] });
+    const longest = "\u{1f344}".repeat(99_999);
+    expect(parseDialogues(line(longest), 10)[0]!.turns).toEqual([longest]);
+    expect(() => parseDialogues(line(`${longest}x`), 10)).toThrow(
+      "line 1 is no dialogue: turns.0: Too big: expected at most 99999 code points",
+    );
+  });
+
   it("with nothing in it is refused", () => {
     expect(() => parseDialogues("\n", 10)).toThrow("there is no dialogue in the file");
   });

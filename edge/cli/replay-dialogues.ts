@@ -18,11 +18,23 @@ export class ReplayInputError extends Error {
 
 /** Turns of a dialogue. */
 const turnsMax = 1_000;
+/** A topic and its language make the name of a group. */
+const nameUnitsMax = 48;
+/** The longest text that the server takes. */
+const textCodePointsMax = 99_999;
+
+const name = z.string().min(1).max(nameUnitsMax);
+const text = z
+  .string()
+  .min(1)
+  .refine((text) => text.length <= textCodePointsMax || [...text].length <= textCodePointsMax, {
+    error: `Too big: expected at most ${textCodePointsMax} code points`,
+  });
 
 const dialogueSchema = z.object({
-  language: z.string().min(1),
-  topic: z.string().min(1),
-  turns: z.array(z.string().min(1)).min(1).max(turnsMax),
+  language: name,
+  topic: name,
+  turns: z.array(text).min(1).max(turnsMax),
 });
 
 /**

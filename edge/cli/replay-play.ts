@@ -1,7 +1,7 @@
 /** Plays a topic: people meet, talk in their channels, and what each was told is checked. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { forEachAtOnce } from "./replay-calls.ts";
-import { checkDevice, type Faults } from "./replay-check.ts";
+import { checkDevice, type Faults, type Shown } from "./replay-check.ts";
 import type { Measures } from "./replay-measures.ts";
 import {
   groupDialoguesMax,
@@ -94,15 +94,16 @@ class Meeting {
   async check(): Promise<void> {
     const { server, faults, concurrency } = this.replay;
     await forEachAtOnce(this.channels, concurrency, async ({ channel, channelId, members }) => {
+      let history: Shown[];
       try {
-        const history = await server.history(members[0]!.account, channelId);
-        for (const member of members) {
-          const title = `${channel.title} at ${member.account.username}`;
-          checkDevice(title, member.told(channelId), history, faults);
-        }
+        history = await server.history(members[0]!.account, channelId);
       } catch (error) {
-        // The last check finds it, too, and counts what is lost.
-        this.replay.onProblem(`${channel.title}: no history: ${error}`);
+        faults.add("lost", `${channel.title}: no history to compare devices with: ${error}`);
+        return;
+      }
+      for (const member of members) {
+        const title = `${channel.title} at ${member.account.username}`;
+        checkDevice(title, member.told(channelId), history, faults);
       }
     });
   }
