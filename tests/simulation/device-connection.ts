@@ -18,6 +18,7 @@ export async function stayConnected(device: Device): Promise<void> {
     if (edges.length === 0) continue;
     const connection = new Connection(device, random.pick(edges));
     await new Promise<void>((leave) => {
+      device.onForgotten = leave;
       connection.edge.process.onDeath(() => time.schedule(random.unit() * noticeMs, leave));
       time.schedule(random.unit() * 15_000, () => {
         if (!world.isSettling) leave();

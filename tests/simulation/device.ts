@@ -16,6 +16,7 @@ import type { RunFaults } from "./faults.ts";
 import { type DegradedRanges, type HistoryReader, isIn, isSame } from "./history-reader.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
+import type { TrueInbox } from "./true-inbox.ts";
 import type { Blame, TrueLog } from "./true-log.ts";
 import type { VirtualTime } from "./virtual-time.ts";
 
@@ -39,7 +40,7 @@ export interface DeviceWorld {
   readonly isSettling: boolean;
   readonly blame: Blame;
   note(text: string): void;
-  inboxBefore(userId: string, sequence: number): number;
+  inboxOf(userId: string): TrueInbox;
 }
 
 /** One device of a user. */
@@ -56,6 +57,8 @@ export class Device implements Identity {
   /** How often it was told to rebuild, and for how many of these it has listed its channels. */
   resets = 0;
   private listings = 0;
+  /** Called when it has lost what it had. */
+  onForgotten: () => void = () => {};
 
   constructor(world: DeviceWorld, userId: string, deviceId: string) {
     this.world = world;
@@ -80,7 +83,7 @@ export class Device implements Identity {
         `${this.deviceId} got entry ${sequence} after ${prevSequence}, but had ${this.position.sequence}`,
       );
     }
-    const before = world.inboxBefore(userId, sequence);
+    const before = world.inboxOf(userId).before(sequence);
     if (before !== prevSequence) {
       world.blame(
         "no-silent-gap",
@@ -113,8 +116,18 @@ export class Device implements Identity {
     this.repairAll();
   }
 
+  /** Loses all that it has, as on a new installation. It notices when it connects again. */
+  forget(): void {
+    this.views.clear();
+    this.position = { epoch: "", sequence: 0 };
+    this.isCaughtUp = false;
+    this.onForgotten();
+  }
+
   /** Learns of all channels and reads what it lacks of them. */
   private async list(resets: number, isRebuilding: boolean): Promise<void> {
+    const mustBeListed = this.announced();
+    const listed = new Set<string>();
     let pageToken = "";
     for (;;) {
       try {
@@ -126,6 +139,7 @@ export class Device implements Identity {
           this,
         );
         for (const channel of page.channels) {
+          listed.add(channel.channelId);
           const view = this.view(channel.channelId);
           if (isRebuilding || channel.lastChannelSequence > view.max) view.flagRest();
         }
@@ -136,8 +150,30 @@ export class Device implements Identity {
         await this.world.time.sleep(retryMs);
       }
     }
+    for (const channelId of mustBeListed()) {
+      if (listed.has(channelId)) continue;
+      this.world.blame(
+        "complete-views",
+        `${this.deviceId} knows ${channelId}, but is not shown it`,
+      );
+    }
     this.listings = Math.max(this.listings, resets);
     this.repairAll();
+  }
+
+  /**
+   * The channels that the user was told of and is in from now until the call of what is returned.
+   * While the store falters it may lack them.
+   */
+  private announced(): () => string[] {
+    const { world, userId, position } = this;
+    if (world.faults.storeFalters) return () => [];
+    const announced = world.inboxOf(userId).announcedBy(position.sequence);
+    const channels = announced.map((channelId) => world.truth.channels.get(channelId)!);
+    const changes = channels.map(
+      (channel) => channel.isMember(userId) && channel.changesOf(userId),
+    );
+    return () => announced.filter((_, i) => changes[i] === channels[i]!.changesOf(userId));
   }
 
   /**
@@ -194,7 +230,7 @@ export class Device implements Identity {
       }
     }
     view.repairing = false;
-    this.checkGaps(view);
+    if (this.views.get(view.channelId) === view) this.checkGaps(view);
   }
 
   /** Reads on until the gap is closed; false: a part can't be read now. */
@@ -210,6 +246,8 @@ export class Device implements Identity {
     for await (const page of history.walk(walk, this)) {
       missing.push(...page.degradedRanges);
       if (missing.length > 0 && isIn(missing, walk.afterId + 1n)) return false;
+      // A device that has lost everything meanwhile wants nothing of this.
+      if (this.views.get(view.channelId) !== view) return true;
       for (const message of page.messages) this.take(message);
       const last = page.messages.at(-1);
       if (last && last.channelSequence > gap.to) return true;

@@ -1,4 +1,5 @@
 /** What must hold once everything has settled. */
+import { MemberRole } from "../../gen/parley/message/v1/message_pb.js";
 import { MessageOrder, MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
 import type { Device } from "./device.ts";
 import { isSame } from "./history-reader.ts";
@@ -83,6 +84,10 @@ async function checkStore(channel: TrueChannel, world: World): Promise<void> {
   if (members.map(({ userId }) => userId).join() !== channel.members.sort().join()) {
     blame(`the members are ${members.map(({ userId }) => userId)}, not ${channel.members}`);
   }
+  const owner = members.find(({ role }) => role === MemberRole.OWNER);
+  if (channelId.startsWith("g-") && owner && owner.userId !== channel.ownerId) {
+    blame(`it is owned by ${owner.userId}, not ${channel.ownerId}`);
+  }
   for (const userId of world.userIds) {
     const stays = await rows.listStays(channelId, userId);
     const stored = stays.map((stay) => `${stay.joinedSequence}-${stay.leftSequence || Infinity}`);
@@ -119,6 +124,14 @@ async function checkAnswers(world: World): Promise<void> {
       const { members } = await network.call(listMembers, { channelId }, channelId, member);
       const { lastChannelSequence, lastMessageId, memberCount } = answer.channel!;
       const ids = members.map(({ userId }) => userId).join();
+      const owners = members.filter(({ role }) => role === MemberRole.OWNER);
+      if (
+        channelId.startsWith("g-") &&
+        owners.map(({ userId }) => userId).join() !== channel.ownerId
+      ) {
+        const what = `${channelId} is owned by ${owners.map(({ userId }) => userId)}`;
+        world.blame("right-decisions", `${what}, not ${channel.ownerId}`);
+      }
       if (
         lastChannelSequence !== items.length ||
         lastMessageId !== items.at(-1)?.messageId ||

@@ -6,6 +6,8 @@ export const invariants = {
     "a channel is one dense order: sequences 1..n, ids ascending, each naming the one before",
   "complete-views": "a device ends with its user's part of the log, each item once, in order",
   "no-silent-gap": "a device that lacks something can tell so from what it has",
+  "right-decisions":
+    "a change is decided on the channel as it is: made by who may, refused to who may not",
   "membership-respected": "nobody sees what was sent outside the own membership",
   "complete-history":
     "pages show every acknowledged message that the reader may see, in order, once",

@@ -3,6 +3,7 @@ import { stayConnected } from "./device-connection.ts";
 import { checkEnd } from "./end-checks.ts";
 import type { WorldFault } from "./faults.ts";
 import type { Violation } from "./invariants.ts";
+import { forgetEarly } from "./parts.ts";
 import { type RunOptions, World } from "./world.ts";
 
 /** How long users are active, in virtual time, before faults stop in any case. */
@@ -16,6 +17,8 @@ const tailsMs = 35_000;
 /** A client's ids may be used for 29 days, longer than a run may last. */
 const pausedHoursMax = 28 * 24;
 const hourMs = 3_600_000;
+
+forgetEarly();
 
 /** What became of a run. */
 export interface Run {

@@ -6,6 +6,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { LogEntrySchema } from "../../gen/parley/log/v1/log_pb.js";
 import {
   MembershipChange_Kind as ChangeKind,
+  type Channel,
   type Message,
 } from "../../gen/parley/message/v1/message_pb.js";
 import type { StreamEntry } from "../../mesh/streams.ts";
@@ -20,15 +21,18 @@ export interface Stay {
 /** One channel as it is. */
 export class TrueChannel {
   readonly channelId: string;
+  readonly isPublic: boolean;
   readonly historyBeforeJoining: boolean;
   /** Item n is at n - 1. */
   readonly items: Message[] = [];
   readonly stays = new Map<string, Stay[]>();
   lastLogSequence = 0;
+  ownerId = "";
 
-  constructor(channelId: string, historyBeforeJoining: boolean) {
+  constructor(channelId: string, created: Channel | undefined) {
     this.channelId = channelId;
-    this.historyBeforeJoining = historyBeforeJoining;
+    this.isPublic = created?.public ?? false;
+    this.historyBeforeJoining = created?.historyBeforeJoining ?? false;
   }
 
   get members(): string[] {
@@ -37,6 +41,14 @@ export class TrueChannel {
 
   isMember(userId: string): boolean {
     return this.stays.get(userId)?.at(-1)?.to === Number.POSITIVE_INFINITY;
+  }
+
+  /** A user comes or goes. */
+  move(userId: string, sequence: number, enters: boolean): void {
+    const stays = this.stays.get(userId) ?? [];
+    if (enters) stays.push({ from: sequence, to: Number.POSITIVE_INFINITY });
+    else if (stays.length > 0) stays.at(-1)!.to = sequence;
+    this.stays.set(userId, stays);
   }
 
   /** What was sent while the user was a member. */
@@ -92,7 +104,7 @@ export class TrueLog {
     if (!channel) {
       const created = entry.snapshot?.channel;
       if (!created) blame("dense-order", `the first entry of ${channelId} has no snapshot`);
-      channel = new TrueChannel(channelId, created?.historyBeforeJoining ?? false);
+      channel = new TrueChannel(channelId, created);
       this.channels.set(channelId, channel);
     }
     channel.lastLogSequence = stored.sequence;
@@ -122,27 +134,26 @@ export class TrueLog {
     return messages;
   }
 
-  private changeMembers(channel: TrueChannel, { body, senderId, channelSequence }: Message): void {
+  private changeMembers(channel: TrueChannel, message: Message): void {
+    const { body, senderId, channelSequence } = message;
     const wasMember = channel.isMember(senderId);
-    const place = `${channel.channelId} #${channelSequence}`;
+    const blame = (what: string) => {
+      this.blame("right-decisions", `${channel.channelId} #${channelSequence} ${what}`);
+    };
+    let mayBeStranger = false;
     if (body.case === "membershipChange") {
-      const { kind, userIds } = body.value;
+      const { kind, userIds, newOwnerId } = body.value;
       const enters = [ChangeKind.CREATED, ChangeKind.ADDED, ChangeKind.JOINED].includes(kind);
       for (const userId of userIds) {
-        if (channel.isMember(userId) === enters) {
-          this.blame("dense-order", `${place}: ${userId} ${enters ? "enters" : "leaves"} twice`);
-        }
-        if (enters) {
-          const stays = channel.stays.get(userId) ?? [];
-          stays.push({ from: channelSequence, to: Number.POSITIVE_INFINITY });
-          channel.stays.set(userId, stays);
-        } else {
-          const stay = channel.stays.get(userId)?.at(-1);
-          if (stay) stay.to = channelSequence;
-        }
+        if (channel.isMember(userId) === enters) blame(`has ${userId} come or go twice`);
+        channel.move(userId, channelSequence, enters);
       }
-      if (kind === ChangeKind.CREATED || kind === ChangeKind.JOINED) return;
+      mayBeStranger = kind === ChangeKind.CREATED || kind === ChangeKind.JOINED;
+      if (kind === ChangeKind.CREATED) channel.ownerId = senderId;
+      if (!channel.isMember(channel.ownerId)) channel.ownerId = "";
+      if (newOwnerId !== "") channel.ownerId = newOwnerId;
+      if (channel.members.length > 0 && channel.ownerId === "") blame("leaves no owner");
     }
-    if (!wasMember) this.blame("membership-respected", `${place} is by ${senderId}, no member`);
+    if (!wasMember && !mayBeStranger) blame(`is by ${senderId}, who is no member`);
   }
 }

@@ -21,6 +21,7 @@ const weights = {
   removeMember: 4,
   joinGroup: 4,
   leaveGroup: 2,
+  reinstall: 1,
 };
 
 /** Codes after which a client does not know more than before. */
@@ -140,6 +141,10 @@ export class Workload {
     );
   }
 
+  private async reinstall(): Promise<void> {
+    this.device.forget();
+  }
+
   private addMembers(): Promise<unknown> {
     const { random, userIds } = this.device.world;
     return this.changeMembers(method.addMembers, { userIds: [random.pick(userIds)] });
@@ -182,6 +187,7 @@ export class Workload {
     givesUp: boolean,
   ): Promise<MessageShape<M["output"]> | undefined> {
     const { world } = this.device;
+    const mustBeLet = this.maySurely(attempt.channelId);
     for (;;) {
       attempt.tries++;
       try {
@@ -190,12 +196,25 @@ export class Workload {
         if (!(error instanceof RpcError)) throw error;
         if (!openCodes.includes(error.code)) {
           attempt.refused = error.reason;
+          if (mustBeLet() && (error.reason === "NOT_A_MEMBER" || error.reason === "NOT_PUBLIC")) {
+            const who = `${this.device.userId} was refused ${method.name}`;
+            world.blame("right-decisions", `${who} in ${attempt.channelId}: ${error.reason}`);
+          }
           return undefined;
         }
       }
       if (givesUp) return undefined;
       await world.time.sleep(world.random.unit() * 1_000);
     }
+  }
+
+  /** Whether the user is and stays a member from now on, and may join. */
+  private maySurely(channelId: string): () => boolean {
+    const { truth } = this.device.world;
+    const channel = truth.channels.get(channelId);
+    const changes = channel?.changesOf(this.device.userId);
+    const isIn = channel?.isMember(this.device.userId) ?? false;
+    return () => isIn && changes === channel?.changesOf(this.device.userId);
   }
 
   private attempt(channelId: string, clientMessageId: string, text?: string): Attempt {

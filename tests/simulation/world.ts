@@ -15,6 +15,7 @@ import { Random } from "./random.ts";
 import { IdGen } from "./simulated-ids.ts";
 import { StoreServer } from "./simulated-store.ts";
 import { StreamsServer } from "./simulated-streams.ts";
+import { TrueInbox } from "./true-inbox.ts";
 import { TrueLog } from "./true-log.ts";
 import { VirtualTime } from "./virtual-time.ts";
 import { Workload } from "./workload.ts";
@@ -53,7 +54,7 @@ export class World {
   /** Lines of what happened; undefined: nobody wants them. */
   readonly trace: string[] | undefined;
   private readonly only: Invariant | undefined;
-  private readonly inboxes = new Map<string, number[]>();
+  private readonly inboxes = new Map<string, TrueInbox>();
 
   constructor(seed: number, { parts = realParts, only, trace }: RunOptions) {
     this.trace = trace;
@@ -72,7 +73,7 @@ export class World {
     };
     const republish = inbox.onStored;
     inbox.onStored = (entry, prevSequence) => {
-      this.inboxOf(entry.subject).push(entry.sequence);
+      this.inboxOf(entry.subject).add(entry);
       republish(entry, prevSequence);
     };
     this.store = new StoreServer(time, random, faults);
@@ -118,12 +119,6 @@ export class World {
     this.workloads.push(new Workload(device));
   }
 
-  /** The entry before another one of a user's inbox, trimmed ones too; 0: none. */
-  inboxBefore(userId: string, sequence: number): number {
-    const sequences = this.inboxOf(userId);
-    return sequences[sequences.lastIndexOf(sequence) - 1] ?? 0;
-  }
-
   /** Something is as it must not be. The first such thing ends the run. */
   blame(invariant: Invariant, what: string): void {
     if (this.violation || (this.only ?? invariant) !== invariant) return;
@@ -162,12 +157,13 @@ export class World {
     return undefined;
   }
 
-  private inboxOf(userId: string): number[] {
-    let sequences = this.inboxes.get(userId);
-    if (!sequences) {
-      sequences = [];
-      this.inboxes.set(userId, sequences);
+  /** What has ever been stored in a user's inbox. */
+  inboxOf(userId: string): TrueInbox {
+    let inbox = this.inboxes.get(userId);
+    if (!inbox) {
+      inbox = new TrueInbox(userId);
+      this.inboxes.set(userId, inbox);
     }
-    return sequences;
+    return inbox;
   }
 }
