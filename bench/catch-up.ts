@@ -27,6 +27,8 @@ export async function catchUp({ quick }: ScenarioOptions): Promise<ScenarioResul
     await send(groups, 1);
     const away = groups.flatMap(({ clients }) => clients.slice(1));
     await times(away.length, (i) => away[i]!.close());
+    // Who comes back is asked how much came, not by which send.
+    for (const client of away) client.listener = undefined;
     const senders = groups.map(({ channelId, clients }) => ({
       channelId,
       clients: clients.slice(0, 1),
