@@ -1,8 +1,8 @@
 import type { Clock } from "../../mesh/clock.ts";
 import type { Measures } from "./replay-measures.ts";
 
-/** Without any progress for this long, a replay ends: what is missing counts as lost. */
-export const stallMs = 60_000;
+/** Without any progress for this long, by default, a replay ends: what is missing is lost. */
+export const stallMsDefault = 60_000;
 const tickMs = 250;
 const barWidth = 24;
 
@@ -14,11 +14,13 @@ export interface ProgressOptions {
   clock: Clock;
   /** Writes to the terminal; undefined: there is none. */
   write: ((text: string) => void) | undefined;
+  /** Default: {@link stallMsDefault}. */
+  stallMs?: number | undefined;
 }
 
 /** Looks after a replay: a bar for people, and the end of one that doesn't move any more. */
 export class Progress {
-  /** Aborted after {@link stallMs} without progress. */
+  /** Aborted after `stallMs` without progress. */
   readonly stalled: AbortSignal;
   private readonly options: ProgressOptions;
   private readonly stall = new AbortController();
@@ -46,7 +48,7 @@ export class Progress {
   }
 
   private tick(): void {
-    const { measures, clock } = this.options;
+    const { measures, clock, stallMs = stallMsDefault } = this.options;
     const nowMs = clock.monotonicMs();
     if (measures.moves !== this.moves) {
       this.moves = measures.moves;

@@ -15,7 +15,9 @@ export interface ReplayOptions {
   url: string;
   /** Dialogues of a topic that are played at once. */
   concurrency: number;
-  /** Decides the order of things; see {@link planTopics}. */
+  /** Decides the order of things; see {@link planTopics  /** Without any progress for this long it ends. Default: 60 s. */
+  stallMs?: number;
+}. */
   seed: number;
   /** Where a bar is drawn; undefined: nowhere. */
   drawProgress?: ((text: string) => void) | undefined;
@@ -45,7 +47,7 @@ const topicsAtOnce = 2;
  */
 export async function replayDialogues(
   dialogues: readonly Dialogue[],
-  { url, concurrency, seed, drawProgress }: ReplayOptions,
+  { url, concurrency, seed, drawProgress, stallMs }: ReplayOptions,
 ): Promise<{ report: ReplayReport; problems: string[] }> {
   const topics = planTopics(dialogues, seed);
   const channels = topics.flatMap(({ group, direct }) => [group, ...direct]);
@@ -57,6 +59,7 @@ export async function replayDialogues(
     total: channels.reduce((sum, channel) => sum + turnCount(channel), 0),
     clock: systemClock,
     write: drawProgress,
+    stallMs,
   });
   const { stalled } = progress;
   const problems: string[] = [];

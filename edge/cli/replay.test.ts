@@ -3,7 +3,7 @@ import { ManualClock } from "../../mesh/clock-manual.ts";
 import { parseReplayArgs, replay } from "./replay.ts";
 import { Latencies } from "./replay-latencies.ts";
 import { Measures } from "./replay-measures.ts";
-import { Progress, stallMs } from "./replay-progress.ts";
+import { Progress, stallMsDefault } from "./replay-progress.ts";
 
 describe("the replay's arguments", () => {
   it("have defaults", () => {
@@ -49,9 +49,9 @@ describe("the replay's progress", () => {
     const measures = new Measures();
     const clock = new ManualClock();
     const progress = new Progress({ measures, total: 4, clock, write: undefined });
-    clock.advance(stallMs - 1_000);
+    clock.advance(stallMsDefault - 1_000);
     measures.moves++;
-    clock.advance(stallMs - 1_000);
+    clock.advance(stallMsDefault - 1_000);
     expect(progress.stalled.aborted).toBe(false);
     clock.advance(2_000);
     expect(progress.stalled.aborted).toBe(true);
