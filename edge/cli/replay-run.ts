@@ -15,12 +15,12 @@ export interface ReplayOptions {
   url: string;
   /** Dialogues of a topic that are played at once. */
   concurrency: number;
-  /** Decides the order of things; see {@link planTopics  /** Without any progress for this long it ends. Default: 60 s. */
-  stallMs?: number;
-}. */
+  /** Decides the order of things; see {@link planTopics}. */
   seed: number;
   /** Where a bar is drawn; undefined: nowhere. */
   drawProgress?: ((text: string) => void) | undefined;
+  /** Without any progress for this long it ends. Default: 60 s. */
+  stallMs?: number;
 }
 
 /** What came of it; the counts of faults are explained at {@link FaultKind}. */
