@@ -91,6 +91,8 @@ const entryItemsMax = 256;
 const entryBytesMax = 512 * 1024;
 /** Changes that may wait for a channel. */
 const queueMax = 1_024;
+/** Reads that may wait for a channel; one look at the log answers them all. */
+const readersMax = 16_384;
 /** Tries of one batch before its callers are told to come back. */
 const triesMax = 8;
 /** When a new snapshot is due: see LogEntry.snapshot. */
@@ -128,10 +130,14 @@ export class ChannelWriter {
 
   /**
    * The channel with everything that was acknowledged before the call, by whomever. Look at it
-   * before the next turn: it moves on.
-   * @throws DomainError UNAVAILABLE
+   * before awaiting anything: it moves on, also with what is not stored in the end.
+   * @throws DomainError UNAVAILABLE, OVERLOADED
    */
   read(): Promise<LoadedChannel> {
+    if (this.readers.length >= readersMax) {
+      const text = `${readersMax} reads of ${this.channelId} are waiting`;
+      return Promise.reject(new DomainError("OVERLOADED", text, { retryAfterMs: 500 }));
+    }
     return new Promise((resolve, reject) => {
       this.readers.push((loaded) => (loaded instanceof Error ? reject(loaded) : resolve(loaded)));
       this.start();

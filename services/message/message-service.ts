@@ -20,6 +20,7 @@ import {
   leaveGroup,
   removeMember,
 } from "./changes.ts";
+import type { ChannelState } from "./channel-state.ts";
 import type { Change, Outcome } from "./channel-writer.ts";
 import { Channels } from "./channels.ts";
 import { getDeviceCursor, markDelivered } from "./device-cursors.ts";
@@ -130,8 +131,8 @@ export function createMessageService(deps: MessageDependencies): Served {
     },
 
     async getChannel({ channelId }, context) {
-      const { state } = await readAsMember(channelId, context);
-      return { channel: clone(ChannelSchema, state.channel) };
+      const look = ({ channel }: ChannelState) => clone(ChannelSchema, channel);
+      return { channel: await readAsMember(channelId, context, look) };
     },
 
     async listChannels(request, context) {
@@ -146,10 +147,10 @@ export function createMessageService(deps: MessageDependencies): Served {
     },
 
     async listMembers(request, context) {
-      const { state } = await readAsMember(request.channelId, context);
       const size = pageSize(request.pageSize, 100, 1_000);
       const after = readIdToken(request.pageToken);
-      const members = [...state.members.values()]
+      const look = (state: ChannelState) => [...state.members.values()];
+      const members = (await readAsMember(request.channelId, context, look))
         .filter(({ userId }) => userId > after)
         .sort((a, b) => (a.userId < b.userId ? -1 : 1));
       const more = members.length > size;
@@ -211,12 +212,16 @@ export function createMessageService(deps: MessageDependencies): Served {
     return clone(ChannelSchema, state.channel);
   }
 
-  async function readAsMember(channelId: string, context: CallContext) {
+  async function readAsMember<T>(
+    channelId: string,
+    context: CallContext,
+    look: (state: ChannelState) => T,
+  ): Promise<T> {
     const { userId } = requireIdentity(context);
     checkChannelId(channelId);
     const { state } = await channels.read(channelId);
     if (!state?.members.has(userId)) throw notAMember(channelId);
-    return { state };
+    return look(state);
   }
 
   async function requireUsers(userIds: readonly string[], context: CallContext): Promise<void> {
@@ -236,23 +241,33 @@ export function startMessageWorkers(
   const persist = startPersist({ log: streams.log, store, clock, logger });
   const fanOut = startFanOut({ log: streams.log, inbox: streams.inbox, store, logger });
   const workers = [persistWorker, fanOutWorker];
+  let stopped = false;
   let trimming = Promise.resolve();
-  let timer = clock.setTimer(config.trimIntervalMs, trim);
+  let timer = clock.setTimer(config.trimIntervalMs, startTrimming);
   return {
     async stop() {
+      stopped = true;
       timer.cancel();
       await Promise.all([persist.stop(), fanOut.stop(), trimming]);
     },
   };
 
-  function trim(): void {
-    trimming = streams.log.trim({ olderThanMs: config.logRetentionMs, workers }).then(
-      (removed) => {
+  function startTrimming(): void {
+    trimming = trim().finally(() => {
+      if (!stopped) timer = clock.setTimer(config.trimIntervalMs, startTrimming);
+    });
+  }
+
+  /** A call removes a limited number; until there are none more, so that a busy log is kept up with. */
+  async function trim(): Promise<void> {
+    try {
+      for (let removed = 1; removed > 0 && !stopped; ) {
+        removed = await streams.log.trim({ olderThanMs: config.logRetentionMs, workers });
         if (removed > 0) logger.info({ event: "log_trimmed", removed });
-      },
-      (err) => logger.warn({ event: "log_not_trimmed", err }),
-    );
-    timer = clock.setTimer(config.trimIntervalMs, trim);
+      }
+    } catch (err) {
+      logger.warn({ event: "log_not_trimmed", err });
+    }
   }
 }
 
