@@ -122,6 +122,14 @@ describe("serve and dial", () => {
     await reserve(5);
   });
 
+  it("[R1] does not break with an instance because of callers who are in a hurry", async () => {
+    for (let i = 0; i < 10; i++) {
+      const error = await failure(reserve(14, { timeoutMs: 1 }));
+      expect(error.code).toBe(Code.DEADLINE_EXCEEDED);
+    }
+    await reserve(5);
+  });
+
   it("[D3] goes to another instance at once when one has gone", async () => {
     await startIdGen("idgen-c");
     const gone = servers.pop()!;
