@@ -187,7 +187,7 @@ describe("[M2] a text", () => {
     expect([status, reasonIn(body)]).toEqual([400, "CLIENT_MESSAGE_ID_INVALID"]);
   });
 
-  it("with the client id of another text is refused", async () => {
+  it("[M5] sent again under its client id has the first result, and another text under it is refused", async () => {
     const { accessToken } = ann.signIn;
     const request = { channelId: bystanders, clientMessageId: clientMessageId(), text: "one" };
     const send = (text: string) =>
@@ -314,6 +314,18 @@ describe("[T1] a WebSocket", () => {
     client.ws.close();
   });
 
+  it("[R1] whose client is always in a hurry holds up nobody else", async () => {
+    const client = await RawClient.signIn(parley.url, eve.accessToken);
+    const profile = "parley.session.v1.SessionService/GetProfile";
+    for (let n = 0; n < 30; n++) {
+      const { error } = await client.call(profile, {}, 1);
+      if (error) expect(error).toMatchObject({ reason: "DEADLINE_EXCEEDED" });
+    }
+    const { status } = await post(profile, {}, { accessToken: ann.signIn.accessToken });
+    expect(status).toBe(200);
+    client.ws.close();
+  });
+
   it("[P2] whose other end has vanished is dropped", async () => {
     const client = await RawClient.signIn(parley.url, eve.accessToken);
     const before = await closed(CloseCode.HEARTBEAT_TIMEOUT);
@@ -355,7 +367,7 @@ describe("[T1] a WebSocket", () => {
   });
 });
 
-describe("[H2] an HTTP request", () => {
+describe("an HTTP request", () => {
   it.each([
     { what: "with no JSON", body: "{", status: 400 },
     { what: "with a field of another type", body: '{"pageSize":"many"}', status: 400 },

@@ -65,9 +65,13 @@ export class RawClient {
     return this.next("sendResult");
   }
 
-  /** Calls a method; resolves with what Result holds. */
-  async call(method: string, request: Record<string, unknown>): Promise<Record<string, unknown>> {
-    this.send({ call: { requestId: 1, method, json: JSON.stringify(request) } });
+  /** Calls a method; resolves with what the next Result holds. */
+  async call(
+    method: string,
+    request: Record<string, unknown>,
+    timeoutMs = 0,
+  ): Promise<Record<string, unknown>> {
+    this.send({ call: { requestId: 1, method, timeoutMs, json: JSON.stringify(request) } });
     return this.next("result");
   }
 }
