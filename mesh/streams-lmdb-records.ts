@@ -54,6 +54,12 @@ export class LmdbRecords {
     return record && decodeEntry(sequence, record);
   }
 
+  /** When an entry was stored; undefined: there is none. */
+  timeMsOf(sequence: number): number | undefined {
+    const record = this.records.getBinary(integerKey(sequence));
+    return record && readInteger(record);
+  }
+
   /** Entries of a subject within bounds, those with an ordinal of at least `ordinalMin`. */
   page(subject: string, bounds: Required<ReadOptions>, ordinalMin: number): SubjectPage {
     const start = indexKey(subject, Math.min(bounds.fromSequence, sequenceEnd));

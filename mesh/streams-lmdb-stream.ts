@@ -156,11 +156,13 @@ export class LmdbStream implements Stream, WrittenStream, WorkerSource {
 
   async trim(options: { olderThanMs: number; workers: readonly string[] }): Promise<number> {
     checkTrim(options);
-    const beforeMs = this.options.clock.nowMs() - options.olderThanMs;
     const through = Math.min(
       this.committed.last,
       ...options.workers.map((name) => this.checkpoints.get(name)),
     );
+    const nowMs = this.options.clock.nowMs();
+    const untilMs = Math.min(nowMs, this.records.timeMsOf(through + 1) ?? nowMs);
+    const beforeMs = untilMs - options.olderThanMs;
     let count = 0;
     while (count < trimEntriesMax) {
       const limit = Math.min(trimStepMax, trimEntriesMax - count);

@@ -50,8 +50,7 @@ export class MemoryStreamState implements WorkerSource {
       );
     }
     const entry: StreamEntry = { sequence: ++this.lastSequence, subject, data };
-    // The wall clock may step back; what was stored later is never older.
-    this.lastTimeMs = Math.max(this.lastTimeMs, this.clock.nowMs());
+    this.lastTimeMs = this.timeMs();
     this.stored.push({ entry, timeMs: this.lastTimeMs });
     this.entriesOf(subject).push(entry);
     if (dedupeId !== undefined) this.dedupe.remember(dedupeId, entry.sequence);
@@ -101,23 +100,29 @@ export class MemoryStreamState implements WorkerSource {
 
   trim(olderThanMs: number, workers: readonly string[]): number {
     const done = Math.min(this.lastSequence, ...workers.map((name) => this.checkpointOf(name)));
-    return this.removeFront(olderThanMs, done, trimEntriesMax);
+    const firstUndone = this.stored[done - this.removedThrough];
+    const untilMs = Math.min(this.timeMs(), firstUndone?.timeMs ?? Number.POSITIVE_INFINITY);
+    return this.removeFront(untilMs - olderThanMs, done, trimEntriesMax);
   }
 
   private retain(subject: string): void {
     const { entriesPerSubjectMax, ageMaxMs } = this.retention;
-    this.removeFront(ageMaxMs, this.lastSequence - 1, trimEntriesMax);
+    this.removeFront(this.timeMs() - ageMaxMs, this.lastSequence - 1, trimEntriesMax);
     const entries = this.entriesOf(subject);
     while (entries.length > entriesPerSubjectMax) this.remove(entries[0]!);
   }
 
-  private removeFront(olderThanMs: number, upTo: number, entriesMax: number): number {
-    const nowMs = Math.max(this.lastTimeMs, this.clock.nowMs());
+  /** Now, as the wall clock has it, but that it never steps back. */
+  private timeMs(): number {
+    return Math.max(this.lastTimeMs, this.clock.nowMs());
+  }
+
+  private removeFront(beforeMs: number, upTo: number, entriesMax: number): number {
     let removed = 0;
     while (this.stored.length > 0 && this.removedThrough < upTo && removed < entriesMax) {
       const first = this.stored[0];
       if (first) {
-        if (nowMs - first.timeMs <= olderThanMs) break;
+        if (first.timeMs >= beforeMs) break;
         this.remove(first.entry);
         removed++;
       }

@@ -62,12 +62,17 @@ export class EntryWorker implements Running {
         await this.somethingNew();
         continue;
       }
+      const last = entries.at(-1)!.sequence;
+      let failed = false;
       const handled = await this.retried(async () => {
+        // Another worker of the name may have done them meanwhile.
+        if (failed && this.source.checkpointOf(name) >= last) return true;
+        failed = true;
         await this.handler(entries);
         return true;
       }, entries);
       if (!handled) return;
-      done = entries.at(-1)!.sequence;
+      done = last;
       this.source.moveCheckpoint(name, done);
     }
   }

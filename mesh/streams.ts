@@ -139,8 +139,8 @@ export interface Stream {
   /**
    * Runs a worker: gives all entries of each shard, in order from the checkpoint of its name, in
    * batches, one at a time, and moves the checkpoint forward when the handler's promise
-   * resolves. A handler that fails gets the same entries again after a growing pause. Batches of
-   * different shards may run at once.
+   * resolves. A handler that fails gets the same entries again after a growing pause, unless
+   * another worker of the name has done them by then. Batches of different shards may run at once.
    */
   work(options: WorkOptions, handler: BatchHandler): Running;
 
@@ -151,9 +151,11 @@ export interface Stream {
   checkpoint(name: string, subject: string): Promise<number>;
 
   /**
-   * Removes the entries that were stored more than `olderThanMs` ago and that every one of the
-   * named workers has done. A subject's reads then begin later; sequences are never given again.
-   * Resolves with the number removed, at most 100,000 a call.
+   * Removes the entries that every one of the named workers has done and that were stored more
+   * than `olderThanMs` ago, counted from now or from the first entry that one of them has not
+   * done: what a worker has yet to do may rest on what is less than this older. A subject's reads
+   * then begin later; sequences are never given again. Resolves with the number removed, at most
+   * 100,000 a call.
    */
   trim(options: { olderThanMs: number; workers: readonly string[] }): Promise<number>;
 }
