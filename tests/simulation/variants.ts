@@ -123,7 +123,7 @@ export const variants: readonly Variant[] = [
   },
   {
     name: "decides once, not again on what others have appended",
-    invariant: "membership-respected",
+    invariant: "right-decisions",
     patch: () =>
       replaceMethod(
         ChannelWriter,
@@ -131,6 +131,19 @@ export const variants: readonly Variant[] = [
         (submit) =>
           function (this: ChannelWriter, change: Change) {
             submit.call(this, { ...change, decide: once(change.decide) });
+          },
+      ),
+  },
+  {
+    name: "refuses by what it remembers of a channel",
+    invariant: "right-decisions",
+    patch: () =>
+      replaceMethod(
+        ChannelWriter,
+        "refresh",
+        (refresh) =>
+          async function (this: { loaded: LoadedChannel | undefined }) {
+            return this.loaded ?? refresh.call(this);
           },
       ),
   },
