@@ -54,8 +54,6 @@ export async function simulate(seed: number, options: RunOptions = {}): Promise<
     world.note(`store is away until ${store.awayUntilMs.toFixed(0)}`);
   });
   strike("pause", () => {
-    // A worker that lags behind by six days finds its channels' snapshots trimmed.
-    if (world.busyWorker()) return;
     const hours = random.pick([2, 30, 200]) * random.unit();
     if (pausedHours + hours > pausedHoursMax) return;
     pausedHours += hours;

@@ -140,21 +140,14 @@ export class World {
   whatIsNotQuiet(): string {
     const busy = this.workloads.filter(({ isDone }) => !isDone).length;
     if (busy > 0) return `${busy} users still await answers`;
-    const worker = this.busyWorker();
-    if (worker) return worker;
-    const device = this.devices.find(({ isSettled }) => !isSettled);
-    return device ? `${device.deviceId} of ${device.userId} is not caught up` : "";
-  }
-
-  /** A worker that has not done everything; undefined: there is none. */
-  busyWorker(): string | undefined {
+    const { log } = this.streams.server;
     for (const worker of [persistWorker, fanOutWorker]) {
-      const { log } = this.streams.server;
       const done = log.checkpointOf(worker);
       const left = log.entriesAfter(done, 1_000).length;
       if (left > 0) return `${worker} stands at ${done}, ${left} entries are left`;
     }
-    return undefined;
+    const device = this.devices.find(({ isSettled }) => !isSettled);
+    return device ? `${device.deviceId} of ${device.userId} is not caught up` : "";
   }
 
   /** What has ever been stored in a user's inbox. */
