@@ -112,7 +112,7 @@ describe("PresenceLink", () => {
     devices = [device(1), device(2)];
     streams[0]!.edge.drain();
     await settle();
-    expect(told().slice(1)).toEqual(["SA1A2E", "L7"]);
+    expect(told().slice(1)).toEqual(["SL7A1A2E"]);
   });
 
   it("[P5] beats as often as the instance wants", async () => {
@@ -164,7 +164,19 @@ describe("PresenceLink", () => {
     devices = [device(1)];
     clock.advance(200);
     await settle();
-    expect(told()).toEqual(["SE", "SA1E", "L2"]);
+    expect(told()).toEqual(["SE", "SL2A1E"]);
+  });
+
+  it("[P2] who logs out and is back before there is a stream is told to be there", async () => {
+    const link = open();
+    await settle();
+    streams[0]!.cut(new Error("cut"));
+    link.add(report(Kind.LOGGED_OUT, 1));
+    link.add(report(Kind.ATTACHED, 1));
+    devices = [device(1)];
+    clock.advance(200);
+    await settle();
+    expect(told()).toEqual(["SE", "SL1A1E"]);
   });
 
   it("[P2] gives back the log-outs that were not sent", async () => {

@@ -58,7 +58,7 @@ export class PresenceLink {
   /** A snapshot is to be sent, but not begun: it will tell all that has happened by then. */
   private isSnapshotDue = false;
   /** What is left of the one that is being sent. */
-  private snapshot: Iterator<ConnectedDevice> | undefined;
+  private snapshot: Iterator<DeviceReport> | undefined;
   private isFlushDue = false;
   private isBlocked = false;
   private heardMs = 0;
@@ -179,7 +179,7 @@ export class PresenceLink {
   private nextRequest(): RequestInit | undefined {
     if (this.isSnapshotDue) {
       this.isSnapshotDue = false;
-      this.snapshot = this.options.listDevices()[Symbol.iterator]();
+      this.snapshot = this.reportsOfSnapshot();
       const { edgeId } = this.options;
       return { edgeId, snapshotStart: true, ...this.nextOfSnapshot(this.snapshot) };
     }
@@ -188,7 +188,13 @@ export class PresenceLink {
     return { reports: this.queue.splice(0, reportsMax) };
   }
 
-  private nextOfSnapshot(snapshot: Iterator<ConnectedDevice>): RequestInit {
+  /** The log-outs that it can't tell come first: who is back by now is named after them. */
+  private *reportsOfSnapshot(): Generator<DeviceReport> {
+    for (let left = this.queue.length; left > 0; left--) yield this.queue.shift()!;
+    for (const device of this.options.listDevices()) yield { ...device, kind: Kind.ATTACHED };
+  }
+
+  private nextOfSnapshot(snapshot: Iterator<DeviceReport>): RequestInit {
     const reports: DeviceReport[] = [];
     while (reports.length < reportsMax) {
       const next = snapshot.next();
@@ -196,7 +202,7 @@ export class PresenceLink {
         this.snapshot = undefined;
         return { reports, snapshotEnd: true };
       }
-      reports.push({ ...next.value, kind: Kind.ATTACHED });
+      reports.push(next.value);
     }
     return { reports };
   }

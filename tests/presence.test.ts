@@ -181,7 +181,10 @@ describe("edges and Presence", () => {
       afterMs: fc.constantFrom(0, 0, 100, 4_000, 20_000, 40_000),
     });
     // Who learns when of a change of the instances.
-    const lags = fc.array(fc.nat(6_000), { minLength: 1, maxLength: 5 });
+    const lagMaxMs = 6_000;
+    // As long as it takes to learn of another instance, and to open a stream to it.
+    const logOutDelayMs = lagMaxMs + 5_000;
+    const lags = fc.array(fc.nat(lagMaxMs), { minLength: 1, maxLength: 5 });
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 25 }), lags, async (steps, lagsMs) => {
         cluster = new PresenceCluster();
@@ -192,27 +195,34 @@ describe("edges and Presence", () => {
         cluster.start("p0");
         let generation = 0;
         const edges = await Promise.all(edgeIds.map(startEdge));
-        const isConnected = (user: string) =>
-          edges.some(({ connections }) =>
-            [...connections.values()].some(({ userId }) => userId === user),
-          );
+        const connections = () => edges.flatMap((edge) => [...edge.connections.values()]);
+        const isConnected = (user: string) => connections().some(({ userId }) => userId === user);
+        /** By user and device; a log-out has no grace. */
         const lastSeenMs = new Map<string, number>();
-        const loggedOut = new Set<string>();
+        const loggedOutMs = new Map<string, number>();
         const lastTold = new Map<string, string>();
         const flickers: string[] = [];
         cluster.onTold = (told) => {
           const [user, status] = told.split(" ");
-          const isGrace = cluster.clock.nowMs() - (lastSeenMs.get(user!) ?? 0) < graceMs;
-          const isEarly = isConnected(user!) || (isGrace && !loggedOut.has(user!));
+          const nowMs = cluster.clock.nowMs();
+          const isGrace = lastSeenMs
+            .entries()
+            .some(([key, seenMs]) => key.startsWith(`${user}/`) && nowMs - seenMs < graceMs);
+          // A log-out may overtake the word of another edge that the user is there.
+          const isLogOut = nowMs - (loggedOutMs.get(user!) ?? -Infinity) <= logOutDelayMs;
+          const isEarly = (isConnected(user!) || isGrace) && !isLogOut;
           if (status === "offline" && isEarly) flickers.push(user!);
           lastTold.set(user!, status!);
         };
         for (const { kind, edge: at, user, device, instance, afterMs } of steps) {
           const target = edges[at]!;
-          for (const present of users.filter(isConnected)) {
-            lastSeenMs.set(present, cluster.clock.nowMs());
+          for (const { userId, deviceId } of connections()) {
+            lastSeenMs.set(`${userId}/${deviceId}`, cluster.clock.nowMs());
           }
-          if (kind === "logOut") loggedOut.add(user);
+          if (kind === "logOut") {
+            loggedOutMs.set(user, cluster.clock.nowMs());
+            lastSeenMs.delete(`${user}/${device}`);
+          }
           if (kind === "connect") target.connect(user, device);
           if (kind === "disconnect") target.disconnect(user, device);
           // A device that logs out is cut off wherever it is connected.
@@ -231,8 +241,8 @@ describe("edges and Presence", () => {
             await target.kill();
             edges[at] = await startEdge(`edge-${at}-${++generation}`);
           }
-          if (afterMs > 0) await cluster.advance(afterMs);
           await settle(2);
+          if (afterMs > 0) await cluster.advance(afterMs);
         }
         await cluster.advance(3 * graceMs);
         expect(flickers).toEqual([]);

@@ -41,10 +41,10 @@ describe("PresenceService", () => {
     return link;
   }
 
-  async function advanceBeating(link: EdgeEnd, ms: number): Promise<void> {
+  async function advanceBeating(links: EdgeEnd | EdgeEnd[], ms: number): Promise<void> {
     for (let left = ms; left > 0; left -= 1_000) {
       await cluster.advance(Math.min(left, 1_000));
-      link.write({});
+      for (const link of [links].flat()) link.write({});
     }
     await settle();
   }
@@ -228,7 +228,8 @@ describe("PresenceService", () => {
     expect(await cluster.statuses("p1", ["ben", "anna"])).toEqual(["ONLINE", "UNSPECIFIED"]);
     await advanceBeating(link, config.graceMs);
     expect(await cluster.statuses("p1", ["anna"])).toEqual(["UNSPECIFIED"]);
-    await edge("edge-2");
+    const other = await edge("edge-2");
+    await advanceBeating([link, other], config.graceMs);
     expect(await cluster.statuses("p1", ["anna"])).toEqual(["OFFLINE"]);
   });
 

@@ -42,6 +42,7 @@ describe("Settling", () => {
     clock.advance(graceMs);
     expect(settling.canTellOffline("anna")).toBe(false);
     settling.edgeReported("edge-2");
+    clock.advance(graceMs);
     expect(settling.canTellOffline("anna")).toBe(true);
   });
 
@@ -53,14 +54,28 @@ describe("Settling", () => {
     settling.edgeReported("edge-2");
     expect(settling.canTellOffline("anna")).toBe(false);
     settling.edgeReported("edge-1");
+    clock.advance(graceMs);
     expect(settling.canTellOffline("anna")).toBe(true);
   });
 
-  it("[P5] does not wait for an edge that is registered no more", () => {
+  it("[P5] the devices of an edge that ended without a word have their grace time", () => {
     settling.setEdges(["edge-1", "edge-2"]);
     settling.edgeReported("edge-1");
-    clock.advance(graceMs);
+    clock.advance(graceMs - 1);
     settling.setEdges(["edge-1"]);
+    clock.advance(graceMs - 1);
+    expect(settling.canTellOffline("anna")).toBe(false);
+    clock.advance(1);
+    expect(settling.canTellOffline("anna")).toBe(true);
+  });
+
+  it("[P5] devices that left an edge just before its word have their grace time", () => {
+    settling.setEdges(["edge-1"]);
+    clock.advance(graceMs - 1);
+    settling.edgeReported("edge-1");
+    clock.advance(graceMs - 1);
+    expect(settling.canTellOffline("anna")).toBe(false);
+    clock.advance(1);
     expect(settling.canTellOffline("anna")).toBe(true);
   });
 
@@ -93,6 +108,25 @@ describe("Settling", () => {
     clock.advance(graceMs);
     expect(settling.canTellOffline(gained)).toBe(true);
     expect(settled).toBe(2);
+  });
+
+  it("[P5] can't tell of users that another instance owned for a while", () => {
+    settling.setEdges([]);
+    clock.advance(graceMs);
+    settling.setInstances(["a", "b"]);
+    settling.setInstances(["a"]);
+    expect(settling.canTellOffline(userOf("a", ["a"], ["a", "b"]))).toBe(false);
+    expect(settling.canTellOffline(userOf("a", ["a", "b"]))).toBe(true);
+  });
+
+  it("[P5] can't tell of anybody after too many changes to remember, until it has settled", () => {
+    settling.setEdges([]);
+    clock.advance(graceMs);
+    for (let i = 0; i < 20; i++) settling.setInstances(["a", `b${i}`]);
+    settling.setInstances(["a"]);
+    expect(settling.canTellOffline("anna")).toBe(false);
+    clock.advance(graceMs);
+    expect(settling.canTellOffline("anna")).toBe(true);
   });
 
   it("[P5] has no word on users of another instance", () => {
