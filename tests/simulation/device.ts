@@ -57,6 +57,10 @@ export class Device implements Identity {
   /** How often it was told to rebuild, and for how many of these it has listed its channels. */
   resets = 0;
   private listings = 0;
+  /** The inbox entry that it was reset to, the latest time. */
+  private resetTo = 0;
+  /** Channels that a list lacked because the store faltered. */
+  private readonly unlisted = new Set<string>();
   /** Called when it has lost what it had. */
   onForgotten: () => void = () => {};
 
@@ -110,9 +114,10 @@ export class Device implements Identity {
   reset(reason: ResetReason, position: InboxPosition): void {
     this.world.note(`${this.deviceId} is reset to ${position.sequence}: ${reason}`);
     this.position = position;
+    this.resetTo = position.sequence;
     this.resets++;
     for (const view of this.views.values()) view.flagRest();
-    void this.list(this.resets, true);
+    void this.list(this.resets, false);
     this.repairAll();
   }
 
@@ -125,8 +130,8 @@ export class Device implements Identity {
   }
 
   /** Learns of all channels and reads what it lacks of them. */
-  private async list(resets: number, isRebuilding: boolean): Promise<void> {
-    const mustBeListed = this.announced();
+  private async list(resets: number, isCheck: boolean): Promise<void> {
+    const mustBeListed = this.present();
     const listed = new Set<string>();
     let pageToken = "";
     for (;;) {
@@ -140,8 +145,9 @@ export class Device implements Identity {
         );
         for (const channel of page.channels) {
           listed.add(channel.channelId);
-          const view = this.view(channel.channelId);
-          if (isRebuilding || channel.lastChannelSequence > view.max) view.flagRest();
+          if (!isCheck || this.unlisted.has(channel.channelId)) {
+            this.view(channel.channelId).flagRest();
+          }
         }
         pageToken = page.nextPageToken;
         if (pageToken === "") break;
@@ -152,28 +158,30 @@ export class Device implements Identity {
     }
     for (const channelId of mustBeListed()) {
       if (listed.has(channelId)) continue;
-      this.world.blame(
-        "complete-views",
-        `${this.deviceId} knows ${channelId}, but is not shown it`,
-      );
+      this.unlisted.add(channelId);
+      if (this.world.faults.storeFalters && !isCheck) continue;
+      this.world.blame("complete-views", `${this.deviceId} is not shown its ${channelId}`);
     }
     this.listings = Math.max(this.listings, resets);
     this.repairAll();
   }
 
   /**
-   * The channels that the user was told of and is in from now until the call of what is returned.
-   * While the store falters it may lack them.
+   * The channels that the user is in, and has been told of by what came before the reset: from now
+   * until what is returned is called.
    */
-  private announced(): () => string[] {
-    const { world, userId, position } = this;
-    if (world.faults.storeFalters) return () => [];
-    const announced = world.inboxOf(userId).announcedBy(position.sequence);
-    const channels = announced.map((channelId) => world.truth.channels.get(channelId)!);
-    const changes = channels.map(
-      (channel) => channel.isMember(userId) && channel.changesOf(userId),
-    );
-    return () => announced.filter((_, i) => changes[i] === channels[i]!.changesOf(userId));
+  private present(): () => string[] {
+    const { world, userId, resetTo } = this;
+    const inbox = world.inboxOf(userId);
+    const channels = [...world.truth.channels.values()].filter((channel) => {
+      const joined = channel.stays.get(userId)?.at(-1)?.from ?? 0;
+      return channel.isMember(userId) && inbox.hasAnnounced(channel.channelId, joined, resetTo);
+    });
+    const changes = channels.map((channel) => channel.changesOf(userId));
+    return () => {
+      const still = channels.filter((channel, i) => channel.changesOf(userId) === changes[i]);
+      return still.map(({ channelId }) => channelId);
+    };
   }
 
   /**
@@ -183,7 +191,7 @@ export class Device implements Identity {
   listAgain(): void {
     if (this.resets === 0) return;
     this.resets++;
-    void this.list(this.resets, false);
+    void this.list(this.resets, true);
   }
 
   private view(channelId: string): DeviceView {
@@ -203,7 +211,12 @@ export class Device implements Identity {
     if (!truth || (!message.bodyOmitted && !isSame(truth, message))) {
       world.blame("complete-views", `${this.deviceId} got ${place}, which is otherwise`);
     }
-    const had = this.view(channelId).take(message);
+    const view = this.view(channelId);
+    // What came before its reset comes once more: it would find out that it lacks the rest [S5].
+    const { resetTo } = this;
+    const isKnown = world.inboxOf(this.userId).hasAnnounced(channelId, channelSequence, resetTo);
+    if (view.max === 0 && isKnown) view.flagRest();
+    const had = view.take(message);
     if (had && had.messageId !== message.messageId) {
       world.blame("complete-views", `${this.deviceId} got ${place} twice, differently`);
     }

@@ -6,7 +6,7 @@ import type { StreamEntry } from "../../mesh/streams.ts";
 export class TrueInbox {
   private readonly userId: string;
   private readonly sequences: number[] = [];
-  /** By channel: the first entry that tells the user of a change of the own membership. */
+  /** By channel and item: the first entry that tells of it, if it is about the own membership. */
   private readonly announcements = new Map<string, number>();
 
   constructor(userId: string) {
@@ -18,9 +18,10 @@ export class TrueInbox {
     this.sequences.push(sequence);
     for (const { item } of fromBinary(InboxEntrySchema, data).items) {
       if (item.value?.body.case !== "membershipChange") continue;
-      const { channelId, body } = item.value;
+      const { channelId, channelSequence, body } = item.value;
+      const key = `${channelId} ${channelSequence}`;
       const isOwn = body.value.userIds.includes(this.userId);
-      if (isOwn && !this.announcements.has(channelId)) this.announcements.set(channelId, sequence);
+      if (isOwn && !this.announcements.has(key)) this.announcements.set(key, sequence);
     }
   }
 
@@ -29,9 +30,9 @@ export class TrueInbox {
     return this.sequences[this.sequences.lastIndexOf(sequence) - 1] ?? 0;
   }
 
-  /** The channels that the user has been told of by an entry up to this one. */
-  announcedBy(sequence: number): string[] {
-    const announced = [...this.announcements].filter(([, by]) => by <= sequence);
-    return announced.map(([channelId]) => channelId);
+  /** Whether an entry up to this one tells of an item about the own membership. */
+  hasAnnounced(channelId: string, channelSequence: number, by: number): boolean {
+    const sequence = this.announcements.get(`${channelId} ${channelSequence}`);
+    return sequence !== undefined && sequence <= by;
   }
 }
