@@ -200,6 +200,8 @@ describe("edges and Presence", () => {
         /** By user and device; a log-out has no grace. */
         const lastSeenMs = new Map<string, number>();
         const loggedOutMs = new Map<string, number>();
+        /** By user and device, whose id is new after each, as with real log-ins. */
+        const logOuts = new Map<string, number>();
         const lastTold = new Map<string, string>();
         const flickers: string[] = [];
         cluster.onTold = (told) => {
@@ -219,14 +221,17 @@ describe("edges and Presence", () => {
           for (const { userId, deviceId } of connections()) {
             lastSeenMs.set(`${userId}/${deviceId}`, cluster.clock.nowMs());
           }
+          const timesOut = logOuts.get(`${user}/${device}`) ?? 0;
+          const deviceId = `${device}-${timesOut}`;
+          if (kind === "connect") target.connect(user, deviceId);
+          if (kind === "disconnect") target.disconnect(user, deviceId);
           if (kind === "logOut") {
             loggedOutMs.set(user, cluster.clock.nowMs());
-            lastSeenMs.delete(`${user}/${device}`);
+            logOuts.set(`${user}/${device}`, timesOut + 1);
+            lastSeenMs.delete(`${user}/${deviceId}`);
+            // It is cut off wherever it is connected.
+            for (const edge of edges) edge.disconnect(user, deviceId, true);
           }
-          if (kind === "connect") target.connect(user, device);
-          if (kind === "disconnect") target.disconnect(user, device);
-          // A device that logs out is cut off wherever it is connected.
-          if (kind === "logOut") for (const edge of edges) edge.disconnect(user, device, true);
           const instanceId = instances[instance % instances.length]!;
           if (kind === "startInstance" && instances.length < 3) {
             instances.push(`p${++generation}`);
