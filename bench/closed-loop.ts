@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Account, LoadSender } from "./load-channel.ts";
-import { type CpuTimes, cpuTimes, cpuTotal, cpuUsed, machineCpuSeconds } from "./process-cpu.ts";
+import { type CpuTimes, cpuTimes, cpuUsed } from "./process-cpu.ts";
 
 /** How long what is under way may take to come back at the end. */
 const settleMs = 60_000;
@@ -13,8 +13,6 @@ export interface Measured {
   /** CPU seconds by thread. */
   serverCpu: ReadonlyMap<string, number>;
   generatorCpu: ReadonlyMap<string, number>;
-  /** CPU seconds of everything else on the machine, the kernel's own threads included. */
-  othersCpuSeconds: number;
 }
 
 /** Keeps every sender at `window` incomplete sends until `stop`. */
@@ -41,7 +39,6 @@ export async function measure(pid: number, account: Account, seconds: number): P
   const difference = (key: keyof Measured["counts"]) => after.counts[key] - before.counts[key];
   const serverCpu = cpuUsed(before.server, after.server);
   const generatorCpu = cpuUsed(before.generator, after.generator);
-  const machineSeconds = after.machineSeconds - before.machineSeconds;
   return {
     seconds: (after.timeMs - before.timeMs) / 1_000,
     counts: {
@@ -53,7 +50,6 @@ export async function measure(pid: number, account: Account, seconds: number): P
     },
     serverCpu,
     generatorCpu,
-    othersCpuSeconds: machineSeconds - cpuTotal(serverCpu) - cpuTotal(generatorCpu),
   };
 }
 
@@ -70,7 +66,6 @@ interface Look {
   counts: Measured["counts"];
   server: CpuTimes;
   generator: CpuTimes;
-  machineSeconds: number;
 }
 
 function look(pid: number, account: Account): Look {
@@ -79,6 +74,5 @@ function look(pid: number, account: Account): Look {
     counts: account.counts(),
     server: cpuTimes(pid),
     generator: cpuTimes(process.pid),
-    machineSeconds: machineCpuSeconds(),
   };
 }

@@ -4,15 +4,10 @@ import { samplesByPart, topFunctions } from "./cpu-roles.ts";
 import { cpuTotal } from "./process-cpu.ts";
 import type { Figure } from "./scenario.ts";
 
-/** What the server and others took of the cores while they were measured. */
-export function loadFigures({ serverCpu, othersCpuSeconds, seconds }: Measured): Figure[] {
-  const percent = (name: string, cpuSeconds: number): Figure => {
-    return { name, value: (100 * cpuSeconds) / seconds, unit: "% of a core" };
-  };
-  return [
-    percent("server's main thread", serverCpu.get("main") ?? 0),
-    percent("what else ran on the machine", othersCpuSeconds),
-  ];
+/** What the server's main thread took of a core while it was measured. */
+export function loadFigure({ serverCpu, seconds }: Measured): Figure {
+  const value = (100 * (serverCpu.get("main") ?? 0)) / seconds;
+  return { name: "server's main thread", value, unit: "% of a core" };
 }
 
 /**
@@ -30,7 +25,7 @@ export function cpuFigures(measured: Measured, profile: CpuProfile): Figure[] {
   const parts = [...samplesByPart(profile)].filter(([part]) => part !== "idle");
   const busy = parts.reduce((sum, [, samples]) => sum + samples, 0);
   return [
-    ...loadFigures(measured),
+    loadFigure(measured),
     perMessage("load generator", cpuTotal(generatorCpu)),
     perMessage("server", cpuTotal(serverCpu)),
     ...byValue(serverCpu).map(([name, used]) => perMessage(`server, thread ${name}`, used)),

@@ -2,6 +2,7 @@
 import { measure, settled, startClosedLoop } from "./closed-loop.ts";
 import { cpuFigures, profileNotes } from "./cpu-figures.ts";
 import { profileServer } from "./cpu-profile.ts";
+import { startHeartbeats } from "./heartbeats.ts";
 import { Latencies } from "./latencies.ts";
 import { Account, LoadChannel } from "./load-channel.ts";
 import { connectAll } from "./load-pairs.ts";
@@ -25,6 +26,7 @@ export async function group({ quick }: ScenarioOptions): Promise<ScenarioResult>
     const users = await signUp(server.url, membersCount);
     const channelId = await createGroup(server.url, users);
     const clients = await connectAll(server.url, users);
+    const heartbeats = startHeartbeats(clients);
     const senders = new LoadChannel(channelId, clients, account).takeSenders(sendersCount);
 
     let turn = 0;
@@ -44,6 +46,7 @@ export async function group({ quick }: ScenarioOptions): Promise<ScenarioResult>
     const profile = await profileServer(server, quick ? 5 : 15);
     loop.stop();
     await settled(account);
+    heartbeats.stop();
 
     const { seconds, counts } = measured;
     return {

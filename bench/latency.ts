@@ -1,6 +1,6 @@
 /** How long a message takes where the server is not busy. */
 import { measure, settled } from "./closed-loop.ts";
-import { loadFigures } from "./cpu-figures.ts";
+import { loadFigure } from "./cpu-figures.ts";
 import { Latencies } from "./latencies.ts";
 import { Account, nowUs } from "./load-channel.ts";
 import { connectPairs } from "./load-pairs.ts";
@@ -45,7 +45,7 @@ export async function latency({ quick }: ScenarioOptions): Promise<ScenarioResul
         ...acknowledgements.figures("acknowledgement", [50, 99, 99.9, 100], aims),
         ...deliveries.figures("delivery", [50, 99, 99.9, 100], aims),
         ...lateness.figures("generator's own lateness, contained above", [50, 99]),
-        ...loadFigures(measured),
+        loadFigure(measured),
         {
           name: "CPU: server",
           value: (cpuSeconds * 1e6) / measured.counts.completed,

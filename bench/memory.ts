@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { EdgeChild } from "./edge-child.ts";
 import type { MemoryUse } from "./edge-process.ts";
 import { type HeapKind, summarizeHeap } from "./heap-summary.ts";
+import { startHeartbeats } from "./heartbeats.ts";
 import { LoadClient } from "./load-client.ts";
 import { encodeFrame } from "./load-frames.ts";
 import { makeLoadKey, signLoadUser } from "./load-tokens.ts";
@@ -101,19 +102,6 @@ async function passTraffic(edge: EdgeChild, clients: readonly LoadClient[]): Pro
     client.send(encodeFrame({ frame: { case: "ack", value: { inboxSequence } } }));
   }
   await sleep(5_000);
-}
-
-/** Heartbeats of all, spread evenly over the interval that Welcome asks for. */
-function startHeartbeats(clients: readonly LoadClient[]): { stop(): void } {
-  const frame = encodeFrame({ frame: { case: "heartbeat", value: {} } });
-  const sliceMs = 50;
-  const sliceCount = Math.ceil(clients[0]!.heartbeatIntervalMs / sliceMs);
-  let slice = 0;
-  const timer = setInterval(() => {
-    for (let i = slice; i < clients.length; i += sliceCount) clients[i]!.send(frame);
-    slice = (slice + 1) % sliceCount;
-  }, sliceMs);
-  return { stop: () => clearInterval(timer) };
 }
 
 /** What the heap holds, by kind. Collects garbage first, as V8 does for a snapshot. */
