@@ -100,22 +100,22 @@ export async function run(environment: Runtime["environment"]): Promise<number> 
   const meshSecret = randomBytes(32).toString("base64url");
   const mesh = dial({ registry, meshSecret, clock, log: log("mesh"), metrics });
   stack.defer(() => mesh.close());
-  const runtime = { environment, clock, log, metrics, registry, leases, streams, mesh, meshSecret };
+  const runtime = { environment, clock, log, metrics, registry, mesh, meshSecret };
 
   const roles = await hostRoles(
     runtime,
     [
-      await startIdGen(runtime),
-      await startSession(runtime, sql),
-      startMessage(runtime, messageStore),
-      await startPresence(runtime, presenceStore),
+      await startIdGen(runtime, leases),
+      await startSession(runtime, streams, sql),
+      startMessage(runtime, streams, messageStore),
+      await startPresence(runtime, streams, presenceStore),
     ],
     "127.0.0.1",
   );
   stack.defer(() => roles.stop());
-  const workers = startWorkers(runtime, messageStore);
+  const workers = startWorkers(runtime, streams, messageStore);
   stack.defer(() => workers.stop());
-  const edge = await startEdge(runtime);
+  const edge = await startEdge(runtime, streams);
   stack.defer(() => edge.stop());
 
   isReady = true;

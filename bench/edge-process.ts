@@ -12,7 +12,6 @@ import { startEdge } from "../edge/start-edge.ts";
 import { InboxEntrySchema } from "../gen/parley/log/v1/log_pb.js";
 import { systemClock } from "../mesh/clock.ts";
 import { dial } from "../mesh/dial.ts";
-import { LocalLeases } from "../mesh/leases-local.ts";
 import { createLogger } from "../mesh/logger.ts";
 import { Metrics } from "../mesh/metrics.ts";
 import type { Instance } from "../mesh/registry.ts";
@@ -66,10 +65,9 @@ const registry = new LocalRegistry();
 for (const instance of instances) await registry.register(instance);
 const mesh = dial({ registry, meshSecret, clock, log: log("mesh"), metrics });
 const streams = await openLmdbStreams({ path: join(folder, "streams"), clock });
-const leases = await LocalLeases.open(clock);
 const environment = { PARLEY_EDGE_PORT: "0" };
-const runtime = { environment, clock, log, metrics, registry, leases, streams, mesh, meshSecret };
-const { url } = await startEdge(runtime);
+const runtime = { environment, clock, log, metrics, registry, mesh, meshSecret };
+const { url } = await startEdge(runtime, streams);
 
 process.on("message", async (command: EdgeCommand) => {
   process.send!({ result: await perform(command) });

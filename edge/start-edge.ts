@@ -4,6 +4,7 @@ import { accessTokenMsMax } from "../mesh/access-token.ts";
 import { TokenVerifier } from "../mesh/access-token-verifier.ts";
 import { parseConfig } from "../mesh/config.ts";
 import { newInstanceId, type Runtime } from "../mesh/runtime.ts";
+import type { Streams } from "../mesh/streams.ts";
 import { createEdge, type Edge } from "./edge.ts";
 import { edgeConfig } from "./edge-config.ts";
 import { LinkedPresenceReporter } from "./presence-reporter.ts";
@@ -13,8 +14,11 @@ import { SendLinks } from "./send-links.ts";
 const edgeService = "parley.edge";
 
 /** Starts an edge that accepts connections. `stop` drains it first. */
-export async function startEdge(runtime: Runtime): Promise<{ url: string; stop(): Promise<void> }> {
-  const { mesh, streams, registry, clock, metrics } = runtime;
+export async function startEdge(
+  runtime: Runtime,
+  streams: Streams,
+): Promise<{ url: string; stop(): Promise<void> }> {
+  const { mesh, registry, clock, metrics } = runtime;
   const config = parseConfig(edgeConfig, runtime.environment);
   const log = runtime.log("edge");
   const instanceId = newInstanceId("edge");

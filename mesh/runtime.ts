@@ -1,17 +1,15 @@
 /**
  * What every role of a process works with, and how roles are put on the mesh. A composition root
- * picks the adapters and makes the runtime; a role makes its service from it.
+ * makes the runtime and picks the adapters that its roles need besides.
  */
 import { randomBytes } from "node:crypto";
 import type { Clock } from "./clock.ts";
 import type { DirectCalls } from "./dial.ts";
-import type { Leases } from "./leases.ts";
 import type { Logger } from "./logger.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Registration, Registry } from "./registry.ts";
 import type { Mesh } from "./rpc.ts";
 import { type Served, serve } from "./serve.ts";
-import type { Streams } from "./streams.ts";
 
 /** The process around a role. */
 export interface Runtime {
@@ -22,8 +20,6 @@ export interface Runtime {
   log(role: string): Logger;
   metrics: Metrics;
   registry: Registry;
-  leases: Leases;
-  streams: Streams;
   mesh: Mesh & DirectCalls;
   /** The secret that the processes of the mesh share. */
   meshSecret: string;

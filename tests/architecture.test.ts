@@ -59,6 +59,10 @@ const allowed: Record<string, readonly string[]> = {
 /** Packages that only files named after them import. */
 const vendors: Record<string, RegExp> = {
   lmdb: /lmdb/,
+  "@nats-io/transport-node": /nats/,
+  "@nats-io/jetstream": /nats/,
+  "cassandra-driver": /cassandra/,
+  pg: /postgres/,
   "@electric-sql/pglite": /pglite/,
   ws: /^edge\//,
   "@grpc/grpc-js": /^mesh\/(serve|dial|duplex|status-details|instance-pool|method-definition)/,
@@ -102,7 +106,7 @@ describe("architecture", () => {
   });
 
   it("reads the environment only in composition roots", () => {
-    const roots = /^(parley|run)\.ts$|^(tests|bench|scripts)\/|^edge\/cli\//;
+    const roots = /^[^/]+\.ts$|^(tests|bench|deploy|scripts)\/|^edge\/cli\//;
     const bad = files.filter(
       (file) =>
         !roots.test(file) &&

@@ -10,7 +10,6 @@ import { Audience } from "../gen/parley/session/v1/session_pb.js";
 import { SessionService } from "../gen/parley/session/v1/session_service_pb.js";
 import { systemClock } from "../mesh/clock.ts";
 import { dial } from "../mesh/dial.ts";
-import { LocalLeases } from "../mesh/leases-local.ts";
 import { silentLogger } from "../mesh/logger.ts";
 import { Metrics } from "../mesh/metrics.ts";
 import { LocalRegistry } from "../mesh/registry-local.ts";
@@ -26,19 +25,16 @@ const registry = new LocalRegistry();
 const metrics = new Metrics();
 const mesh = dial({ registry, meshSecret: "s3cret", clock, log: silentLogger, metrics });
 
-async function runtime(): Promise<Runtime> {
-  return {
-    environment: { PARLEY_PRESENCE_GRACE_MS: "300", PARLEY_PRESENCE_BEAT_INTERVAL_MS: "50" },
-    clock,
-    log: () => silentLogger,
-    metrics,
-    registry,
-    leases: await LocalLeases.open(clock),
-    streams: openMemoryStreams({ clock }),
-    mesh,
-    meshSecret: "s3cret",
-  };
-}
+const streams = openMemoryStreams({ clock });
+const runtime: Runtime = {
+  environment: { PARLEY_PRESENCE_GRACE_MS: "300", PARLEY_PRESENCE_BEAT_INTERVAL_MS: "50" },
+  clock,
+  log: () => silentLogger,
+  metrics,
+  registry,
+  mesh,
+  meshSecret: "s3cret",
+};
 
 /** Everybody is a friend of ben. */
 const sessions = {
@@ -49,12 +45,10 @@ describe("Presence over gRPC", () => {
   const connections = new Map<string, { userId: string; deviceId: string }>();
   const told: string[] = [];
   const waiting: (() => void)[] = [];
-  let parts: Runtime;
   let hosts: Awaited<ReturnType<typeof hostRoles>>[];
   let reporter: LinkedPresenceReporter;
 
   beforeAll(async () => {
-    parts = await runtime();
     const session = {
       instanceId: "session-1",
       served: served(SessionService, sessions, {}),
@@ -62,12 +56,12 @@ describe("Presence over gRPC", () => {
     };
     const store = new MemoryPresenceStore();
     const host = (...roles: Parameters<typeof hostRoles>[1]) =>
-      hostRoles(parts, roles, "127.0.0.1");
+      hostRoles(runtime, roles, "127.0.0.1");
     hosts = [
-      await host(session, startPresence(parts, store)),
-      await host(startPresence(parts, store)),
+      await host(session, startPresence(runtime, streams, store)),
+      await host(startPresence(runtime, streams, store)),
     ];
-    await parts.streams.subscribeInbox("ben", ({ data }) => {
+    await streams.subscribeInbox("ben", ({ data }) => {
       const { event } = fromBinary(EventSchema, data);
       if (event.case === "presence")
         told.push(`${event.value.userId} ${Status[event.value.status]}`);
@@ -83,7 +77,7 @@ describe("Presence over gRPC", () => {
     reporter.stop();
     for (const host of hosts.reverse()) await host.stop();
     await mesh.close();
-    await parts.streams.close();
+    await streams.close();
   });
 
   async function untilTold(...expected: string[]): Promise<void> {

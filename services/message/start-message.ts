@@ -4,14 +4,14 @@ import { SessionService } from "../../gen/parley/session/v1/session_service_pb.j
 import { parseConfig } from "../../mesh/config.ts";
 import { IdSource } from "../../mesh/id-source.ts";
 import { newInstanceId, type Role, type Runtime } from "../../mesh/runtime.ts";
-import type { Running } from "../../mesh/streams.ts";
+import type { Running, Streams } from "../../mesh/streams.ts";
 import { messageConfig } from "./message-config.ts";
 import { createMessageService, startMessageWorkers } from "./message-service.ts";
 import type { MessageStore } from "./message-store.ts";
 
 /** Makes an instance of the Message service. */
-export function startMessage(runtime: Runtime, store: MessageStore): Role {
-  const { mesh, streams, clock } = runtime;
+export function startMessage(runtime: Runtime, streams: Streams, store: MessageStore): Role {
+  const { mesh, clock } = runtime;
   const idgen = mesh.client(IdGenService);
   const sessions = mesh.client(SessionService);
   const ids = new IdSource({
@@ -33,8 +33,8 @@ export function startMessage(runtime: Runtime, store: MessageStore): Role {
 }
 
 /** Starts the workers behind Message. */
-export function startWorkers(runtime: Runtime, store: MessageStore): Running {
-  const { streams, clock } = runtime;
+export function startWorkers(runtime: Runtime, streams: Streams, store: MessageStore): Running {
+  const { clock } = runtime;
   const config = parseConfig(messageConfig, runtime.environment);
   return startMessageWorkers({ streams, store, clock, logger: runtime.log("worker") }, config);
 }

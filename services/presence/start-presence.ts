@@ -3,13 +3,14 @@ import { PresenceService } from "../../gen/parley/presence/v1/presence_service_p
 import { parseConfig } from "../../mesh/config.ts";
 import { newInstanceId, type Role, type Runtime } from "../../mesh/runtime.ts";
 import { served } from "../../mesh/serve.ts";
+import type { Streams } from "../../mesh/streams.ts";
 import { presenceConfig } from "./presence-config.ts";
 import { createPresenceService } from "./presence-service.ts";
 import type { PresenceStore } from "./presence-store.ts";
 
 /** Makes an instance of Presence. */
-export function startPresence(runtime: Runtime, store: PresenceStore): Role {
-  const { mesh, streams, registry, clock } = runtime;
+export function startPresence(runtime: Runtime, streams: Streams, store: PresenceStore): Role {
+  const { mesh, registry, clock } = runtime;
   const instanceId = newInstanceId("presence");
   const service = createPresenceService({
     mesh,

@@ -4,12 +4,13 @@ import { parseConfig } from "../../mesh/config.ts";
 import { newInstanceId, type Role, type Runtime } from "../../mesh/runtime.ts";
 import { served } from "../../mesh/serve.ts";
 import type { Sql } from "../../mesh/sql.ts";
+import type { Streams } from "../../mesh/streams.ts";
 import { sessionConfig } from "./session-config.ts";
 import { createSessionService } from "./session-service.ts";
 
 /** Makes an instance of Session on a database. */
-export async function startSession(runtime: Runtime, sql: Sql): Promise<Role> {
-  const { streams, clock } = runtime;
+export async function startSession(runtime: Runtime, streams: Streams, sql: Sql): Promise<Role> {
+  const { clock } = runtime;
   const config = parseConfig(sessionConfig, runtime.environment);
   const log = runtime.log("session");
   const service = await createSessionService({ sql, streams, clock, config, log });
