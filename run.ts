@@ -14,8 +14,7 @@ import { dial } from "./mesh/dial.ts";
 import { lockFolder } from "./mesh/folder-lock.ts";
 import { LocalLeases } from "./mesh/leases-local.ts";
 import { untilSignal } from "./mesh/lifecycle.ts";
-import { createLogger, logLevels } from "./mesh/logger.ts";
-import { Metrics, serveMetrics } from "./mesh/metrics.ts";
+import { processConfig, startProcess } from "./mesh/process.ts";
 import { LocalRegistry } from "./mesh/registry-local.ts";
 import { hostRoles, type Runtime } from "./mesh/runtime.ts";
 import { openPglite } from "./mesh/sql-pglite.ts";
@@ -31,7 +30,7 @@ import { startPresence } from "./services/presence/start-presence.ts";
 import { sessionConfig } from "./services/session/session-config.ts";
 import { startSession } from "./services/session/start-session.ts";
 
-/** Settings of the process; each role has its own besides. */
+/** Settings of the embedded default; the process and each role have their own besides. */
 export const runConfig = defineConfig({
   dataDir: {
     env: "PARLEY_DATA_DIR",
@@ -41,28 +40,12 @@ export const runConfig = defineConfig({
     secret: false,
     description: "The folder that holds all data; one process at a time uses it.",
   },
-  logLevel: {
-    env: "PARLEY_LOG_LEVEL",
-    schema: z.enum(logLevels),
-    default: "warn",
-    unit: "",
-    secret: false,
-    description:
-      "The least level that is logged, on standard error: debug, info, warn, error, silent.",
-  },
-  metricsPort: {
-    env: "PARLEY_METRICS_PORT",
-    schema: z.coerce.number().int().min(0).max(65_535),
-    default: "0",
-    unit: "TCP port",
-    secret: false,
-    description: "Serves /metrics and /healthz on 127.0.0.1; 0: any free port, named in the log.",
-  },
 });
 
 /** All settings, by the names of the parts that they belong to. */
 export const allConfigs: Readonly<Record<string, ConfigSchema>> = {
-  "The process": runConfig,
+  "Every process": processConfig,
+  "The embedded default": runConfig,
   Edge: edgeConfig,
   Message: messageConfig,
   Presence: presenceConfig,
@@ -78,13 +61,10 @@ export async function run(environment: Runtime["environment"]): Promise<number> 
   const lock = lockFolder(config.dataDir);
   stack.defer(() => lock.release());
   const inFolder = (name: string) => join(config.dataDir, name);
-  const log = (role: string) => createLogger(role, config.logLevel);
   const clock = systemClock;
-  const metrics = new Metrics();
-  let isReady = false;
-  const metricsListen = { host: "127.0.0.1", port: config.metricsPort };
-  const metricsServer = await serveMetrics(metrics, metricsListen, () => isReady);
-  stack.defer(() => metricsServer.close());
+  const self = await startProcess(parseConfig(processConfig, environment));
+  stack.defer(() => self.close());
+  const { log, metrics } = self;
 
   const streams = await openLmdbStreams({ path: inFolder("streams"), clock, log: log("streams") });
   stack.defer(() => streams.close());
@@ -118,15 +98,15 @@ export async function run(environment: Runtime["environment"]): Promise<number> 
   const edge = await startEdge(runtime, streams);
   stack.defer(() => edge.stop());
 
-  isReady = true;
+  self.isReady = true;
   console.log(`Parley is ready: ${edge.url} (WebSocket at /ws)
   data     ${config.dataDir}
   gRPC     ${roles.address}
-  metrics  http://127.0.0.1:${metricsServer.port}/metrics
+  metrics  ${self.metricsUrl}
 To talk: npm run --silent parley -- chat --url ${edge.url}`);
-  log("run").info({ event: "ready", url: edge.url, metricsPort: metricsServer.port });
+  log("run").info({ event: "ready", url: edge.url, metrics: self.metricsUrl });
   const signal = await untilSignal();
-  isReady = false;
+  self.isReady = false;
   log("run").info({ event: "draining", signal });
   return 0;
 }
