@@ -75,11 +75,12 @@ export interface SqlFailure {
 }
 
 /**
- * SQLSTATEs of a database that is away, has run out of something or broke a tie between two
+ * SQLSTATEs of a database that is away, only reads (25006, no longer the primary), gave up an idle
+ * transaction (25P03), has run out of something or broke a tie between two
  * transactions: trying again may help.
  * https://www.postgresql.org/docs/15/errcodes-appendix.html
  */
-const retryable = /^(08|40|53|55P03|57|58)/;
+const retryable = /^(08|25006|25P03|40|53|55P03|57|58)/;
 
 /** The error that a failed statement is answered with. */
 export function sqlError(failure: SqlFailure): Error {
