@@ -5,16 +5,15 @@
 
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { z } from "zod";
 import { edgeConfig } from "./edge/edge-config.ts";
 import { startEdge } from "./edge/start-edge.ts";
 import { systemClock } from "./mesh/clock.ts";
-import { type ConfigSchema, checkConfigs, defineConfig, parseConfig } from "./mesh/config.ts";
+import { type ConfigSchema, checkConfigs, parseConfig } from "./mesh/config.ts";
 import { dial } from "./mesh/dial.ts";
 import { lockFolder } from "./mesh/folder-lock.ts";
 import { LocalLeases } from "./mesh/leases-local.ts";
 import { untilSignal } from "./mesh/lifecycle.ts";
-import { processConfig, startProcess } from "./mesh/process.ts";
+import { folderConfig, processConfig, startProcess } from "./mesh/process.ts";
 import { LocalRegistry } from "./mesh/registry-local.ts";
 import { hostRoles, type Runtime } from "./mesh/runtime.ts";
 import { openPglite } from "./mesh/sql-pglite.ts";
@@ -30,22 +29,10 @@ import { startPresence } from "./services/presence/start-presence.ts";
 import { sessionConfig } from "./services/session/session-config.ts";
 import { startSession } from "./services/session/start-session.ts";
 
-/** Settings of the embedded default; the process and each role have their own besides. */
-export const runConfig = defineConfig({
-  dataDir: {
-    env: "PARLEY_DATA_DIR",
-    schema: z.string().min(1),
-    default: "./data",
-    unit: "",
-    secret: false,
-    description: "The folder that holds all data; one process at a time uses it.",
-  },
-});
-
 /** All settings, by the names of the parts that they belong to. */
 export const allConfigs: Readonly<Record<string, ConfigSchema>> = {
   "Every process": processConfig,
-  "The embedded default": runConfig,
+  "What keeps its data in a folder": folderConfig,
   Edge: edgeConfig,
   Message: messageConfig,
   Presence: presenceConfig,
@@ -56,7 +43,7 @@ export const allConfigs: Readonly<Record<string, ConfigSchema>> = {
 /** Runs until a signal. @returns the exit code. @throws ConfigError, FolderLocked */
 export async function run(environment: Runtime["environment"]): Promise<number> {
   checkConfigs(Object.values(allConfigs), environment);
-  const config = parseConfig(runConfig, environment);
+  const config = parseConfig(folderConfig, environment);
   await using stack = new AsyncDisposableStack();
   const lock = lockFolder(config.dataDir);
   stack.defer(() => lock.release());

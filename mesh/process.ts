@@ -25,6 +25,18 @@ export const processConfig = defineConfig({
   },
 });
 
+/** Settings of a process that keeps data itself. */
+export const folderConfig = defineConfig({
+  dataDir: {
+    env: "PARLEY_DATA_DIR",
+    schema: z.string().min(1),
+    default: "./data",
+    unit: "",
+    secret: false,
+    description: "The folder that holds all data; one process at a time uses it.",
+  },
+});
+
 /** The process around the roles. */
 export interface Process {
   /** A logger for a role. */

@@ -1,0 +1,92 @@
+/**
+ * A cluster on one machine: the real servers, and several instances of every role, each a process
+ * of its own that is started again when it dies.
+ */
+import { randomBytes } from "node:crypto";
+import type { NatsSync } from "./servers/nats.ts";
+import { freePorts } from "./servers/ports.ts";
+import { type Servers, startServers } from "./servers/servers.ts";
+import { Supervised } from "./supervised.ts";
+
+/** How a cluster is started. */
+export interface ClusterOptions {
+  /** All data. */
+  folder: string;
+  natsNodes: 1 | 3;
+  sync: NatsSync;
+  /** Of the edges; 0: a free one. */
+  edgePorts: readonly number[];
+  /** Further settings for all roles. */
+  environment: Readonly<Record<string, string | undefined>>;
+  onLog(line: string): void;
+}
+
+/** A running cluster. */
+export interface Cluster {
+  /** "http://127.0.0.1:8080", one for each edge. */
+  readonly edgeUrls: readonly string[];
+  readonly servers: Servers;
+  readonly processes: readonly Supervised[];
+  /** What every process was given. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Starts one more instance of a role; resolves when it is ready. */
+  add(role: string): Promise<Supervised>;
+  /** Drains all, those first that others do not call. */
+  stop(): Promise<void>;
+}
+
+/** In the order in which they start: each finds those that it calls. Edges follow. */
+const roles = ["idgen", "session", "message", "presence", "worker"];
+const instancesEach = 2;
+
+/** Starts all of it; resolves when every process is ready. */
+export async function startCluster(options: ClusterOptions): Promise<Cluster> {
+  const { folder, natsNodes, sync, onLog } = options;
+  const servers = await startServers({ folder, natsNodes, sync });
+  const environment = {
+    ...options.environment,
+    ...servers.environment,
+    PARLEY_NATS_REPLICAS: String(natsNodes),
+    PARLEY_MESH_SECRET: randomBytes(32).toString("base64url"),
+    PARLEY_METRICS_PORT: "0",
+  };
+  const processes: Supervised[] = [];
+  const run = (role: string, settings: Record<string, string> = {}) => {
+    const started = new Supervised({
+      role,
+      environment: { ...environment, ...settings },
+      onLog: (line) => onLog(`${role}: ${line}`),
+    });
+    processes.push(started);
+    return started;
+  };
+  const free = await freePorts(options.edgePorts.length);
+  const edgePorts = options.edgePorts.map((port, i) => port || free[i]!);
+  async function stop(): Promise<void> {
+    const order = ["edge", ...[...roles].reverse()];
+    for (const role of order) {
+      await Promise.all(processes.filter((each) => each.role === role).map((each) => each.stop()));
+    }
+    await servers.stop();
+  }
+  try {
+    for (const role of roles) for (let i = 0; i < instancesEach; i++) run(role);
+    for (const port of edgePorts) run("edge", { PARLEY_EDGE_PORT: String(port) });
+    await Promise.all(processes.map((each) => each.ready()));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    edgeUrls: edgePorts.map((port) => `http://127.0.0.1:${port}`),
+    servers,
+    processes,
+    environment,
+    async add(role) {
+      const started = run(role, { PARLEY_EDGE_PORT: "0" });
+      await started.ready();
+      return started;
+    },
+    stop,
+  };
+}
