@@ -1,0 +1,356 @@
+/**
+ * The one way in which stores talk to Cassandra: prepared, idempotent statements, read and written
+ * at QUORUM, with a limit to what is under way, a deadline to each call and a breaker, so that a
+ * cluster that is away costs its callers little. It connects by itself, for as long as it takes.
+ */
+import type { ConnectionOptions } from "node:tls";
+import cassandra from "cassandra-driver";
+import {
+  BulkheadRejectedError,
+  bulkhead,
+  ConsecutiveBreaker,
+  circuitBreaker,
+  handleWhen,
+  isBrokenCircuitError,
+  wrap,
+} from "cockatiel";
+import { bringUpToDate, type CassandraSchema, SchemaMismatch } from "./cassandra-schema.ts";
+import { type Clock, sleep } from "./clock.ts";
+import type { Logger } from "./logger.ts";
+
+/** Where the cluster is and what is kept there. */
+export interface CassandraOptions {
+  /** "host:port" of some nodes; the others are found through them. */
+  contactPoints: readonly string[];
+  /** The data centre whose nodes are asked. */
+  localDataCenter: string;
+  /** 1 to 48 of a-z, 0-9 and _; made if missing. */
+  keyspace: string;
+  /** Copies of each row by data centre, where the keyspace has to be made: { dc1: 3 }. */
+  replicas: Readonly<Record<string, number>>;
+  credentials?: { username: string; password: string };
+  /** Without it nothing is encrypted. */
+  tls?: ConnectionOptions;
+  schema: CassandraSchema;
+  clock: Clock;
+  logger: Logger;
+}
+
+/** One statement. A BigInt is a bigint, a number an int, undefined leaves a column alone. */
+export interface Statement {
+  cql: string;
+  values: readonly CassandraValue[];
+}
+
+/** A value as the driver takes and gives it. */
+export type CassandraValue =
+  | string
+  | number
+  | bigint
+  | boolean
+  | Buffer
+  | readonly string[]
+  | undefined;
+
+/** A write of one row. */
+export interface Write extends Statement {
+  /** Names the row's table and partition: writes of one partition travel together. */
+  partition: string;
+}
+
+/** A row by the names of its columns. */
+export type CassandraRow = Record<string, CassandraValue>;
+
+/** The cluster did not do it, or not within the deadline; a write may have been made. */
+export class CassandraUnavailable extends Error {
+  override readonly name = "CassandraUnavailable";
+}
+
+/** Statements under way at one time: beyond them they wait. */
+const underWayMax = 1_024;
+/** Statements that wait; beyond them they are refused. */
+const waitingMax = 8_192;
+/** Statements of one call under way at one time. */
+const callConcurrencyMax = 64;
+/** Bytes of a batch: from 5 KiB on a node warns (batch_size_warn_threshold). */
+const batchBytesMax = 5_000;
+/** What a row costs a batch besides its values; generous. */
+const rowOverheadBytes = 40;
+/** How long a node may take before the next one is asked. */
+const readTimeoutMs = 2_000;
+/** How long a statement may take, whatever is tried. */
+const deadlineMs = 5_000;
+/** How long an opening waits for the cluster; it goes on by itself. */
+const openWaitMs = 10_000;
+/** Between two attempts to connect. */
+const reconnectMs = 1_000;
+/** Consecutive failures after which nobody asks for {@link breakMs}. */
+const failuresMax = 10;
+const breakMs = 1_000;
+
+/**
+ * Connects, and makes what is missing of the keyspace and its tables. Resolves also where the
+ * cluster can't be reached within 10 s: a process starts without it, calls reject until it is back.
+ * @throws SchemaMismatch; RangeError for a keyspace's name
+ */
+export async function openCassandra(options: CassandraOptions): Promise<Cassandra> {
+  if (!/^[a-z][a-z0-9_]{0,47}$/.test(options.keyspace)) {
+    throw new RangeError(`keyspace: "${options.keyspace}" is not 1 to 48 of a-z, 0-9 and _`);
+  }
+  const connection = new Cassandra(options);
+  const opened = connection.open();
+  const waited = new AbortController();
+  try {
+    const late = sleep(options.clock, openWaitMs, waited.signal).catch(() => {});
+    await Promise.race([opened, late]);
+  } catch (error) {
+    await connection.close();
+    throw error;
+  } finally {
+    waited.abort();
+  }
+  opened.catch((err) => options.logger.error({ event: "cassandra_refused", err }));
+  return connection;
+}
+
+/** A connection to a keyspace. */
+export class Cassandra {
+  private readonly options: CassandraOptions;
+  private readonly closing = new AbortController();
+  private client: cassandra.Client | undefined;
+  private readonly limit = bulkhead(underWayMax, waitingMax);
+  private readonly breaker = circuitBreaker(handleWhen(isAway), {
+    halfOpenAfter: breakMs,
+    breaker: new ConsecutiveBreaker(failuresMax),
+  });
+  private readonly policy = wrap(this.limit, this.breaker);
+
+  constructor(options: CassandraOptions) {
+    this.options = options;
+    const { logger } = options;
+    this.breaker.onBreak(() => logger.warn({ event: "cassandra_away" }));
+    this.breaker.onReset(() => logger.info({ event: "cassandra_back" }));
+  }
+
+  /** The rows of a query, all of them: its limit must fit into memory. */
+  async read(query: Statement): Promise<CassandraRow[]> {
+    return this.call(async (client) => {
+      const { rows } = await client.execute(query.cql, [...query.values]);
+      return rows as unknown as CassandraRow[];
+    });
+  }
+
+  /** The rows of each query. */
+  async readAll(queries: readonly Statement[]): Promise<CassandraRow[][]> {
+    const rows: CassandraRow[][] = [];
+    await concurrently(queries, async (query, i) => {
+      rows[i] = await this.read(query);
+    });
+    return rows;
+  }
+
+  /**
+   * Makes the writes, those of one partition in batches, in no order. Where it rejects, some may
+   * have been made.
+   */
+  async write(writes: readonly Write[]): Promise<void> {
+    await concurrently(batches(writes), (batch) =>
+      this.call(async (client) => {
+        const [first] = batch;
+        if (batch.length === 1) await client.execute(first!.cql, [...first!.values]);
+        else
+          await client.batch(batch.map(({ cql, values }) => ({ query: cql, params: [...values] })));
+      }),
+    );
+  }
+
+  /** Connects; tries until it can or is closed. Only {@link openCassandra} calls it, once. */
+  async open(): Promise<void> {
+    const { clock, logger } = this.options;
+    const { signal } = this.closing;
+    for (let attempts = 0; !signal.aborted; attempts++) {
+      try {
+        await this.connect();
+        return;
+      } catch (err) {
+        if (err instanceof SchemaMismatch) throw err;
+        if (attempts % 60 === 0) logger.warn({ event: "cassandra_not_connected", err });
+      }
+      await sleep(clock, reconnectMs, signal).catch(() => {});
+    }
+  }
+
+  /** Ends the connection; nothing should be under way. */
+  async close(): Promise<void> {
+    this.closing.abort();
+    const { client } = this;
+    this.client = undefined;
+    await client?.shutdown();
+  }
+
+  private async connect(): Promise<void> {
+    const { keyspace, schema, logger } = this.options;
+    await this.withClient({}, (client) => this.makeKeyspace(client));
+    const client = this.newClient({ keyspace });
+    try {
+      await client.connect();
+      const state = await bringUpToDate(keyspace, schema, async (cql, values) => {
+        const { rows } = await client.execute(cql, [...values], { prepare: false });
+        return rows as unknown as Record<string, string>[];
+      });
+      const { part } = schema;
+      if (state.run.length > 0) logger.info({ event: "cassandra_schema_made", part, ...state });
+      if (state.newer.length > 0) logger.warn({ event: "cassandra_schema_newer", part, ...state });
+    } catch (error) {
+      await client.shutdown();
+      throw error;
+    }
+    if (this.closing.signal.aborted) await client.shutdown();
+    else this.client = client;
+  }
+
+  private async makeKeyspace(client: cassandra.Client): Promise<void> {
+    const { keyspace, replicas, logger } = this.options;
+    const find = () =>
+      client.execute("SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?", [
+        keyspace,
+      ]);
+    let { rows } = await find();
+    if (rows.length === 0) {
+      const replication = Object.entries({ class: "NetworkTopologyStrategy", ...replicas })
+        .map(([name, value]) => `'${name}': '${value}'`)
+        .join(", ");
+      const cql = `CREATE KEYSPACE IF NOT EXISTS ${keyspace} WITH replication = {${replication}}`;
+      await client.execute(cql, [], { prepare: false });
+      ({ rows } = await find());
+    }
+    // What a resolved write means: it is on most of these replicas.
+    logger.info({ event: "cassandra_connected", keyspace, replication: rows[0]?.replication });
+  }
+
+  private async withClient(
+    options: cassandra.ClientOptions,
+    action: (client: cassandra.Client) => Promise<void>,
+  ): Promise<void> {
+    const client = this.newClient(options);
+    try {
+      await client.connect();
+      await action(client);
+    } finally {
+      await client.shutdown();
+    }
+  }
+
+  private newClient(options: cassandra.ClientOptions): cassandra.Client {
+    const { contactPoints, localDataCenter, credentials, tls } = this.options;
+    const { ConstantReconnectionPolicy } = cassandra.policies.reconnection;
+    return new cassandra.Client({
+      contactPoints: [...contactPoints],
+      localDataCenter,
+      ...(credentials && { credentials }),
+      ...(tls && { sslOptions: tls }),
+      ...options,
+      encoding: { useBigIntAsLong: true, useUndefinedAsUnset: true },
+      policies: { reconnection: new ConstantReconnectionPolicy(reconnectMs) },
+      pooling: { heartBeatInterval: 10_000 },
+      queryOptions: {
+        consistency: cassandra.types.consistencies.quorum,
+        prepare: true,
+        isIdempotent: true,
+        logged: false,
+        // Every query has a LIMIT or reads one partition's few rows.
+        fetchSize: 5_000,
+      },
+      socketOptions: { readTimeout: readTimeoutMs, connectTimeout: readTimeoutMs },
+    });
+  }
+
+  private async call<T>(action: (client: cassandra.Client) => Promise<T>): Promise<T> {
+    const { client } = this;
+    if (!client) throw new CassandraUnavailable("not connected to Cassandra");
+    try {
+      return await this.withinDeadline(this.policy.execute(() => action(client)));
+    } catch (error) {
+      throw isAway(error) ? new CassandraUnavailable(reasonOf(error), { cause: error }) : error;
+    }
+  }
+
+  private withinDeadline<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = this.options.clock.setTimer(deadlineMs, () => {
+        reject(new CassandraUnavailable(`no answer in ${deadlineMs} ms`));
+      });
+      work.then(resolve, reject).finally(() => timer.cancel());
+    });
+  }
+}
+
+const { responseErrorCodes } = cassandra.types;
+/** The statement's fault, not the cluster's. */
+const refusals = new Set<number>([
+  responseErrorCodes.syntaxError,
+  responseErrorCodes.unauthorized,
+  responseErrorCodes.invalid,
+  responseErrorCodes.configError,
+  responseErrorCodes.alreadyExists,
+]);
+
+/** Whether the cluster failed, or was not asked because it has been failing. */
+function isAway(error: unknown): boolean {
+  const { ResponseError, DriverError, ArgumentError } = cassandra.errors;
+  if (isBrokenCircuitError(error) || error instanceof BulkheadRejectedError) return true;
+  if (error instanceof ResponseError) return !refusals.has(error.code);
+  return error instanceof DriverError && !(error instanceof ArgumentError);
+}
+
+function reasonOf(error: unknown): string {
+  if (isBrokenCircuitError(error)) return "Cassandra keeps failing and is not asked for a while";
+  if (error instanceof BulkheadRejectedError) return `${waitingMax} statements wait already`;
+  return "Cassandra did not answer as asked";
+}
+
+/** Unlogged batches of one partition each. */
+function batches(writes: readonly Write[]): Write[][] {
+  const all: Write[][] = [];
+  const open = new Map<string, { batch: Write[]; bytes: number }>();
+  for (const write of writes) {
+    let last = open.get(write.partition);
+    const bytes = bytesOf(write);
+    if (!last || last.bytes + bytes > batchBytesMax) {
+      last = { batch: [], bytes: 0 };
+      open.set(write.partition, last);
+      all.push(last.batch);
+    }
+    last.batch.push(write);
+    last.bytes += bytes;
+  }
+  return all;
+}
+
+function bytesOf({ values }: Write): number {
+  let bytes = rowOverheadBytes;
+  for (const value of values) {
+    bytes += typeof value === "string" || Buffer.isBuffer(value) ? value.length : 8;
+  }
+  return bytes;
+}
+
+/** Runs the action for each item, {@link callConcurrencyMax} at a time; stops at a failure. */
+async function concurrently<Item>(
+  items: readonly Item[],
+  action: (item: Item, index: number) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const work = async () => {
+    while (next < items.length) {
+      const i = next++;
+      try {
+        await action(items[i]!, i);
+      } catch (error) {
+        next = items.length;
+        throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(callConcurrencyMax, items.length) }, work));
+}

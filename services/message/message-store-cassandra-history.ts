@@ -1,0 +1,200 @@
+/** The messages of channels, in partitions of Cassandra: see message-store-cassandra-buckets.ts. */
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type Message, MessageSchema } from "../../gen/parley/message/v1/message_pb.js";
+import type { Cassandra, Write } from "../../mesh/cassandra.ts";
+import { RecentMap } from "../../mesh/recent-map.ts";
+import type { MessageRange } from "./message-store.ts";
+import {
+  type BucketWidth,
+  bucketOf,
+  firstIdOf,
+  hotRows,
+  narrow,
+  wide,
+} from "./message-store-cassandra-buckets.ts";
+
+/** Buckets whose rows of `buckets_by_channel` are known to be there: 20 MB. */
+const knownMax = 100_000;
+/** Buckets that are looked up at a time. */
+const bucketsMax = 64;
+/** Buckets that are read at one time, where those before held less than was asked for. */
+const readAheadMax = 16;
+/** Messages that are read at one time: 50 MB of the longest texts. */
+const rowsMax = 128;
+const messageIdMax = 2n ** 63n - 1n;
+
+const insertMessage = `INSERT INTO messages (channel_id, bucket, message_id, message)
+  VALUES (?, ?, ?, ?) USING TIMESTAMP ?`;
+const insertBucket = `INSERT INTO buckets_by_channel (channel_id, bucket, first_sequence)
+  VALUES (?, ?, ?) USING TIMESTAMP ?`;
+const selectBucket = `SELECT first_sequence FROM buckets_by_channel
+  WHERE channel_id = ? AND bucket = ?`;
+
+/** The statements of a direction of reading. */
+const selects = (direction: "ASC" | "DESC") => ({
+  buckets: `SELECT bucket FROM buckets_by_channel
+    WHERE channel_id = ? AND bucket >= ? AND bucket <= ?
+    ORDER BY bucket ${direction} LIMIT ?`,
+  messages: `SELECT message FROM messages
+    WHERE channel_id = ? AND bucket = ? AND message_id >= ? AND message_id <= ?
+    ORDER BY message_id ${direction} LIMIT ?`,
+});
+const downwards = selects("DESC");
+const upwards = selects("ASC");
+
+/** Where messages are written and found. */
+export class HistoryPartitions {
+  private readonly connection: Cassandra;
+  /** The first sequence of each bucket that is stored, as stored or less. */
+  private readonly known = new RecentMap<string, number>(knownMax);
+
+  constructor(connection: Cassandra) {
+    this.connection = connection;
+  }
+
+  /** Stores messages, and with them the writes of other tables. */
+  async write(messages: readonly Message[], others: readonly Write[]): Promise<void> {
+    const firsts = await this.firstSequences(messages);
+    const writes: Write[] = [...others];
+    const unknown = new Map<string, number>();
+    const name = (message: Message, bucket: number) => {
+      const { channelId, channelSequence } = message;
+      const key = bucketKey(channelId, bucket);
+      const first = unknown.get(key) ?? this.known.get(key);
+      if (first === undefined || channelSequence < first) unknown.set(key, channelSequence);
+      return key;
+    };
+    for (const message of messages) {
+      const { channelId, messageId, channelSequence } = message;
+      const whole = bucketOf(messageId, wide);
+      const first = firsts.get(bucketKey(channelId, whole))!;
+      const isHot = channelSequence - first >= hotRows;
+      const bucket = isHot ? bucketOf(messageId, narrow) : whole;
+      const bytes = Buffer.from(toBinary(MessageSchema, message));
+      writes.push({
+        cql: insertMessage,
+        values: [channelId, bucket, messageId, bytes, BigInt(channelSequence)],
+        partition: name(message, bucket),
+      });
+    }
+    for (const [key, first] of unknown) writes.push(bucketWrite(key, first));
+    await this.connection.write(writes);
+    for (const [key, first] of unknown) this.known.set(key, first);
+  }
+
+  /** As the port's listMessages. */
+  async list({ channelId, newestFirst, limit, ...ids }: MessageRange): Promise<Message[]> {
+    const { minMessageId = 0n, maxMessageId = messageIdMax } = ids;
+    const range = {
+      ...{ channelId, newestFirst, limit },
+      minMessageId: minMessageId < 0n ? 0n : minMessageId,
+      maxMessageId: maxMessageId > messageIdMax ? messageIdMax : maxMessageId,
+    };
+    if (range.maxMessageId < range.minMessageId) return [];
+    const [older, newer] = await Promise.all([
+      this.listIn(wide, range),
+      this.listIn(narrow, range),
+    ]);
+    if (newer.length === 0) return older;
+    return merge([...older, ...newer], newestFirst).slice(0, limit);
+  }
+
+  /** The range as far as it lies in buckets of one width. Empty buckets are never read. */
+  private async listIn(width: BucketWidth, range: Required<MessageRange>): Promise<Message[]> {
+    const { channelId, minMessageId, maxMessageId, newestFirst, limit } = range;
+    const { buckets: selectBuckets, messages: select } = newestFirst ? downwards : upwards;
+    let [min, max] = [minMessageId, maxMessageId];
+    const found: Message[] = [];
+    let buckets: number[] = [];
+    let isLastLookUp = false;
+    let readAhead = 1;
+    while (true) {
+      if (buckets.length === 0) {
+        const [first, last] = [bucketOf(min, width), bucketOf(max, width)];
+        if (isLastLookUp || last < first) return found;
+        const values = [channelId, first, last, bucketsMax];
+        const rows = await this.connection.read({ cql: selectBuckets, values });
+        buckets = rows.map((row) => row.bucket as number);
+        isLastLookUp = buckets.length < bucketsMax;
+      }
+      const read = buckets.slice(0, readAhead);
+      const rowsEach = Math.min(limit - found.length, Math.ceil(rowsMax / readAhead));
+      const rowsOf = await this.connection.readAll(
+        read.map((bucket) => ({ cql: select, values: [channelId, bucket, min, max, rowsEach] })),
+      );
+      readAhead = Math.min(2 * readAhead, readAheadMax);
+      for (const rows of rowsOf) {
+        for (const row of rows) {
+          const message = fromBinary(MessageSchema, row.message as Buffer);
+          if (found.push(message) === limit) return found;
+          if (newestFirst) max = message.messageId - 1n;
+          else min = message.messageId + 1n;
+        }
+        if (rows.length === rowsEach) {
+          // There may be more in it: what lies beyond waits.
+          readAhead = 1;
+          break;
+        }
+        const done = buckets.shift()!;
+        if (newestFirst) max = bigintMin(max, firstIdOf(done, width) - 1n);
+        else min = bigintMax(min, firstIdOf(done + 1, width));
+      }
+    }
+  }
+
+  /** The least sequence, stored or to be stored, of each wide bucket that the messages lie in. */
+  private async firstSequences(messages: readonly Message[]): Promise<Map<string, number>> {
+    const firsts = new Map<string, number>();
+    for (const { channelId, messageId, channelSequence } of messages) {
+      const key = bucketKey(channelId, bucketOf(messageId, wide));
+      firsts.set(key, Math.min(firsts.get(key) ?? channelSequence, channelSequence));
+    }
+    const lookUp = [...firsts.keys()].filter((key) => this.known.get(key) === undefined);
+    const queries = lookUp.map((key) => ({ cql: selectBucket, values: bucketParts(key) }));
+    for (const [i, [row]] of (await this.connection.readAll(queries)).entries()) {
+      if (row) this.known.set(lookUp[i]!, Number(row.first_sequence));
+    }
+    for (const [key, first] of firsts) {
+      firsts.set(key, Math.min(first, this.known.get(key) ?? first));
+    }
+    return firsts;
+  }
+}
+
+function bucketKey(channelId: string, bucket: number): string {
+  return `${bucket} ${channelId}`;
+}
+
+function bucketParts(key: string): [channelId: string, bucket: number] {
+  const space = key.indexOf(" ");
+  return [key.slice(space + 1), Number(key.slice(0, space))];
+}
+
+/** Of two writes of a bucket the least sequence stays: it has the greater timestamp. */
+function bucketWrite(key: string, first: number): Write {
+  const [channelId, bucket] = bucketParts(key);
+  return {
+    cql: insertBucket,
+    values: [channelId, bucket, BigInt(first), BigInt(2 ** 32 - first)],
+    partition: `buckets ${channelId}`,
+  };
+}
+
+/** In the order of ids; of two rows of one message the newer. */
+function merge(rows: readonly Message[], newestFirst: boolean): Message[] {
+  const newest = new Map<bigint, Message>();
+  for (const row of rows) {
+    const other = newest.get(row.messageId);
+    if (!other || other.channelSequence < row.channelSequence) newest.set(row.messageId, row);
+  }
+  const order = newestFirst ? -1 : 1;
+  return [...newest.values()].sort((a, b) => (a.messageId < b.messageId ? -order : order));
+}
+
+function bigintMin(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}
+
+function bigintMax(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}

@@ -1,0 +1,272 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { ChannelSchema, type Message } from "../../gen/parley/message/v1/message_pb.js";
+import {
+  type Cassandra,
+  type CassandraOptions,
+  type CassandraRow,
+  openCassandra,
+  type Write,
+} from "../../mesh/cassandra.ts";
+import type { Clock } from "../../mesh/clock.ts";
+import { DomainError, fieldInvalid } from "../../mesh/errors.ts";
+import {
+  type ChannelRow,
+  type DeviceCursorRow,
+  type MembershipRow,
+  type MessageRange,
+  type MessageStore,
+  type StoreBatch,
+  StoreUnavailable,
+} from "./message-store.ts";
+import { moveCursor, readVisit } from "./message-store-cassandra-cursors.ts";
+import { HistoryPartitions } from "./message-store-cassandra-history.ts";
+import { messageSchema } from "./message-store-cassandra-schema.ts";
+
+const rowsMax = 1_024;
+const pageMax = 1_000;
+/** Rows to a query of a list, of which some may have ended. */
+const chunkMin = 100;
+
+/**
+ * Opens the message store in a keyspace of Cassandra: for any number of processes. A write
+ * resolves when it is on most of its replicas. Where the cluster can't be reached it opens all the
+ * same and calls reject until it can.
+ * @throws SchemaMismatch
+ */
+export async function openCassandraMessageStore(
+  options: Omit<CassandraOptions, "schema">,
+): Promise<MessageStore> {
+  const connection = await openCassandra({ ...options, schema: messageSchema });
+  return new CassandraMessageStore(connection, options.clock);
+}
+
+class CassandraMessageStore implements MessageStore {
+  private readonly connection: Cassandra;
+  private readonly clock: Clock;
+  private readonly history: HistoryPartitions;
+
+  constructor(connection: Cassandra, clock: Clock) {
+    this.connection = connection;
+    this.clock = clock;
+    this.history = new HistoryPartitions(connection);
+  }
+
+  apply(batch: StoreBatch): Promise<void> {
+    return reached(async () => {
+      for (const kind of ["messages", "channels", "memberships"] as const) {
+        const { length } = batch[kind];
+        if (length > rowsMax) throw fieldInvalid(kind, `are ${length}; at most ${rowsMax} a batch`);
+      }
+      const others = [
+        ...batch.messages.map(sendWrite),
+        ...batch.channels.map(channelWrite),
+        ...batch.memberships.flatMap(stayWrites),
+      ];
+      await this.history.write(batch.messages, others);
+    });
+  }
+
+  listMessages(range: MessageRange): Promise<Message[]> {
+    return reached(() => {
+      checkLimit(range.limit);
+      return this.history.list(range);
+    });
+  }
+
+  findSend(
+    channelId: string,
+    senderId: string,
+    clientMessageId: string,
+  ): Promise<Message | undefined> {
+    return reached(async () => {
+      const values = [channelId, senderId, clientMessageId];
+      const [row] = await this.connection.read({ cql: selectSend, values });
+      if (!row) return undefined;
+      const messageId = row.message_id as bigint;
+      const only = {
+        minMessageId: messageId,
+        maxMessageId: messageId,
+        newestFirst: true,
+        limit: 1,
+      };
+      const [message] = await this.history.list({ channelId, ...only });
+      return message;
+    });
+  }
+
+  getChannel(channelId: string): Promise<ChannelRow | undefined> {
+    return reached(async () => {
+      const [row] = await this.connection.read({ cql: selectChannel, values: [channelId] });
+      return row && channelOf(row);
+    });
+  }
+
+  listMembers(channelId: string, afterUserId: string, limit: number): Promise<MembershipRow[]> {
+    return reached(async () => {
+      checkLimit(limit);
+      const members: MembershipRow[] = [];
+      const rows = limit + chunkMin;
+      let after: (string | bigint)[] = [afterUserId, joinedMax];
+      while (true) {
+        const values = [channelId, ...after, rows];
+        const chunk = await this.connection.read({ cql: selectMembers, values });
+        for (const row of chunk) {
+          const member = stayOf(channelId, row);
+          if (member.leftSequence !== 0) continue;
+          // Rows come late: the end of an earlier stay may not be here yet.
+          if (members.at(-1)?.userId === member.userId) members.pop();
+          else if (members.length === limit) return members;
+          members.push(member);
+        }
+        const last = chunk.at(-1);
+        if (!last || chunk.length < rows) return members;
+        after = [last.user_id as string, last.joined_sequence as bigint];
+      }
+    });
+  }
+
+  listStays(channelId: string, userId: string): Promise<MembershipRow[]> {
+    return reached(async () => {
+      const stays = await this.connection.read({ cql: selectStays, values: [channelId, userId] });
+      return stays.map((row) => stayOf(channelId, row));
+    });
+  }
+
+  listChannelIds(userId: string, afterChannelId: string, limit: number): Promise<string[]> {
+    return reached(async () => {
+      checkLimit(limit);
+      const channelIds: string[] = [];
+      const rows = limit + chunkMin;
+      let after: (string | bigint)[] = [afterChannelId, joinedMax];
+      while (true) {
+        const values = [userId, ...after, rows];
+        const chunk = await this.connection.read({ cql: selectChannelIds, values });
+        for (const row of chunk) {
+          const channelId = row.channel_id as string;
+          if (row.left_sequence !== 0n || channelIds.at(-1) === channelId) continue;
+          if (channelIds.push(channelId) === limit) return channelIds;
+        }
+        const last = chunk.at(-1);
+        if (!last || chunk.length < rows) return channelIds;
+        after = [last.channel_id as string, last.joined_sequence as bigint];
+      }
+    });
+  }
+
+  getDeviceCursor(userId: string, deviceId: string): Promise<DeviceCursorRow | undefined> {
+    return reached(async () => (await readVisit(this.connection, userId, deviceId))?.cursor);
+  }
+
+  putDeviceCursor(row: DeviceCursorRow): Promise<void> {
+    return reached(() => moveCursor(this.connection, row, this.clock));
+  }
+
+  close(): Promise<void> {
+    return this.connection.close();
+  }
+}
+
+/** Above every sequence of a channel: after the user's last stay. */
+const joinedMax = 2n ** 62n;
+
+const insertSend = `INSERT INTO sends_by_client_id
+  (channel_id, sender_id, client_message_id, message_id) VALUES (?, ?, ?, ?) USING TIMESTAMP ?`;
+const insertChannel = `INSERT INTO channels
+  (channel_id, channel, sequence, log_sequence, max_client_time_ms) VALUES (?, ?, ?, ?, ?)
+  USING TIMESTAMP ?`;
+const insertMember = `INSERT INTO members_by_channel
+  (channel_id, user_id, joined_sequence, left_sequence, role, join_time_ms, sequence)
+  VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?`;
+const insertChannelOfUser = `INSERT INTO channels_by_user
+  (user_id, channel_id, joined_sequence, left_sequence) VALUES (?, ?, ?, ?) USING TIMESTAMP ?`;
+
+const selectSend = `SELECT message_id FROM sends_by_client_id
+  WHERE channel_id = ? AND sender_id = ? AND client_message_id = ?`;
+const selectChannel = `SELECT channel, sequence, log_sequence, max_client_time_ms FROM channels
+  WHERE channel_id = ?`;
+const stay = "user_id, joined_sequence, left_sequence, role, join_time_ms, sequence";
+const selectMembers = `SELECT ${stay} FROM members_by_channel
+  WHERE channel_id = ? AND (user_id, joined_sequence) > (?, ?) LIMIT ?`;
+const selectStays = `SELECT ${stay} FROM members_by_channel WHERE channel_id = ? AND user_id = ?`;
+const selectChannelIds = `SELECT channel_id, joined_sequence, left_sequence FROM channels_by_user
+  WHERE user_id = ? AND (channel_id, joined_sequence) > (?, ?) LIMIT ?`;
+
+function sendWrite(message: Message): Write {
+  const { channelId, senderId, clientMessageId, messageId, channelSequence } = message;
+  const key = [channelId, senderId, clientMessageId];
+  return {
+    cql: insertSend,
+    values: [...key, messageId, BigInt(channelSequence)],
+    partition: `sends ${key.join(" ")}`,
+  };
+}
+
+function channelWrite({ channel, sequence, logSequence, maxClientTimeMs }: ChannelRow): Write {
+  const { channelId } = channel;
+  const numbers = [BigInt(sequence), BigInt(logSequence), BigInt(maxClientTimeMs)];
+  const bytes = Buffer.from(toBinary(ChannelSchema, channel));
+  return {
+    cql: insertChannel,
+    values: [channelId, bytes, ...numbers, BigInt(sequence)],
+    partition: `channel ${channelId}`,
+  };
+}
+
+function stayWrites(row: MembershipRow): Write[] {
+  const { channelId, userId, role } = row;
+  const [joined, left, joinTimeMs, sequence] = [
+    BigInt(row.joinedSequence),
+    BigInt(row.leftSequence),
+    BigInt(row.joinTimeMs),
+    BigInt(row.sequence),
+  ];
+  return [
+    {
+      cql: insertMember,
+      values: [channelId, userId, joined, left, role, joinTimeMs, sequence, sequence],
+      partition: `members ${channelId}`,
+    },
+    {
+      cql: insertChannelOfUser,
+      values: [userId, channelId, joined, left, sequence],
+      partition: `user ${userId}`,
+    },
+  ];
+}
+
+function channelOf(row: CassandraRow): ChannelRow {
+  return {
+    channel: fromBinary(ChannelSchema, row.channel as Buffer),
+    sequence: Number(row.sequence),
+    logSequence: Number(row.log_sequence),
+    maxClientTimeMs: Number(row.max_client_time_ms),
+  };
+}
+
+function stayOf(channelId: string, row: CassandraRow): MembershipRow {
+  return {
+    channelId,
+    userId: row.user_id as string,
+    joinedSequence: Number(row.joined_sequence),
+    leftSequence: Number(row.left_sequence),
+    role: row.role as number,
+    joinTimeMs: Number(row.join_time_ms),
+    sequence: Number(row.sequence),
+  };
+}
+
+/** Any failure but a refused argument is the store's. */
+async function reached<T>(action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    if (error instanceof DomainError) throw error;
+    throw new StoreUnavailable("the message store can't be reached", { cause: error });
+  }
+}
+
+function checkLimit(limit: number): void {
+  if (!Number.isInteger(limit) || limit < 1 || limit > pageMax) {
+    throw fieldInvalid("limit", `is ${limit}; an integer from 1 to ${pageMax} is possible`);
+  }
+}
