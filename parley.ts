@@ -17,7 +17,8 @@ const commands: Record<string, Command> = {
     run: async (args) => (await import("./edge/cli/chat.ts")).chat(args),
   },
   replay: {
-    summary: "FILE [--url …] [--limit N] [--concurrency N] [--seed N]: replay dialogues and check",
+    summary:
+      "FILE [--url …,…] [--limit N] [--concurrency N] [--seed N]: replay dialogues and check",
     run: async (args) => (await import("./edge/cli/replay.ts")).replay(args),
   },
   help: {

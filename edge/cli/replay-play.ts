@@ -118,7 +118,7 @@ class Meeting {
     const { server, measures, stalled, newUsername } = this.replay;
     const account = await server.signUp(newUsername());
     measures.moves++;
-    const speaker = await Speaker.open(server.url, account, measures, stalled);
+    const speaker = await Speaker.open(server.nextUrl(), account, measures, stalled);
     if (this.isOver) throw new Error("too late");
     this.speakers.push(speaker);
     await speaker.connect();

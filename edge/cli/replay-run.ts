@@ -12,7 +12,8 @@ import { type Account, Server } from "./replay-server.ts";
 
 /** How a replay goes. */
 export interface ReplayOptions {
-  url: string;
+  /** The edges; connections are spread over them. */
+  urls: readonly string[];
   /** Dialogues of a topic that are played at once. */
   concurrency: number;
   /** Decides the order of things; see {@link planTopics}. */
@@ -47,7 +48,7 @@ const topicsAtOnce = 2;
  */
 export async function replayDialogues(
   dialogues: readonly Dialogue[],
-  { url, concurrency, seed, drawProgress, stallMs }: ReplayOptions,
+  { urls, concurrency, seed, drawProgress, stallMs }: ReplayOptions,
 ): Promise<{ report: ReplayReport; problems: string[] }> {
   const topics = planTopics(dialogues, seed);
   const channels = topics.flatMap(({ group, direct }) => [group, ...direct]);
@@ -67,7 +68,7 @@ export async function replayDialogues(
   // A second replay on the same server must not meet the users of the first.
   const run = crypto.randomUUID().slice(0, 8);
   let users = 0;
-  const server = new Server(url, stalled);
+  const server = new Server(urls, stalled);
   const replay: Replay = {
     server,
     concurrency,

@@ -3,6 +3,7 @@ import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import {
   createClient,
   createHttpTransport,
+  EdgeAddresses,
   errorReason,
   logIn,
   MessageOrder,
@@ -29,16 +30,25 @@ const accessMarginMs = 60_000;
 
 /** The server, as far as no connection is needed. */
 export class Server {
-  readonly url: string;
+  private readonly urls: readonly string[];
+  private readonly url: EdgeAddresses;
+  private turn = 0;
   private readonly password = crypto.randomUUID();
   private readonly giveUp: AbortSignal;
   private readonly messages: Client<typeof MessageService>;
 
   /** @param giveUp ends further tries of calls that fail */
-  constructor(url: string, giveUp: AbortSignal) {
-    this.url = url;
+  constructor(urls: readonly string[], giveUp: AbortSignal) {
+    this.urls = urls;
+    this.url = new EdgeAddresses(urls);
     this.giveUp = giveUp;
-    this.messages = createClient(MessageService, createHttpTransport({ url }));
+    this.messages = createClient(MessageService, createHttpTransport({ url: this.url }));
+  }
+
+  /** The edges for one connection: each connection begins with another one. */
+  nextUrl(): EdgeAddresses {
+    const at = this.turn++ % this.urls.length;
+    return new EdgeAddresses([...this.urls.slice(at), ...this.urls.slice(0, at)]);
   }
 
   /** Makes an account. */

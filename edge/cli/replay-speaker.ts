@@ -1,4 +1,10 @@
-import { createClient, type Message, MessageService, ParleyClient } from "../sdk/index.ts";
+import {
+  createClient,
+  type EdgeAddresses,
+  type Message,
+  MessageService,
+  ParleyClient,
+} from "../sdk/index.ts";
 import { untilAnswered } from "./replay-calls.ts";
 import type { Shown } from "./replay-check.ts";
 import type { Measures } from "./replay-measures.ts";
@@ -30,7 +36,7 @@ export class Speaker {
 
   /** @param giveUp ends further tries of calls that fail */
   static async open(
-    url: string,
+    url: EdgeAddresses,
     account: Account,
     measures: Measures,
     giveUp: AbortSignal,

@@ -43,11 +43,14 @@ export function parseReplayArgs(args: string[]): ReplayArgs {
   if (file === undefined || positionals.length > 1) {
     throw new ReplayInputError(`one FILE is expected, not ${positionals.length}`);
   }
-  if (!URL.canParse(values.url)) throw new ReplayInputError(`--url ${values.url} is no URL`);
+  const urls = values.url.split(",");
+  for (const url of urls) {
+    if (!URL.canParse(url)) throw new ReplayInputError(`--url ${url} is no URL`);
+  }
   const { stderr } = process;
   return {
     file,
-    url: values.url,
+    urls,
     limit: integer("limit", values.limit, 1, Number.MAX_SAFE_INTEGER),
     concurrency: integer("concurrency", values.concurrency, 1, concurrencyMax),
     seed: integer("seed", values.seed, 0, seedMax),

@@ -1,5 +1,6 @@
 import type { ListMessagesRequest } from "../../gen/parley/message/v1/message_service_pb.js";
 import type { ClientStore } from "./client-store.ts";
+import type { EdgeAddresses } from "./edge-addresses.ts";
 import type { SentResult } from "./events.ts";
 import type { WebSocketConstructor } from "./socket.ts";
 import type { Timers } from "./timers.ts";
@@ -7,8 +8,8 @@ import type { TokenStore } from "./tokens.ts";
 
 /** What a client is made with. */
 export interface ParleyClientOptions {
-  /** The edge: "https://chat.example.com". */
-  url: string;
+  /** The edge: "https://chat.example.com"; or several, which share one choice. */
+  url: string | EdgeAddresses;
   /** The device's sign-in, from `signUp` or `logIn`. */
   tokens: TokenStore;
   /** What outlives the program. Default: nothing does. */

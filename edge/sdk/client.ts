@@ -14,6 +14,7 @@ import type { HistoryRequest, ParleyClientOptions, Sending } from "./client-opti
 import { MemoryClientStore } from "./client-store.ts";
 import { Connection, type ConnectionState } from "./connection.ts";
 import { DeviceState, type QueuedSend } from "./device-state.ts";
+import { EdgeAddresses } from "./edge-addresses.ts";
 import { fromFrameError, sdkError } from "./errors.ts";
 import { Events, type ParleyEvents, type SentResult } from "./events.ts";
 import { jsonFrames, protobufFrames, type ServerFrameContent } from "./frames.ts";
@@ -69,7 +70,7 @@ export class ParleyClient {
     this.events = events;
     this.ids = new UuidV7(sends.at(-1)?.clientMessageId);
     this.connection = new Connection({
-      url: webSocketUrl(options.url),
+      addresses: EdgeAddresses.of(options.url),
       WebSocket: options.WebSocket ?? (globalThis.WebSocket as unknown as WebSocketConstructor),
       format,
       timers,
@@ -125,7 +126,8 @@ export class ParleyClient {
    * @throws ConnectError SIGNED_OUT when nobody is signed in; TypeError for a bad URL
    */
   static async open(options: ParleyClientOptions): Promise<ParleyClient> {
-    const { url, tokens: store, timers = systemTimers, fetch } = options;
+    const { tokens: store, timers = systemTimers, fetch } = options;
+    const url = EdgeAddresses.of(options.url);
     const tokens = await Tokens.load({ url, store, timers, ...(fetch && { fetch }) });
     const events = new Events<ParleyEvents>();
     const deviceState = await DeviceState.load(
@@ -133,7 +135,7 @@ export class ParleyClient {
       tokens.owner.userId,
       (error) => events.emit("storeFailed", error),
     );
-    return new ParleyClient(options, tokens, deviceState, events);
+    return new ParleyClient({ ...options, url }, tokens, deviceState, events);
   }
 
   /** Who is signed in. */
@@ -304,12 +306,4 @@ export class ParleyClient {
 
 function place({ messageId, prevMessageId, channelSequence, sendTime }: SentResult): SentResult {
   return { messageId, prevMessageId, channelSequence, ...(sendTime && { sendTime }) };
-}
-
-/** The address of the edge's WebSockets. */
-function webSocketUrl(url: string): string {
-  const address = new URL(url);
-  address.protocol = address.protocol.replace("http", "ws");
-  address.pathname = `${address.pathname.replace(/\/$/, "")}/ws`;
-  return address.href;
 }

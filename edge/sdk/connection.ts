@@ -3,6 +3,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Welcome } from "../../gen/parley/edge/v1/frame_pb.js";
 import { Backoff } from "./backoff.ts";
 import { type AfterClose, afterClose, retryAfterMs } from "./close-codes.ts";
+import type { EdgeAddresses } from "./edge-addresses.ts";
 import { errorRetryAfterMs, sdkError } from "./errors.ts";
 import type { ServerFrameContent } from "./frames.ts";
 import { Socket, type SocketEnd, type SocketHandlers, type SocketOptions } from "./socket.ts";
@@ -23,7 +24,8 @@ export type ConnectionState =
   | { status: "stopped"; reason: string };
 
 /** What a connection works with. */
-export interface ConnectionOptions extends Omit<SocketOptions, "hello"> {
+export interface ConnectionOptions extends Omit<SocketOptions, "url" | "hello"> {
+  addresses: EdgeAddresses;
   tokens: Tokens;
   timers: Timers;
   random: () => number;
@@ -125,7 +127,7 @@ export class Connection {
 
   /** Connects once, and resolves when that is over. */
   private async connect(refreshFirst: boolean): Promise<Ended> {
-    const { tokens, hello, onState, ...options } = this.options;
+    const { addresses, tokens, hello, onState, ...options } = this.options;
     let accessToken: string;
     try {
       if (refreshFirst) await tokens.refresh();
@@ -134,6 +136,7 @@ export class Connection {
       return afterFailure(error);
     }
     if (this.stopping.signal.aborted) return afterEnd({ code: 1000, reason: "" });
+    const edge = addresses.current;
     return new Promise((resolve) => {
       const handlers: SocketHandlers = {
         onWelcome: (welcome) => {
@@ -147,11 +150,16 @@ export class Connection {
           if (this.socket) this.online = deferred();
           this.socket = undefined;
           this.tried = undefined;
-          resolve(afterEnd(end));
+          const ended = afterEnd(end);
+          if (ended.what === "reconnect" || ended.what === "reconnectWithin") {
+            addresses.leave(edge);
+          }
+          resolve(ended);
         },
       };
       try {
-        this.tried = new Socket({ ...options, hello: hello(accessToken) }, handlers);
+        const url = webSocketUrl(edge);
+        this.tried = new Socket({ ...options, url, hello: hello(accessToken) }, handlers);
       } catch (error) {
         // A page that is not allowed to connect there, for example.
         resolve({ what: "stop", reason: String(error), retryAfterMs: 0 });
@@ -204,4 +212,12 @@ function deferred<T>(): Deferred<T> {
   // Nobody may be waiting.
   promise.catch(() => {});
   return { promise, resolve, reject };
+}
+
+/** The address of the edge's WebSockets. */
+function webSocketUrl(url: string): string {
+  const address = new URL(url);
+  address.protocol = address.protocol.replace("http", "ws");
+  address.pathname = `${address.pathname.replace(/\/$/, "")}/ws`;
+  return address.href;
 }

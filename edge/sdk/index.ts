@@ -12,6 +12,7 @@ export type { HistoryRequest, ParleyClientOptions, Sending } from "./client-opti
 export { type ClientStore, MemoryClientStore } from "./client-store.ts";
 export type { ConnectionState } from "./connection.ts";
 export type { ChannelPosition, QueuedSend } from "./device-state.ts";
+export { EdgeAddresses } from "./edge-addresses.ts";
 export { errorReason, errorRetryAfterMs, type SdkReason } from "./errors.ts";
 export type { Baseline, ParleyEvents, Refused, Sent, SentResult } from "./events.ts";
 export type { WebSocketConstructor, WebSocketLike } from "./socket.ts";

@@ -6,6 +6,7 @@ import {
   SessionService,
   type SignUpResponse,
 } from "../../gen/parley/session/v1/session_service_pb.js";
+import type { EdgeAddresses } from "./edge-addresses.ts";
 import { sdkError } from "./errors.ts";
 import type { Timers } from "./timers.ts";
 import { createHttpTransport } from "./transport-http.ts";
@@ -44,8 +45,8 @@ export function memoryTokenStore(signIn?: SignIn): TokenStore {
 
 /** Where to sign in. */
 export interface SignInOptions {
-  /** The edge: "https://chat.example.com". */
-  url: string;
+  /** The edge: "https://chat.example.com"; or several, which share one choice. */
+  url: string | EdgeAddresses;
   /** What the device is called in the account's list of devices, at most 64 code points. */
   deviceName?: string;
   /** Instead of the global one. */

@@ -1,17 +1,20 @@
 import { Code, ConnectError, type Interceptor, type Transport } from "@connectrpc/connect";
 import { universalClientResponseFromFetch } from "@connectrpc/connect/protocol";
 import { createTransport } from "@connectrpc/connect/protocol-connect";
+import { EdgeAddresses } from "./edge-addresses.ts";
 
 /** Where calls over HTTP go. */
 export interface HttpTransportOptions {
-  /** The edge: "https://chat.example.com". */
-  url: string;
+  /** The edge: "https://chat.example.com"; or several, which share one choice. */
+  url: string | EdgeAddresses;
   /** Gives the access token to send along; without it calls are made by nobody. */
   accessToken?: () => Promise<string>;
   /** Instead of the global one. */
   fetch?: typeof fetch;
 }
 
+/** In its place comes the edge that is used at the time of the call. */
+const placeholder = "http://edge";
 /** The size of a response that is read. */
 const responseBytesMax = 4 * 1024 * 1024;
 
@@ -20,14 +23,15 @@ const responseBytesMax = 4 * 1024 * 1024;
  * A server that can't be reached is UNAVAILABLE.
  */
 export function createHttpTransport(options: HttpTransportOptions): Transport {
-  const { url, accessToken } = options;
+  const { accessToken } = options;
+  const addresses = EdgeAddresses.of(options.url);
   const request = options.fetch ?? globalThis.fetch;
   const authorize: Interceptor = (next) => async (call) => {
     call.header.set("Authorization", `Bearer ${await accessToken!()}`);
     return next(call);
   };
   return createTransport({
-    baseUrl: url,
+    baseUrl: placeholder,
     useBinaryFormat: true,
     interceptors: accessToken ? [authorize] : [],
     acceptCompression: [],
@@ -35,12 +39,18 @@ export function createHttpTransport(options: HttpTransportOptions): Transport {
     compressMinBytes: Number.MAX_SAFE_INTEGER,
     readMaxBytes: responseBytesMax,
     writeMaxBytes: responseBytesMax,
-    async httpClient({ url, method, header, body, signal }) {
+    async httpClient({ url: path, method, header, body, signal }) {
       // Browsers set their own, and a foreign one would need the server's leave (CORS).
       header.delete("User-Agent");
       // Browsers can't stream a request's body.
       const bytes = body && (await readAll(body));
-      const lost = (error: unknown) => (signal?.aborted ? error : unreachable(url, error));
+      const edge = addresses.current;
+      const url = edge + path.slice(placeholder.length);
+      const lost = (error: unknown) => {
+        if (signal?.aborted) return error;
+        addresses.leave(edge);
+        return unreachable(url, error);
+      };
       try {
         const init = { method, headers: header, ...(signal && { signal }) };
         const response = universalClientResponseFromFetch(

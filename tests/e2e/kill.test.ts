@@ -44,7 +44,7 @@ it(
     };
     const replay = async () => {
       do {
-        const options = { url, concurrency: 32, seed: random.between(0, 1_000), stallMs };
+        const options = { urls: [url], concurrency: 32, seed: random.between(0, 1_000), stallMs };
         const { report, problems } = await replayDialogues(dialogues, options);
         expect(problems).toEqual([]);
         expect(report).toMatchObject(noFaults);

@@ -20,7 +20,7 @@ it(
     const dialogues = someDialogues(2);
     const texts = dialogues.reduce((sum, { turns }) => sum + turns.length, 0);
     const { report, problems } = await replayDialogues(dialogues, {
-      url: parley.url,
+      urls: [parley.url],
       concurrency: 32,
       seed: 20_261_122,
     });
