@@ -1,0 +1,99 @@
+import { afterAll, afterEach, beforeEach, describe, expect, inject, it, vi } from "vitest";
+import { newKeyspace, Way } from "../../mesh/cassandra-under-test.ts";
+import { type Clock, systemClock } from "../../mesh/clock.ts";
+import { type MessageStore, StoreUnavailable } from "./message-store.ts";
+import { openCassandraMessageStore } from "./message-store-cassandra.ts";
+import { channel } from "./message-store-under-test.ts";
+
+const address = inject("servers").cassandraAddress;
+const keyspaces = [await newKeyspace(address), await newKeyspace(address)] as const;
+const [kept, fresh] = keyspaces;
+afterAll(() => Promise.all(keyspaces.map((keyspace) => keyspace.drop())));
+
+/** Waits a tenth of the time. */
+const hurried: Clock = {
+  ...systemClock,
+  setTimer: (delayMs, callback) => systemClock.setTimer(delayMs / 10, callback),
+};
+
+let way: Way;
+const opened: MessageStore[] = [];
+const open = async (options = kept.options) => {
+  const store = await openCassandraMessageStore(options);
+  opened.push(store);
+  return store;
+};
+const throughWay = () => ({ ...kept.options, contactPoints: [way.address], clock: hurried });
+beforeEach(async () => {
+  way = await Way.to(address);
+});
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((store) => store.close()));
+  way.close();
+});
+const comesBack = (store: MessageStore) =>
+  vi.waitFor(() => store.getChannel("g-1"), { timeout: 15_000, interval: 100 });
+
+describe("a message store whose Cassandra is away", () => {
+  it("[R2] opens without it, and serves when it is there", async () => {
+    way.cut();
+    const store = await open(throughWay());
+    await expect(store.getChannel("g-1")).rejects.toThrow(StoreUnavailable);
+    way.restore();
+    await comesBack(store);
+  });
+
+  it("[R3] says so at every call, and heals by itself", async () => {
+    const store = await open(throughWay());
+    const batch = { messages: [], channels: [channel(7)], memberships: [] };
+    await store.apply(batch);
+    way.cut();
+    for (let i = 0; i < 20; i++) {
+      await expect(store.getChannel("g-1")).rejects.toThrow(StoreUnavailable);
+      await expect(store.apply(batch)).rejects.toThrow(StoreUnavailable);
+    }
+    way.restore();
+    await comesBack(store);
+    expect(await store.getChannel("g-1")).toEqual(channel(7));
+  });
+
+  it("[R1] gives up on a server that says nothing, and heals by itself", async () => {
+    const store = await open(throughWay());
+    way.silence();
+    await expect(store.getChannel("g-1")).rejects.toThrow(StoreUnavailable);
+    way.restore();
+    await comesBack(store);
+  });
+
+  it("[R1] does not ask for a while what keeps failing", async () => {
+    const store = await open(throughWay());
+    way.cut();
+    await vi.waitFor(async () => {
+      const error = await store.getChannel("g-1").catch((thrown) => thrown);
+      expect(String(error.cause.message)).toContain("is not asked");
+    });
+    expect(kept.logged.map(({ event }) => event)).toContain("cassandra_away");
+  });
+});
+
+describe("a message store's tables", () => {
+  it("are made by several processes at once", async () => {
+    const stores = await Promise.all([1, 2, 3, 4].map(() => open(fresh.options)));
+    for (const [i, store] of stores.entries()) {
+      await store.apply({ messages: [], channels: [channel(i + 1)], memberships: [] });
+    }
+    for (const store of stores) expect(await store.getChannel("g-1")).toEqual(channel(4));
+  });
+
+  it("that another version has made are told of, and refused where they contradict", async () => {
+    await open();
+    const insert = "INSERT INTO $.schema_steps (part, name, checksum) VALUES (?, ?, ?)";
+    await kept.run(insert, ["message", "9999_from_the_future", "any"]);
+    await open();
+    expect(kept.logged).toContainEqual(
+      expect.objectContaining({ event: "cassandra_schema_newer", newer: ["9999_from_the_future"] }),
+    );
+    await kept.run(insert, ["message", "0001_messages", "another"]);
+    await expect(open()).rejects.toThrow("message/0001_messages was applied with another text");
+  });
+});
