@@ -33,8 +33,11 @@ export const logOutMethod: string = methodName(SessionService.method.logOut);
 export function findPublicMethod(name: string): PublicMethod {
   const found = publicMethods.get(name);
   if (found) return found;
-  if (allMethods().some((method) => methodName(method) === name)) {
-    throw new DomainError("METHOD_NOT_PUBLIC", `${name} is only for services`);
+  const known = allMethods().find((method) => methodName(method) === name);
+  if (known) {
+    const isInternal = methodPolicy(known).caller === Caller.UNSPECIFIED;
+    const why = isInternal ? "only for services" : "a stream, which only gRPC carries";
+    throw new DomainError("METHOD_NOT_PUBLIC", `${name} is ${why}`);
   }
   throw new DomainError("METHOD_UNKNOWN", `there is no method "${name.slice(0, 200)}"`);
 }

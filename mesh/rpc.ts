@@ -4,6 +4,7 @@
  */
 import type {
   DescMethodBiDiStreaming,
+  DescMethodServerStreaming,
   DescMethodUnary,
   DescService,
   MessageInitShape,
@@ -26,7 +27,7 @@ export interface CallContext {
   readonly signal: AbortSignal;
   /** W3C trace context; empty: not traced. */
   readonly traceParent: string;
-  /** The address of the client, as the edge saw it; empty where none is known. */
+  /** The address of the client, as the edge or this server saw it; empty where none is known. */
   readonly clientAddress: string;
 }
 
@@ -56,13 +57,35 @@ export type DuplexHandler<M extends DescMethodBiDiStreaming> = (
   context: CallContext,
 ) => void;
 
+/** The responses of one server-streaming call, as the service writes them. */
+export interface ResponseStream<Out> {
+  /** Called once, when nothing more can be written, whoever ended it. Set it at once. */
+  onClose: () => void;
+  /**
+   * Writes, after all that was written before. `onWritten` is called when the response has left
+   * for the network; until then it waits in memory, and how much may is the service's to limit.
+   */
+  write(response: Out, onWritten?: () => void): void;
+  /** Ends the call, with what was thrown as a failed one. Who reads no more is cut off soon. */
+  end(thrown?: unknown): void;
+}
+
+/** Serves one server-streaming call. What it throws ends the call. */
+export type ServerStreamHandler<M extends DescMethodServerStreaming> = (
+  request: MessageShape<M["input"]>,
+  responses: ResponseStream<MessageInitShape<M["output"]>>,
+  context: CallContext,
+) => Promise<void>;
+
 /** Implements every method of a service. */
 export type Handlers<S extends DescService> = {
   [K in keyof S["method"]]: S["method"][K] extends DescMethodUnary
     ? UnaryHandler<S["method"][K]>
     : S["method"][K] extends DescMethodBiDiStreaming
       ? DuplexHandler<S["method"][K]>
-      : never;
+      : S["method"][K] extends DescMethodServerStreaming
+        ? ServerStreamHandler<S["method"][K]>
+        : never;
 };
 
 /** How a unary call is made. */

@@ -3,13 +3,16 @@
  * makes the runtime and picks the adapters that its roles need besides.
  */
 import { randomBytes } from "node:crypto";
+import { AccessTokenChecks } from "./access-token-checks.ts";
 import type { Clock } from "./clock.ts";
 import type { DirectCalls } from "./dial.ts";
+import { within } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Registration, Registry } from "./registry.ts";
 import type { Mesh } from "./rpc.ts";
 import { type Served, serve } from "./serve.ts";
+import type { Streams } from "./streams.ts";
 
 /** The process around a role. */
 export interface Runtime {
@@ -30,6 +33,8 @@ export interface Role {
   /** Unique for the life of the process: "message-4f2a91c3". */
   instanceId: string;
   served: Served;
+  /** Where ended sign-ins are read; set: devices may call the role with their own access tokens. */
+  streams?: Streams;
   /** Called when the role is registered: others can reach it. */
   begin?(): Promise<void>;
   /** Called when nobody calls any more. */
@@ -43,17 +48,26 @@ export function newInstanceId(role: string): string {
 
 /** How long calls under way may take when the process ends. */
 const drainMs = 3_000;
+/** How long a start waits for ended sign-ins to be read. Tokens are refused until they are. */
+const revocationsMs = 2_000;
 
-/** Serves roles on one address and registers them. `stop` takes them off again, in reverse. */
+/**
+ * Serves roles on one address and registers them; port 0 takes any free one. `stop` takes them
+ * off again, in reverse.
+ */
 export async function hostRoles(
   runtime: Runtime,
   roles: readonly Role[],
   host: string,
+  port = 0,
 ): Promise<{ address: string; stop(): Promise<void> }> {
-  const { clock, metrics, meshSecret, registry } = runtime;
+  const { clock, mesh, metrics, meshSecret, registry } = runtime;
   const log = runtime.log("mesh");
+  const streams = roles.find((role) => role.streams)?.streams;
+  const tokens = streams && new AccessTokenChecks({ mesh, streams, clock, log });
+  if (tokens) await within(revocationsMs, tokens.start());
   const services = roles.map(({ served }) => served);
-  const server = await serve({ host, port: 0, services, meshSecret, clock, log, metrics });
+  const server = await serve({ host, port, services, meshSecret, tokens, clock, log, metrics });
   const registrations: Registration[] = [];
   for (const { instanceId, served } of roles) {
     const service = served.service.typeName;
@@ -66,6 +80,7 @@ export async function hostRoles(
     async stop() {
       for (const registration of registrations) await registration.deregister();
       await server.drain(drainMs);
+      tokens?.stop();
       for (const role of [...roles].reverse()) await role.stop();
     },
   };

@@ -5,6 +5,7 @@
 import {
   type DescMethod,
   type DescMethodBiDiStreaming,
+  type DescMethodServerStreaming,
   type DescMethodUnary,
   type DescService,
   type Message,
@@ -14,15 +15,18 @@ import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import * as grpc from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
+import type { AccessTokenChecks } from "./access-token-checks.ts";
 import type { Clock } from "./clock.ts";
 import { GrpcDuplex } from "./duplex.ts";
 import { Code, type CodeTable, DomainError, toRpcError } from "./errors.ts";
-import { meshMetadataKey, verifyCall } from "./identity.ts";
 import type { Logger } from "./logger.ts";
 import { type MethodDefinition, methodDefinition } from "./method-definition.ts";
-import { methodPath } from "./methods.ts";
+import { methodPath, methodPolicy } from "./methods.ts";
 import type { Metrics } from "./metrics.ts";
-import type { CallContext, DuplexHandler, Handlers, Identity, UnaryHandler } from "./rpc.ts";
+import type { DuplexHandler, Handlers, ServerStreamHandler, UnaryHandler } from "./rpc.ts";
+import { Callers, notForOutside, overloaded } from "./serve-callers.ts";
+import { ServerContext } from "./serve-context.ts";
+import { ResponseStreams } from "./serve-streams.ts";
 import { asBuffer, errorTrailers } from "./status-details.ts";
 
 /** A service with its implementation. */
@@ -41,6 +45,8 @@ export interface ServeOptions {
   services: readonly Served[];
   /** The secret that the processes of the mesh share. */
   meshSecret: string;
+  /** Lets devices call public methods with their access tokens; unset: only the mesh calls. */
+  tokens?: AccessTokenChecks | undefined;
   clock: Clock;
   log: Logger;
   metrics: Metrics;
@@ -50,14 +56,20 @@ export interface ServeOptions {
 export interface GrpcServer {
   /** "host:port" */
   readonly address: string;
-  /** Says NOT_SERVING to health checks, lets calls under way end, then closes. */
+  /**
+   * Says NOT_SERVING to health checks, ends response streams with UNAVAILABLE, lets calls under
+   * way end, then closes.
+   */
   drain(graceMs: number): Promise<void>;
 }
 
 /** Unary calls under way in one server; more are answered OVERLOADED. */
 const callsInFlightMax = 2_000;
-/** How long who was shed should wait. */
-const shedRetryAfterMs = 200;
+/** Calls of one connection; the rest wait at the caller. More than are answered at once. */
+const concurrentStreamsMax = callsInFlightMax + 500;
+/** A connection from which nothing is heard is asked whether it lives, and given up. */
+const keepaliveMs = 20_000;
+const keepaliveTimeoutMs = 10_000;
 /** A message on the wire: a full history page of the longest texts is refused earlier. */
 const messageBytesMax = 4 * 1024 * 1024;
 
@@ -76,13 +88,16 @@ export async function serve(options: ServeOptions): Promise<GrpcServer> {
     "grpc.max_receive_message_length": messageBytesMax,
     "grpc.max_send_message_length": messageBytesMax,
     "grpc-node.flow_control_window": 1024 * 1024,
+    "grpc.max_concurrent_streams": concurrentStreamsMax,
+    "grpc.keepalive_time_ms": keepaliveMs,
+    "grpc.keepalive_timeout_ms": keepaliveTimeoutMs,
   });
   const calls = new Calls(options);
   for (const { service, handlers, codes } of options.services) {
     const definition: Record<string, MethodDefinition> = {};
     const implementation: grpc.UntypedServiceImplementation = {};
     for (const method of service.methods) {
-      definition[method.localName] = methodDefinition(method);
+      definition[method.localName] = calls.callers.measured(methodDefinition(method));
       implementation[method.localName] = calls.implement(
         method,
         handlers[method.localName as never],
@@ -108,6 +123,7 @@ export async function serve(options: ServeOptions): Promise<GrpcServer> {
     async drain(graceMs) {
       health.setStatus("", "NOT_SERVING");
       for (const { service } of options.services) health.setStatus(service.typeName, "NOT_SERVING");
+      calls.streams.drain();
       server.drain(address, graceMs);
       await new Promise<void>((resolve) => {
         const force = setTimeout(() => server.forceShutdown(), graceMs + 100);
@@ -122,6 +138,8 @@ export async function serve(options: ServeOptions): Promise<GrpcServer> {
 
 /** What all calls of one server share. */
 class Calls {
+  readonly callers: Callers;
+  readonly streams: ResponseStreams;
   private readonly options: ServeOptions;
   private readonly handled;
   private readonly seconds;
@@ -129,7 +147,9 @@ class Calls {
 
   constructor(options: ServeOptions) {
     this.options = options;
-    const { metrics } = options;
+    const { clock, log, meshSecret, metrics, tokens } = options;
+    this.callers = new Callers({ meshSecret, clock, tokens });
+    this.streams = new ResponseStreams({ clock, log, tokens });
     this.handled = metrics.counter("parley_rpc_handled_total", "Calls answered", [
       "method",
       "code",
@@ -138,15 +158,31 @@ class Calls {
       "method",
     ]);
     metrics.gauge("parley_rpc_in_flight", "Calls under way", () => this.inFlight);
+    metrics.gauge("parley_rpc_streams", "Response streams open", () => this.streams.count);
   }
 
   implement(method: DescMethod, handler: unknown, codes: CodeTable): grpc.UntypedHandleCall {
-    return method.methodKind === "bidi_streaming"
-      ? this.duplex(
+    switch (method.methodKind) {
+      case "unary":
+        return this.unary(
+          method as DescMethodUnary,
+          handler as UnaryHandler<DescMethodUnary>,
+          codes,
+        );
+      case "server_streaming":
+        return this.responses(
+          method as DescMethodServerStreaming,
+          handler as AnyStreamHandler,
+          codes,
+        );
+      case "bidi_streaming":
+        return this.duplex(
           method as DescMethodBiDiStreaming,
           handler as DuplexHandler<DescMethodBiDiStreaming>,
-        )
-      : this.unary(method as DescMethodUnary, handler as UnaryHandler<DescMethodUnary>, codes);
+        );
+      default:
+        throw new Error(`${methodPath(method)} is ${method.methodKind}, which is not served`);
+    }
   }
 
   private unary(
@@ -154,18 +190,25 @@ class Calls {
     handler: UnaryHandler<DescMethodUnary>,
     codes: CodeTable,
   ): grpc.handleUnaryCall<Message, object> {
+    const policy = methodPolicy(method);
     const name = methodPath(method).slice(1);
     const handle = async (call: grpc.ServerUnaryCall<Message, object>) => {
       if (this.inFlight > callsInFlightMax) {
-        throw new DomainError("OVERLOADED", `more than ${callsInFlightMax} calls are under way`, {
-          retryAfterMs: shedRetryAfterMs,
-        });
+        throw overloaded(`${callsInFlightMax} calls are under way`);
       }
-      const context = this.context(call);
-      if (context.deadlineMs <= this.options.clock.nowMs()) {
-        throw new DomainError("DEADLINE_EXCEEDED", "the deadline had passed when the call arrived");
+      const caller = this.callers.inside(call) ?? (await this.callers.admit(call, policy));
+      try {
+        const nowMs = this.options.clock.nowMs();
+        const latestMs = caller.isInside ? Number.POSITIVE_INFINITY : nowMs + policy.deadlineMs;
+        const context = new ServerContext(call, caller, latestMs);
+        if (context.deadlineMs <= nowMs) {
+          const text = "the deadline had passed when the call arrived";
+          throw new DomainError("DEADLINE_EXCEEDED", text);
+        }
+        return await handler(call.request, context);
+      } finally {
+        this.callers.leave(caller);
       }
-      return handler(call.request, context);
     };
     return async (call, callback) => {
       const startMs = this.options.clock.monotonicMs();
@@ -188,13 +231,39 @@ class Calls {
     };
   }
 
+  private responses(
+    method: DescMethodServerStreaming,
+    handler: AnyStreamHandler,
+    codes: CodeTable,
+  ): grpc.handleServerStreamingCall<Message, object> {
+    const policy = methodPolicy(method);
+    const name = methodPath(method).slice(1);
+    return async (call) => {
+      const onEnd = (code: number) => this.handled.inc({ method: name, code: String(code) });
+      const stream = this.streams.wrap(call, codes, onEnd);
+      try {
+        const caller = this.callers.inside(call) ?? (await this.callers.admit(call, policy));
+        this.callers.leave(caller);
+        if (stream.isEnded) return;
+        this.streams.keep(stream, caller.token);
+        if (stream.isEnded) return;
+        const context = new ServerContext(call, caller, Number.POSITIVE_INFINITY);
+        await handler(call.request, stream, context);
+      } catch (thrown) {
+        stream.end(thrown);
+      }
+    };
+  }
+
   private duplex(
     method: DescMethodBiDiStreaming,
     handler: DuplexHandler<DescMethodBiDiStreaming>,
   ): grpc.handleBidiStreamingCall<Message, Message> {
     return (call) => {
       try {
-        const context = this.context(call);
+        const caller = this.callers.inside(call);
+        if (!caller) throw notForOutside(call.metadata);
+        const context = new ServerContext(call, caller, Number.POSITIVE_INFINITY);
         handler(new GrpcDuplex<Message, Message>(call) as never, context);
       } catch (thrown) {
         const error = toRpcError(thrown);
@@ -207,69 +276,9 @@ class Calls {
       }
     };
   }
-
-  private context(call: AnyServerCall): CallContext {
-    return new ServerContext(call, this.identify(call));
-  }
-
-  /** @throws DomainError where the call comes from outside the mesh. */
-  private identify(call: AnyServerCall): Identity | undefined {
-    const [line] = call.metadata.get(meshMetadataKey);
-    if (typeof line !== "string") {
-      throw new DomainError("TOKEN_MISSING", `the call carries no ${meshMetadataKey} metadata`);
-    }
-    const { meshSecret, clock } = this.options;
-    const identity = verifyCall(meshSecret, call.getPath(), line, clock.nowMs());
-    if (identity === "refused") {
-      throw new DomainError(
-        "TOKEN_INVALID",
-        `the ${meshMetadataKey} metadata is not signed by this mesh`,
-      );
-    }
-    return identity;
-  }
 }
 
-type AnyServerCall =
-  | grpc.ServerUnaryCall<Message, object>
-  | grpc.ServerDuplexStream<Message, Message>;
-
-/** Makes the costly parts when they are asked for. */
-class ServerContext implements CallContext {
-  readonly identity: Identity | undefined;
-  readonly deadlineMs: number;
-  private readonly call: AnyServerCall;
-  private controller: AbortController | undefined;
-
-  constructor(call: AnyServerCall, identity: Identity | undefined) {
-    this.call = call;
-    this.identity = identity;
-    this.deadlineMs = Number(call.getDeadline());
-  }
-
-  get signal(): AbortSignal {
-    if (!this.controller) {
-      const controller = new AbortController();
-      this.controller = controller;
-      if (this.call.cancelled) controller.abort();
-      else this.call.once("cancelled", () => controller.abort());
-    }
-    return this.controller.signal;
-  }
-
-  get traceParent(): string {
-    return this.text("traceparent");
-  }
-
-  get clientAddress(): string {
-    return this.text("parley-client-address");
-  }
-
-  private text(key: string): string {
-    const [value] = this.call.metadata.get(key);
-    return typeof value === "string" ? value : "";
-  }
-}
+type AnyStreamHandler = ServerStreamHandler<DescMethodServerStreaming>;
 
 /** What reflection shows: the services' files and all that they import. */
 function fileDescriptors(services: readonly Served[]) {

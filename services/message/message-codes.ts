@@ -15,6 +15,8 @@ export const messageCodes = {
   MEMBER_NOT_FOUND: Code.NOT_FOUND,
   USER_NOT_FOUND: Code.NOT_FOUND,
   GROUP_FULL: Code.RESOURCE_EXHAUSTED,
+  REPLACED: Code.ABORTED,
+  SLOW_CONSUMER: Code.RESOURCE_EXHAUSTED,
 } as const satisfies Record<string, Code>;
 
 /** Why Message refuses something. */

@@ -5,7 +5,9 @@ import { MessageService } from "../../gen/parley/message/v1/message_service_pb.j
 import type { Clock } from "../../mesh/clock.ts";
 import type { ConfigOf } from "../../mesh/config.ts";
 import { fieldInvalid } from "../../mesh/errors.ts";
+import { InboxFeeds } from "../../mesh/inbox-feed.ts";
 import type { Logger } from "../../mesh/logger.ts";
+import type { Metrics } from "../../mesh/metrics.ts";
 import type { CallContext, Handlers, Identity } from "../../mesh/rpc.ts";
 import { type Served, served } from "../../mesh/serve.ts";
 import type { Running, Streams } from "../../mesh/streams.ts";
@@ -25,6 +27,7 @@ import type { Change, Outcome } from "./channel-writer.ts";
 import { Channels } from "./channels.ts";
 import { getDeviceCursor, markDelivered } from "./device-cursors.ts";
 import { fanOutWorker, startFanOut } from "./fan-out.ts";
+import { serveFollow } from "./follow.ts";
 import { listMessages } from "./history.ts";
 import { messageCodes, notAMember, orUnavailable, refuse } from "./message-codes.ts";
 import type { messageConfig } from "./message-config.ts";
@@ -51,6 +54,7 @@ export interface MessageDependencies {
   existingUsers(userIds: readonly string[], caller: Identity): Promise<ReadonlySet<string>>;
   clock: Clock;
   logger: Logger;
+  metrics?: Metrics;
 }
 
 /** About what a change of members takes in an entry. */
@@ -59,10 +63,10 @@ const memberBytes = 40;
 
 /** Makes the service; its workers are started apart, see {@link startMessageWorkers}. */
 export function createMessageService(deps: MessageDependencies): Served {
-  const { streams, store, clock, logger } = deps;
-  const { takeIds } = deps;
+  const { streams, store, clock, logger, metrics, takeIds } = deps;
   const channels = new Channels({ log: streams.log, store, takeIds, clock });
   const history = { channels, log: streams.log, store, logger };
+  const feeds = new InboxFeeds({ streams, clock, log: logger, ...(metrics && { metrics }) });
   const sendTimeoutMs = sendDeadlineMs(MessageService);
 
   const handlers: Handlers<typeof MessageService> = {
@@ -173,6 +177,8 @@ export function createMessageService(deps: MessageDependencies): Served {
       await orUnavailable(markDelivered(store, requireIdentity(context), cursor));
       return {};
     },
+
+    follow: serveFollow({ feeds, store, clock, logger }),
 
     link: serveLink(channels, store, clock, logger, sendTimeoutMs),
   };

@@ -23,13 +23,14 @@ export function startMessage(runtime: Runtime, streams: Streams, store: MessageS
     store,
     clock,
     logger: runtime.log("message"),
+    metrics: runtime.metrics,
     takeIds: (count, greaterThan) => ids.take(count, greaterThan),
     async existingUsers(userIds, identity) {
       const { users } = await sessions.listUsers({ userIds: [...userIds] }, { identity });
       return new Set(users.map(({ userId }) => userId));
     },
   });
-  return { instanceId: newInstanceId("message"), served, stop: async () => {} };
+  return { instanceId: newInstanceId("message"), served, streams, stop: async () => {} };
 }
 
 /** Starts the workers behind Message. */

@@ -27,6 +27,7 @@ export function startPresence(runtime: Runtime, streams: Streams, store: Presenc
   return {
     instanceId,
     served: served(PresenceService, service.handlers, service.codes),
+    streams,
     begin: async () => service.start(),
     stop: () => service.close(),
   };

@@ -17,6 +17,7 @@ export async function startSession(runtime: Runtime, streams: Streams, sql: Sql)
   return {
     instanceId: newInstanceId("session"),
     served: served(SessionService, service.handlers, service.codes),
+    streams,
     stop: () => service.close(),
   };
 }

@@ -8,6 +8,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Channel, DeviceCursor, Member, Message as Message$1, MessageKind } from "./message_pb.js";
+import type { FollowStarted, InboxCaughtUp, InboxDeliveries, InboxReset } from "./inbox_pb.js";
 import type { Error } from "../../rpc/v1/error_pb.js";
 
 /**
@@ -803,6 +804,95 @@ export declare type MarkDeliveredResponse = Message<"parley.message.v1.MarkDeliv
 export declare const MarkDeliveredResponseSchema: GenMessage<MarkDeliveredResponse>;
 
 /**
+ * What the calling device has.
+ *
+ * @generated from message parley.message.v1.FollowRequest
+ */
+export declare type FollowRequest = Message<"parley.message.v1.FollowRequest"> & {
+  /**
+   * `inbox_epoch` of the last FollowStarted that the device has seen; empty: none yet.
+   *
+   * @generated from field: string inbox_epoch = 1;
+   */
+  inboxEpoch: string;
+
+  /**
+   * The last inbox entry that the device has stored, 0 to 2^53 - 1; 0: none.
+   *
+   * @generated from field: int64 inbox_sequence = 2;
+   */
+  inboxSequence: bigint;
+
+  /**
+   * The greatest message id that the device has stored; 0: none. Where the device has lost its
+   * position in the inbox but not its messages, following goes on from the position that it
+   * marked as delivered last, provided that its messages reached at least that far.
+   *
+   * @generated from field: int64 cur_max_message_id = 3;
+   */
+  curMaxMessageId: bigint;
+};
+
+/**
+ * Describes the message parley.message.v1.FollowRequest.
+ * Use `create(FollowRequestSchema)` to create a new message.
+ */
+export declare const FollowRequestSchema: GenMessage<FollowRequest>;
+
+/**
+ * What happened in the inbox.
+ *
+ * @generated from message parley.message.v1.FollowResponse
+ */
+export declare type FollowResponse = Message<"parley.message.v1.FollowResponse"> & {
+  /**
+   * One of these.
+   *
+   * @generated from oneof parley.message.v1.FollowResponse.event
+   */
+  event: {
+    /**
+     * Comes first, once.
+     *
+     * @generated from field: parley.message.v1.FollowStarted started = 1;
+     */
+    value: FollowStarted;
+    case: "started";
+  } | {
+    /**
+     * New inbox entries.
+     *
+     * @generated from field: parley.message.v1.InboxDeliveries deliveries = 2;
+     */
+    value: InboxDeliveries;
+    case: "deliveries";
+  } | {
+    /**
+     * Everything that was in the inbox when following began (or was reset, or waited for a slow
+     * reader) has been delivered.
+     *
+     * @generated from field: parley.message.v1.InboxCaughtUp caught_up = 3;
+     */
+    value: InboxCaughtUp;
+    case: "caughtUp";
+  } | {
+    /**
+     * The inbox no longer holds what the device lacks.
+     *
+     * @generated from field: parley.message.v1.InboxReset reset = 4;
+     */
+    value: InboxReset;
+    case: "reset";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message parley.message.v1.FollowResponse.
+ * Use `create(FollowResponseSchema)` to create a new message.
+ */
+export declare const FollowResponseSchema: GenMessage<FollowResponse>;
+
+/**
  * What gathered on the way to the service.
  *
  * @generated from message parley.message.v1.LinkRequest
@@ -1177,6 +1267,27 @@ export declare const MessageService: GenService<{
     methodKind: "unary";
     input: typeof MarkDeliveredRequestSchema;
     output: typeof MarkDeliveredResponseSchema;
+  },
+  /**
+   * Follows the calling device's inbox, from where the device is to its end and then live, as an
+   * edge does it over WebSocket: the same position, every entry once and in order, or a reset.
+   * What is not stored (a friend's presence) does not come this way, and following does not make
+   * the device present. Tell with MarkDelivered, now and then, how far the entries are stored.
+   *
+   * The stream lives until one side ends it, longer than the access token. Come back after any
+   * of these, with the last position that was stored: UNAVAILABLE (the instance shuts down),
+   * RESOURCE_EXHAUSTED (OVERLOADED: too many followers; SLOW_CONSUMER: what waited was not read
+   * within 30 s), UNAUTHENTICATED (TOKEN_EXPIRED: renew it first). Don't after UNAUTHENTICATED
+   * (TOKEN_REVOKED: the sign-in was ended), ABORTED (REPLACED: the device follows by another
+   * call to the same instance), INVALID_ARGUMENT (FIELD_INVALID). A reader that is slower than
+   * its inbox is read for again from the stream: at most 256 KB and one response wait for it.
+   *
+   * @generated from rpc parley.message.v1.MessageService.Follow
+   */
+  follow: {
+    methodKind: "server_streaming";
+    input: typeof FollowRequestSchema;
+    output: typeof FollowResponseSchema;
   },
   /**
    * Carries the sends of an edge's devices, as many to a write as gathered in one turn of the

@@ -1,8 +1,8 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { type Revocation, RevocationSchema } from "../gen/parley/log/v1/log_pb.js";
-import { type Clock, sleep, type Timer } from "../mesh/clock.ts";
-import type { Logger } from "../mesh/logger.ts";
-import type { Streams } from "../mesh/streams.ts";
+import { type Clock, sleep, type Timer } from "./clock.ts";
+import type { Logger } from "./logger.ts";
+import type { Streams } from "./streams.ts";
 
 /** What a follower of revocations needs. */
 export interface RevocationsOptions {
@@ -15,8 +15,8 @@ export interface RevocationsOptions {
 }
 
 /**
- * Follows the stream of ended sign-ins, all of it: every edge needs every revocation, so that a
- * worker, of which one of a name is active, would be wrong. While the stream can't be read, what
+ * Follows the stream of ended sign-ins, all of it: every process that verifies tokens needs every
+ * revocation, so that a worker, of which one of a name is active, would be wrong. While the stream can't be read, what
  * was read before goes on being refused and nothing else is.
  */
 export class Revocations {

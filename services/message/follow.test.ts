@@ -1,0 +1,244 @@
+import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { beforeEach, describe, expect, it } from "vitest";
+import { InboxEntrySchema as StoredEntrySchema } from "../../gen/parley/log/v1/log_pb.js";
+import { InboxEntrySchema, InboxResetReason } from "../../gen/parley/message/v1/inbox_pb.js";
+import {
+  type FollowRequest,
+  FollowRequestSchema,
+  FollowResponseSchema,
+  MessageService,
+} from "../../gen/parley/message/v1/message_service_pb.js";
+import { Code, type RpcError, toRpcError } from "../../mesh/errors.ts";
+import { InboxFeeds } from "../../mesh/inbox-feed.ts";
+import { silentLogger } from "../../mesh/logger.ts";
+import type { CallContext, ResponseStream } from "../../mesh/rpc.ts";
+import { serveFollow } from "./follow.ts";
+import { messageCodes } from "./message-codes.ts";
+import { MessageFixture, turn } from "./message-fixture.ts";
+
+type Init = MessageInitShape<typeof FollowResponseSchema>;
+const { createGroup, sendMessage, removeMember, markDelivered } = MessageService.method;
+
+/** A caller that reads when it is told to. */
+class Reader implements ResponseStream<Init> {
+  /** What has been read: "started 3", "12 after 3: hello", "caughtUp 12", "reset TRIMMED 9". */
+  readonly heard: string[] = [];
+  readonly responseSizes: number[] = [];
+  error: RpcError | undefined;
+  isReading = true;
+  onClose = () => {};
+  private waiting: (() => void)[] = [];
+
+  write(init: Init, onWritten?: () => void): void {
+    if (this.error) return;
+    this.hear(create(FollowResponseSchema, init).event);
+    if (this.isReading) queueMicrotask(() => onWritten?.());
+    else if (onWritten) this.waiting.push(onWritten);
+  }
+
+  end(thrown?: unknown): void {
+    if (this.error) return;
+    this.error = toRpcError(thrown, messageCodes);
+    this.onClose();
+  }
+
+  /** Takes what waits. */
+  read(): void {
+    this.isReading = true;
+    for (const onWritten of this.waiting.splice(0)) onWritten();
+  }
+
+  private hear(event: ReturnType<typeof create<typeof FollowResponseSchema>>["event"]): void {
+    if (event.case === "started") {
+      const { inboxSequence, resetReason } = event.value;
+      this.heard.push(`started ${inboxSequence} ${InboxResetReason[resetReason]}`);
+    } else if (event.case === "caughtUp") this.heard.push(`caughtUp ${event.value.inboxSequence}`);
+    else if (event.case === "reset") {
+      this.heard.push(`reset ${InboxResetReason[event.value.reason]} ${event.value.inboxSequence}`);
+    } else if (event.case === "deliveries") {
+      this.responseSizes.push(event.value.deliveries.length);
+      for (const { inboxSequence, prevInboxSequence, entry } of event.value.deliveries) {
+        const said = entry!.items.map(({ item }) => {
+          const { body } = item.value!;
+          return body.case === "text" ? body.value.slice(0, 20) : body.value?.kind;
+        });
+        this.heard.push(`${inboxSequence} after ${prevInboxSequence}: ${said.join(", ")}`);
+      }
+    }
+  }
+}
+
+describe("[K4] following an inbox over gRPC", () => {
+  let fixture: MessageFixture;
+  let follow: ReturnType<typeof serveFollow>;
+  let feeds: InboxFeeds;
+
+  beforeEach(() => {
+    fixture = new MessageFixture();
+    const { streams, store, clock } = fixture;
+    feeds = new InboxFeeds({ streams, clock });
+    follow = serveFollow({ feeds, store, clock, logger: silentLogger });
+  });
+
+  /** Follows as bob's device. */
+  async function following(
+    request: MessageInitShape<typeof FollowRequestSchema> = {},
+    deviceId = "device",
+  ): Promise<Reader> {
+    const reader = new Reader();
+    const identity = { userId: "bob", deviceId };
+    const context = { identity } as unknown as CallContext;
+    const asked: FollowRequest = create(FollowRequestSchema, request);
+    await follow(asked, reader, context).catch((error) => reader.end(error));
+    await settle();
+    return reader;
+  }
+
+  async function settle(): Promise<void> {
+    for (let i = 0; i < 20; i++) await turn();
+  }
+
+  /** Appends a text to bob's inbox as fan-out does. */
+  function store(value: string): Promise<number> {
+    const message = { channelId: "g-1", body: { case: "text" as const, value } };
+    const entry = { items: [{ item: { case: "message" as const, value: message } }] };
+    const data = toBinary(StoredEntrySchema, create(StoredEntrySchema, entry));
+    return fixture.streams.inbox.append("bob", data);
+  }
+
+  const at = (inboxSequence: number) => ({
+    inboxEpoch: feeds.epoch("bob"),
+    inboxSequence: BigInt(inboxSequence),
+  });
+
+  it("a new device is told where its inbox begins, then what comes", async () => {
+    await store("before");
+    const reader = await following();
+    await store("hello");
+    await store("again");
+    await settle();
+    const begin = ["started 1 NEW_DEVICE", "caughtUp 1"];
+    expect(reader.heard).toEqual([...begin, "2 after 1: hello", "3 after 2: again"]);
+  });
+
+  it("[S2] a device that comes back gets what it lacks, in order, then caught_up, then the rest", async () => {
+    for (let i = 1; i <= 600; i++) await store(`${i}`);
+    const reader = await following(at(598));
+    await store("live");
+    await settle();
+    expect(reader.heard).toEqual([
+      "started 598 UNSPECIFIED",
+      "599 after 598: 599",
+      "600 after 599: 600",
+      "caughtUp 600",
+      "601 after 600: live",
+    ]);
+    expect(reader.responseSizes).toEqual([2, 1]);
+  });
+
+  it("[S4] who can't go on is told why before anything else", async () => {
+    await store("one");
+    const otherEpoch = await following({ inboxEpoch: "gone", inboxSequence: 1n });
+    expect(otherEpoch.heard).toEqual(["started 1 UNKNOWN_EPOCH", "caughtUp 1"]);
+    const ahead = await following(at(9));
+    expect(ahead.heard).toEqual(["started 9 UNSPECIFIED", "reset TRIMMED 1", "caughtUp 1"]);
+  });
+
+  it("[S1] who has lost its position goes on from what it marked as delivered", async () => {
+    for (let i = 1; i <= 3; i++) await store(`${i}`);
+    const cursor = { ...at(2), curMaxMessageId: 77n };
+    await fixture.instance().call("bob", markDelivered, { cursor });
+    const reader = await following({ curMaxMessageId: 77n });
+    expect(reader.heard.slice(0, 2)).toEqual(["started 2 UNSPECIFIED", "3 after 2: 3"]);
+    const behind = await following({ curMaxMessageId: 76n });
+    expect(behind.heard[0]).toBe("started 3 NEW_DEVICE");
+  });
+
+  it("[G4] changes of membership come in their place, and nothing after one's own removal", async () => {
+    const message = fixture.instance();
+    const reader = await following();
+    const { channel } = await message.call("alice", createGroup, {
+      clientMessageId: fixture.clientId(),
+      name: "walks",
+      userIds: ["bob"],
+    });
+    const { channelId } = channel!;
+    const send = (text: string) =>
+      message.call("alice", sendMessage, {
+        channelId,
+        clientMessageId: fixture.clientId(),
+        text,
+      });
+    await send("welcome");
+    const clientMessageId = fixture.clientId();
+    await message.call("alice", removeMember, { channelId, clientMessageId, userId: "bob" });
+    await send("he has gone");
+    await fixture.work();
+    const items = reader.heard.slice(2).flatMap((line) => line.split(": ")[1]!.split(", "));
+    expect(items).toEqual(["1", "welcome", "3"]);
+  });
+
+  it("[R1] who reads slowly is paused at 256 KB, then gets the rest and caught_up", async () => {
+    await store("begin");
+    const reader = await following(at(1));
+    reader.isReading = false;
+    const large = "x".repeat(100_000);
+    for (let i = 0; i < 10; i++) {
+      await store(`${i} ${large}`);
+      await settle();
+    }
+    expect(reader.responseSizes).toEqual([1, 1, 1]);
+    reader.read();
+    await settle();
+    const numbers = reader.heard.slice(2).filter((line) => line.includes("after"));
+    expect(numbers.map((line) => line.split(" ")[0])).toEqual(
+      Array.from({ length: 10 }, (_, i) => `${i + 2}`),
+    );
+    expect(reader.heard.at(-1)).toBe("caughtUp 11");
+    fixture.clock.advance(60_000);
+    expect(reader.error).toBeUndefined();
+  });
+
+  it("[R1] who does not read for 30 s is sent away", async () => {
+    await store("begin");
+    const reader = await following(at(1));
+    reader.isReading = false;
+    await store("x".repeat(300_000));
+    await settle();
+    fixture.clock.advance(29_999);
+    expect(reader.error).toBeUndefined();
+    fixture.clock.advance(1);
+    const { code, reason } = reader.error!;
+    expect({ code, reason }).toEqual({ code: Code.RESOURCE_EXHAUSTED, reason: "SLOW_CONSUMER" });
+  });
+
+  it("a device's second call to an instance takes the place of the first; other devices' don't", async () => {
+    const first = await following();
+    const other = await following({}, "other");
+    const second = await following();
+    expect(first.error).toMatchObject({ code: Code.ABORTED, reason: "REPLACED" });
+    expect([other.error, second.error]).toEqual([undefined, undefined]);
+    await store("hello");
+    await settle();
+    expect(second.heard.at(-1)).toContain("hello");
+    expect(first.heard.at(-1)).not.toContain("hello");
+  });
+
+  it("refuses a position that can't be", async () => {
+    const reader = await following({ inboxSequence: -1n });
+    expect(reader.error).toMatchObject({ code: Code.INVALID_ARGUMENT, reason: "FIELD_INVALID" });
+    expect(reader.error?.details.fieldViolations?.[0]?.field).toBe("inbox_sequence");
+  });
+
+  it("carries entries as the streams hold them: both contracts have the same form", () => {
+    const form = (message: DescMessage): unknown =>
+      message.fields.map((field) => [
+        field.name,
+        field.number,
+        field.fieldKind,
+        field.message?.typeName === "parley.message.v1.Message" ||
+          (field.message && form(field.message)),
+      ]);
+    expect(form(InboxEntrySchema)).toEqual(form(StoredEntrySchema));
+  });
+});

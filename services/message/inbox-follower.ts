@@ -1,0 +1,152 @@
+import { fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type InboxDelivery as DeliveryMessage,
+  InboxDeliverySchema,
+  InboxEntrySchema,
+  InboxResetReason,
+} from "../../gen/parley/message/v1/inbox_pb.js";
+import type { FollowResponseSchema } from "../../gen/parley/message/v1/message_service_pb.js";
+import type { Clock, Timer } from "../../mesh/clock.ts";
+import type { InboxFeeds } from "../../mesh/inbox-feed.ts";
+import type {
+  Follower,
+  Following,
+  InboxDelivery,
+  InboxPosition,
+  ResetReason,
+} from "../../mesh/inbox-feed-following.ts";
+import type { ResponseStream } from "../../mesh/rpc.ts";
+import { refuse } from "./message-codes.ts";
+
+type Responses = ResponseStream<MessageInitShape<typeof FollowResponseSchema>>;
+type FollowEvent = NonNullable<MessageInitShape<typeof FollowResponseSchema>["event"]>;
+
+/** Bytes that wait for one reader before its following pauses. */
+export const waitingBytesMax = 256 * 1024;
+/** How long a following may stay paused before its stream ends with SLOW_CONSUMER. */
+export const laggingMsMax = 30_000;
+/** Responses are cut at this size; a larger entry travels alone. */
+const responseBytesMax = 512 * 1024;
+/** What an entry needs in a response besides its bytes, at most. */
+const deliveryOverheadBytes = 32;
+
+/**
+ * One reader of an inbox. What gathers in one turn of the event loop is one response. A reader
+ * that falls behind is never buffered for without end: its following pauses until what waits has
+ * left, and then goes on where it stopped.
+ */
+export class InboxFollower implements Follower {
+  private readonly deps: { feeds: InboxFeeds; clock: Clock };
+  private readonly responses: Responses;
+  private readonly userId: string;
+  private following: Following | undefined;
+  private hasStarted = false;
+  private isStopped = false;
+  private gathered: DeliveryMessage[] = [];
+  private gatheredBytes = 0;
+  private writtenBytes = 0;
+  private flushing: NodeJS.Immediate | undefined;
+  /** Set: nothing is delivered until what waits has left; too late when it fires. */
+  private lagging: Timer | undefined;
+
+  constructor(deps: { feeds: InboxFeeds; clock: Clock }, responses: Responses, userId: string) {
+    this.deps = deps;
+    this.responses = responses;
+    this.userId = userId;
+  }
+
+  /** Begins to follow, unless the reader has gone. */
+  start(position: InboxPosition): void {
+    if (this.isStopped) return;
+    const { feeds } = this.deps;
+    // Who can't go on from its position is told so when the feed has found another.
+    if (!feeds.resetReason(this.userId, position)) {
+      this.sayStarted(position.sequence, InboxResetReason.UNSPECIFIED);
+    }
+    this.following = feeds.follow(this.userId, position, this);
+  }
+
+  /** Ends the stream with an error. */
+  end(error: Error): void {
+    this.flush();
+    this.responses.end(error);
+  }
+
+  /** The stream has ended: nothing is written any more. */
+  stop(): void {
+    this.isStopped = true;
+    this.lagging?.cancel();
+    clearImmediate(this.flushing);
+    if (this.following) this.deps.feeds.stop(this.following);
+  }
+
+  deliver({ sequence, prevSequence, data }: InboxDelivery): boolean {
+    const bytes = data.length + deliveryOverheadBytes;
+    if (this.gatheredBytes + bytes > responseBytesMax) this.flush();
+    try {
+      const inboxSequence = BigInt(sequence);
+      const prevInboxSequence = BigInt(prevSequence);
+      const entry = fromBinary(InboxEntrySchema, data);
+      const delivery = { inboxSequence, prevInboxSequence, entry };
+      this.gathered.push({ $typeName: InboxDeliverySchema.typeName, ...delivery });
+    } catch (error) {
+      // An entry that can't be decoded: a fault of ours, which the stream's end logs.
+      this.responses.end(error);
+      return false;
+    }
+    this.gatheredBytes += bytes;
+    this.flushing ??= setImmediate(() => this.flush());
+    if (this.writtenBytes + this.gatheredBytes <= waitingBytesMax) return true;
+    this.lagging = this.deps.clock.setTimer(laggingMsMax, () => {
+      const text = `what waited was not read within ${laggingMsMax} ms`;
+      this.end(refuse("SLOW_CONSUMER", text));
+    });
+    return false;
+  }
+
+  caughtUp(sequence: number): void {
+    this.say({ case: "caughtUp", value: { inboxSequence: BigInt(sequence) } });
+  }
+
+  reset(why: ResetReason, sequence: number): void {
+    const reason = InboxResetReason[why];
+    if (!this.hasStarted) this.sayStarted(sequence, reason);
+    else this.say({ case: "reset", value: { reason, inboxSequence: BigInt(sequence) } });
+  }
+
+  /** What is not stored is not followed. */
+  event(): void {}
+
+  private sayStarted(sequence: number, resetReason: InboxResetReason): void {
+    this.hasStarted = true;
+    const inboxEpoch = this.deps.feeds.epoch(this.userId);
+    const value = { inboxEpoch, inboxSequence: BigInt(sequence), resetReason };
+    this.say({ case: "started", value });
+  }
+
+  private say(event: FollowEvent): void {
+    this.flush();
+    this.responses.write({ event });
+  }
+
+  private flush(): void {
+    clearImmediate(this.flushing);
+    this.flushing = undefined;
+    if (this.gathered.length === 0) return;
+    const bytes = this.gatheredBytes;
+    const deliveries = this.gathered;
+    this.gathered = [];
+    this.gatheredBytes = 0;
+    this.writtenBytes += bytes;
+    const event: FollowEvent = { case: "deliveries", value: { deliveries } };
+    this.responses.write({ event }, () => this.onWritten(bytes));
+  }
+
+  private onWritten(bytes: number): void {
+    this.writtenBytes -= bytes;
+    if (!this.lagging || this.writtenBytes + this.gatheredBytes > 0) return;
+    this.lagging.cancel();
+    this.lagging = undefined;
+    this.deps.feeds.resume(this.following!);
+  }
+}
