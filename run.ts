@@ -15,7 +15,7 @@ import { LocalLeases } from "./mesh/leases-local.ts";
 import { untilSignal } from "./mesh/lifecycle.ts";
 import { folderConfig, processConfig, startProcess } from "./mesh/process.ts";
 import { LocalRegistry } from "./mesh/registry-local.ts";
-import { hostRoles, type Runtime } from "./mesh/runtime.ts";
+import { grpcConfig, hostRoles, type Runtime } from "./mesh/runtime.ts";
 import { openPglite } from "./mesh/sql-pglite.ts";
 import { openLmdbStreams } from "./mesh/streams-lmdb.ts";
 import { idgenConfig } from "./services/idgen/idgen-config.ts";
@@ -33,6 +33,7 @@ import { startSession } from "./services/session/start-session.ts";
 export const allConfigs: Readonly<Record<string, ConfigSchema>> = {
   "Every process": processConfig,
   "What keeps its data in a folder": folderConfig,
+  "What serves gRPC": grpcConfig,
   Edge: edgeConfig,
   Message: messageConfig,
   Presence: presenceConfig,
@@ -67,7 +68,9 @@ export async function run(environment: Runtime["environment"]): Promise<number> 
   const meshSecret = randomBytes(32).toString("base64url");
   const mesh = dial({ registry, meshSecret, clock, log: log("mesh"), metrics });
   stack.defer(() => mesh.close());
-  const runtime = { environment, clock, log, metrics, registry, mesh, meshSecret };
+  const metadata = { metrics_url: self.metricsUrl };
+  const base = { environment, clock, log, metrics, registry };
+  const runtime = { ...base, mesh, meshSecret, metadata };
 
   const roles = await hostRoles(
     runtime,
@@ -78,9 +81,10 @@ export async function run(environment: Runtime["environment"]): Promise<number> 
       await startPresence(runtime, streams, presenceStore),
     ],
     "127.0.0.1",
+    parseConfig(grpcConfig, environment).port,
   );
   stack.defer(() => roles.stop());
-  const workers = startWorkers(runtime, streams, messageStore);
+  const workers = await startWorkers(runtime, streams, messageStore);
   stack.defer(() => workers.stop());
   const edge = await startEdge(runtime, streams);
   stack.defer(() => edge.stop());

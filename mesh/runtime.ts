@@ -3,16 +3,30 @@
  * makes the runtime and picks the adapters that its roles need besides.
  */
 import { randomBytes } from "node:crypto";
+import { z } from "zod";
 import { AccessTokenChecks } from "./access-token-checks.ts";
 import type { Clock } from "./clock.ts";
+import { defineConfig } from "./config.ts";
 import type { DirectCalls } from "./dial.ts";
 import { within } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Registration, Registry } from "./registry.ts";
+import type { Instance, Registration, Registry } from "./registry.ts";
 import type { Mesh } from "./rpc.ts";
 import { type Served, serve } from "./serve.ts";
 import type { Streams } from "./streams.ts";
+
+/** Settings of a process that serves gRPC. */
+export const grpcConfig = defineConfig({
+  port: {
+    env: "PARLEY_GRPC_PORT",
+    schema: z.coerce.number().int().min(0).max(65_535),
+    default: "0",
+    unit: "TCP port",
+    secret: false,
+    description: "The services' port, for programs that call them over gRPC; 0: any free one.",
+  },
+});
 
 /** The process around a role. */
 export interface Runtime {
@@ -26,6 +40,8 @@ export interface Runtime {
   mesh: Mesh & DirectCalls;
   /** The secret that the processes of the mesh share. */
   meshSecret: string;
+  /** What is said of every instance in this process: "metrics_url", "health_url". */
+  metadata: Instance["metadata"];
 }
 
 /** A role that is ready to be served. */
@@ -61,7 +77,7 @@ export async function hostRoles(
   host: string,
   port = 0,
 ): Promise<{ address: string; stop(): Promise<void> }> {
-  const { clock, mesh, metrics, meshSecret, registry } = runtime;
+  const { clock, mesh, metrics, meshSecret, registry, metadata } = runtime;
   const log = runtime.log("mesh");
   const streams = roles.find((role) => role.streams)?.streams;
   const tokens = streams && new AccessTokenChecks({ mesh, streams, clock, log });
@@ -72,7 +88,7 @@ export async function hostRoles(
   for (const { instanceId, served } of roles) {
     const service = served.service.typeName;
     const { address } = server;
-    registrations.push(await registry.register({ instanceId, service, address, metadata: {} }));
+    registrations.push(await registry.register({ instanceId, service, address, metadata }));
   }
   for (const role of roles) await role.begin?.();
   return {
