@@ -58,6 +58,12 @@ describe("buckets", () => {
       ...Array.from({ length: 150 }, (_, i) => at(240 + Math.floor(i / 10), 201 + i)),
       ...Array.from({ length: 500 }, (_, i) => at(260 + Math.floor(i / 8), 201 + hotRows + i)),
       ...Array.from({ length: 140 }, (_, i) => at(480 + i, 900 + hotRows + i)),
+      ...[1, 2].flatMap((bucket) =>
+        [-1n, 0n].map((rest, i) => ({
+          ...at(0, 40_000 + bucket + i),
+          messageId: firstIdOf(bucket, wide) + rest,
+        })),
+      ),
       at(5_000, 2_000 + hotRows),
     ];
     const model = newModel();
@@ -119,14 +125,19 @@ describe("tables", () => {
           messages: batch.messages.map(({ slot, sequence }) =>
             message(idAt(30 * slot), {
               ...{ channelId, channelSequence: sequence, clientMessageId: `c${slot}` },
-              body: { case: "text", value: `as of ${sequence}` },
+              body: { case: "text", value: `as of ${999_999 - sequence}` },
             }),
           ),
-          channels: batch.channels.map((sequence) => channel(sequence, channelId)),
+          // Where Cassandra had to choose by value it would choose the other one.
+          channels: batch.channels.map((sequence) => ({
+            ...channel(sequence, channelId),
+            logSequence: 1_000 - sequence,
+          })),
           memberships: batch.stays.map(({ user, joined, later }) =>
             stay({
               ...{ channelId, userId: userId(user), joinedSequence: joined * 10 },
               ...{ sequence: joined * 10 + later, leftSequence: later === 2 ? joined * 10 + 2 : 0 },
+              role: 3 - later,
             }),
           ),
         }));
@@ -202,11 +213,8 @@ describe("device cursors", () => {
       });
     for (let round = 1; round <= 10; round++) {
       await put(0, "e1", round);
-      await Promise.all([
-        put(0, `to${round}`, 3),
-        put(1, `to${round}`, 7),
-        put(0, `to${round}`, 5),
-      ]);
+      const places = round % 2 ? [3, 7, 5] : [7, 3, 5];
+      await Promise.all(places.map((at, i) => put(i % 2, `to${round}`, at)));
       expect(await stores[1]!.getDeviceCursor("race", "d")).toMatchObject({
         ...{ inboxEpoch: `to${round}`, inboxSequence: 7, curMaxMessageId: 7n },
       });
