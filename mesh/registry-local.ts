@@ -1,9 +1,17 @@
 import type { Instance, Registration, Registry, Watch } from "./registry.ts";
 
+type OnChange = (instances: readonly Instance[]) => void;
+
+interface Watcher {
+  onChange: OnChange;
+  /** The list that it was given last, as text. */
+  told: string | undefined;
+}
+
 /** A registry within one process: an instance is healthy while it is registered. */
 export class LocalRegistry implements Registry {
   private readonly instances = new Map<string, Map<string, Instance>>();
-  private readonly watchers = new Map<string, Set<(instances: readonly Instance[]) => void>>();
+  private readonly watchers = new Map<string, Set<Watcher>>();
 
   async register(instance: Instance): Promise<Registration> {
     this.ofService(instance.service).set(instance.instanceId, instance);
@@ -17,17 +25,18 @@ export class LocalRegistry implements Registry {
     };
   }
 
-  watch(service: string, onChange: (instances: readonly Instance[]) => void): Watch {
+  watch(service: string, onChange: OnChange): Watch {
     let watchers = this.watchers.get(service);
     if (!watchers) {
       watchers = new Set();
       this.watchers.set(service, watchers);
     }
-    watchers.add(onChange);
+    const watcher: Watcher = { onChange, told: undefined };
+    watchers.add(watcher);
     queueMicrotask(() => {
-      if (watchers.has(onChange)) onChange([...this.ofService(service).values()]);
+      if (watchers.has(watcher)) tell(watcher, [...this.ofService(service).values()]);
     });
-    return { stop: () => void watchers.delete(onChange) };
+    return { stop: () => void watchers.delete(watcher) };
   }
 
   private ofService(service: string): Map<string, Instance> {
@@ -41,6 +50,13 @@ export class LocalRegistry implements Registry {
 
   private announce(service: string): void {
     const instances = [...this.ofService(service).values()];
-    for (const onChange of this.watchers.get(service) ?? []) onChange(instances);
+    for (const watcher of this.watchers.get(service) ?? []) tell(watcher, instances);
   }
+}
+
+function tell(watcher: Watcher, instances: readonly Instance[]): void {
+  const text = JSON.stringify(instances);
+  if (watcher.told === text) return;
+  watcher.told = text;
+  watcher.onChange(instances);
 }
