@@ -21,7 +21,7 @@ import {
 
 /** What can go wrong. */
 export type StreamFault =
-  /** An append, read or subscription fails with StreamUnavailable; nothing is stored. */
+  /** An append, read, subscription or parking fails with StreamUnavailable; nothing is stored. */
   | "unavailable"
   /** An append is stored and fails with AppendOutcomeUnknown. */
   | "appendUnknownStored"
@@ -70,6 +70,16 @@ export function withFaults(streams: Streams, options: StreamFaultsOptions): Stre
     log: faulty(streams.log, lateTo.log),
     inbox: faulty(streams.inbox, lateTo.inbox),
     revocations: faulty(streams.revocations, lateTo.revocations),
+    deadLetters: {
+      async park(letter) {
+        failIfUnavailable(faults);
+        await streams.deadLetters.park(letter);
+      },
+      async count() {
+        failIfUnavailable(faults);
+        return streams.deadLetters.count();
+      },
+    },
     async subscribeInbox(userId, onMessage) {
       failIfUnavailable(faults);
       const listener = new FaultyListener(onMessage, options);

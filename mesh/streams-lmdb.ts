@@ -15,6 +15,7 @@ import { type Logger, silentLogger } from "./logger.ts";
 import type { LiveMessage, Running, Streams } from "./streams.ts";
 import { LiveBus } from "./streams-bus.ts";
 import { checkSubject } from "./streams-input.ts";
+import { LmdbDeadLetters } from "./streams-lmdb-dead-letters.ts";
 import { LmdbStream } from "./streams-lmdb-stream.ts";
 import { defaultRetention, type StreamsRetention } from "./streams-retention.ts";
 
@@ -41,6 +42,7 @@ class LmdbStreams implements Streams, GroupOwner {
   readonly log: LmdbStream;
   readonly inbox: LmdbStream;
   readonly revocations: LmdbStream;
+  readonly deadLetters: LmdbDeadLetters;
   private readonly environment: LmdbEnvironment;
   private readonly commits: GroupCommit;
   private readonly streams: readonly LmdbStream[];
@@ -63,6 +65,8 @@ class LmdbStreams implements Streams, GroupOwner {
     this.log = open("log");
     this.inbox = open("inbox", this.bus);
     this.revocations = open("revocations");
+    const letters = openDatabase(this.environment, "dead-letters");
+    this.deadLetters = new LmdbDeadLetters(letters, commits, () => this.log.checkOpen());
     this.streams = [this.log, this.inbox, this.revocations];
   }
 

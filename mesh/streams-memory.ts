@@ -7,6 +7,8 @@ import type { Clock } from "./clock.ts";
 import {
   type AppendOptions,
   type BatchHandler,
+  type DeadLetter,
+  type DeadLetters,
   type LiveMessage,
   type ReadOptions,
   type Running,
@@ -18,6 +20,7 @@ import {
   type WorkOptions,
 } from "./streams.ts";
 import { LiveBus } from "./streams-bus.ts";
+import { deadLetterKey, deadLettersMax, encodeDeadLetter } from "./streams-dead-letters.ts";
 import {
   checkAppend,
   checkSubject,
@@ -47,6 +50,8 @@ export class MemoryStreamsServer {
   readonly log: MemoryStreamState;
   readonly inbox: MemoryStreamState;
   readonly revocations: MemoryStreamState;
+  /** Encoded, by their keys. */
+  readonly deadLetters = new Map<string, Uint8Array>();
   /** Those of the connections that are open. */
   readonly buses = new Set<LiveBus>();
 
@@ -81,6 +86,7 @@ class MemoryStreams implements Streams {
   readonly log: MemoryStream;
   readonly inbox: MemoryStream;
   readonly revocations: MemoryStream;
+  readonly deadLetters: DeadLetters;
   private readonly server: MemoryStreamsServer;
   private readonly bus = new LiveBus();
 
@@ -89,6 +95,7 @@ class MemoryStreams implements Streams {
     this.log = new MemoryStream("log", server.log, server);
     this.inbox = new MemoryStream("inbox", server.inbox, server);
     this.revocations = new MemoryStream("revocations", server.revocations, server);
+    this.deadLetters = new MemoryDeadLetters(server.deadLetters, () => this.log.checkOpen());
     server.buses.add(this.bus);
   }
 
@@ -110,6 +117,31 @@ class MemoryStreams implements Streams {
     this.server.buses.delete(this.bus);
     this.bus.clear();
     await Promise.all([this.log.close(), this.inbox.close(), this.revocations.close()]);
+  }
+}
+
+class MemoryDeadLetters implements DeadLetters {
+  private readonly letters: Map<string, Uint8Array>;
+  private readonly checkOpen: () => void;
+
+  constructor(letters: Map<string, Uint8Array>, checkOpen: () => void) {
+    this.letters = letters;
+    this.checkOpen = checkOpen;
+  }
+
+  async park(letter: DeadLetter): Promise<void> {
+    this.checkOpen();
+    const key = deadLetterKey(letter);
+    if (this.letters.has(key)) return;
+    if (this.letters.size >= deadLettersMax) {
+      throw new StreamUnavailable(`${deadLettersMax} dead letters are there already`);
+    }
+    this.letters.set(key, encodeDeadLetter(letter));
+  }
+
+  async count(): Promise<number> {
+    this.checkOpen();
+    return this.letters.size;
   }
 }
 

@@ -7,15 +7,19 @@ const pauseMsMax = 5_000;
 
 /** What a worker reads, and where its progress is kept. */
 export interface WorkerSource {
-  /** Entries after the sequence, ascending, as many as are there up to the max; none: []. */
-  entriesAfter(sequence: number, entriesMax: number): StreamEntry[];
+  /**
+   * Entries after the sequence, ascending, as many as are there up to the max; none: [], after
+   * which the worker waits to be woken. A source that waits for entries itself ends when the
+   * worker is stopped.
+   */
+  entriesAfter(sequence: number, entriesMax: number): StreamEntry[] | Promise<StreamEntry[]>;
   /** The worker's checkpoint. */
   checkpointOf(name: string): number;
   /** Moves the worker's checkpoint forward; never back. */
   moveCheckpoint(name: string, sequence: number): void;
 }
 
-/** Runs the loop of {@link Stream.work} over a shard of an embedded adapter. */
+/** Runs the loop of {@link Stream.work} over a shard. */
 export class EntryWorker implements Running {
   private readonly clock: Clock;
   private readonly source: WorkerSource;

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe } from "vitest";
 import type { Streams } from "./streams.ts";
 import { appendContract } from "./streams-append.contract.ts";
+import { deadLettersContract } from "./streams-dead-letters.contract.ts";
 import { keepContract } from "./streams-keep.contract.ts";
 import { liveContract } from "./streams-live.contract.ts";
 import { modelContract } from "./streams-model.contract.ts";
@@ -50,6 +51,7 @@ export function streamsContract(adapter: string, create: StreamsFactory): void {
     liveContract(test);
     workContract(test);
     keepContract(test);
+    deadLettersContract(test);
     modelContract(test);
   });
 }

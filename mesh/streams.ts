@@ -160,6 +160,34 @@ export interface Stream {
   trim(options: { olderThanMs: number; workers: readonly string[] }): Promise<number>;
 }
 
+/** An entry that a worker can't make sense of. */
+export interface DeadLetter {
+  /** The worker's name. */
+  worker: string;
+  /** The name of the entry's stream, and the epoch of its sequence. */
+  stream: string;
+  epoch: string;
+  entry: StreamEntry;
+  /** What is wrong with it; what is longer than 1,000 characters is cut. */
+  reason: string;
+}
+
+/**
+ * Entries that workers have put aside so that what follows them can go on. They stay until
+ * somebody removes them with the server's own tools.
+ */
+export interface DeadLetters {
+  /**
+   * Keeps a copy of an entry; resolves when it is durable. The same entry of the same worker again
+   * changes nothing. At most 10,000 are kept, more are refused: that many are no accident.
+   * @throws StreamUnavailable
+   */
+  park(letter: DeadLetter): Promise<void>;
+
+  /** How many there are. @throws StreamUnavailable */
+  count(): Promise<number>;
+}
+
 /** All that a process reads, writes and hears of streams. */
 export interface Streams {
   /** Channel logs: subjects are {@link logSubject}. */
@@ -168,6 +196,8 @@ export interface Streams {
   readonly inbox: Stream;
   /** Ended sign-ins; kept as long as an access token lives. One subject, "revocation". */
   readonly revocations: Stream;
+  /** What workers have put aside. */
+  readonly deadLetters: DeadLetters;
 
   /**
    * Hears what is stored in an inbox or published on its subject, from about now on: what is

@@ -75,6 +75,10 @@ export class StreamsServer {
       log: new DistantStream(streams.log, hops, random),
       inbox: new DistantStream(streams.inbox, hops, random),
       revocations: new DistantStream(streams.revocations, hops, random),
+      deadLetters: {
+        park: (letter) => hops.ask(() => streams.deadLetters.park(letter), away),
+        count: () => hops.ask(() => streams.deadLetters.count(), away),
+      },
       subscribeInbox: (userId, onMessage) => {
         const lane = new Lane(time);
         const hear = (message: LiveMessage) => hops.tell(lane, () => onMessage(message));
