@@ -54,7 +54,10 @@ export type CassandraValue =
 
 /** A write of one row. */
 export interface Write extends Statement {
-  /** Names the row's table and partition: writes of one partition travel together. */
+  /**
+   * Names the row's partition: writes of one name travel together. Tables whose partition keys
+   * have the same types and values may share it: a node then writes their rows as one.
+   */
   partition: string;
 }
 

@@ -20,8 +20,8 @@ export const wide: BucketWidth = { firstBucket: 0, lengthMs: 10 * 24 * 3_600_000
 export const narrow: BucketWidth = { firstBucket: 2 ** 20, lengthMs: 3_600_000 };
 
 /**
- * Items of a channel after which a wide bucket takes no more: 12 MB at 250 bytes a row. From
- * there on an hour holds 200 rows or more while the channel stays as busy.
+ * Items of a channel after which a wide bucket takes no more, or twice as many if the writing
+ * process was started meanwhile: 12 MB at 250 bytes a row. From there on an hour holds 200 rows or more while the channel stays as busy.
  */
 export const hotRows = 50_000;
 

@@ -12,6 +12,7 @@ import {
   narrow,
   wide,
 } from "./message-store-cassandra-buckets.ts";
+import { sendWrite } from "./message-store-cassandra-sends.ts";
 
 /** Buckets whose rows of `buckets_by_channel` are known to be there: 20 MB. */
 const knownMax = 100_000;
@@ -45,41 +46,33 @@ const upwards = selects("ASC");
 /** Where messages are written and found. */
 export class HistoryPartitions {
   private readonly connection: Cassandra;
-  /** The first sequence of each bucket that is stored, as stored or less. */
+  /** The first sequence of buckets that are stored, as far as this process has seen. */
   private readonly known = new RecentMap<string, number>(knownMax);
 
   constructor(connection: Cassandra) {
     this.connection = connection;
   }
 
-  /** Stores messages, and with them the writes of other tables. */
+  /** Stores messages and by which client ids they are found; and others' writes with them. */
   async write(messages: readonly Message[], others: readonly Write[]): Promise<void> {
-    const firsts = await this.firstSequences(messages);
+    await this.lookUpFirsts(messages);
     const writes: Write[] = [...others];
-    const unknown = new Map<string, number>();
-    const name = (message: Message, bucket: number) => {
-      const { channelId, channelSequence } = message;
-      const key = bucketKey(channelId, bucket);
-      const first = unknown.get(key) ?? this.known.get(key);
-      if (first === undefined || channelSequence < first) unknown.set(key, channelSequence);
-      return key;
-    };
+    /** The first sequence of each bucket that this write tells more of than is known. */
+    const firsts = new Map<string, number>();
     for (const message of messages) {
       const { channelId, messageId, channelSequence } = message;
-      const whole = bucketOf(messageId, wide);
-      const first = firsts.get(bucketKey(channelId, whole))!;
-      const isHot = channelSequence - first >= hotRows;
-      const bucket = isHot ? bucketOf(messageId, narrow) : whole;
+      const bucket = this.bucketFor(message, firsts);
+      const key = bucketKey(channelId, bucket);
+      const first = firsts.get(key) ?? this.known.get(key);
+      if (first === undefined || channelSequence < first) firsts.set(key, channelSequence);
       const bytes = Buffer.from(toBinary(MessageSchema, message));
-      writes.push({
-        cql: insertMessage,
-        values: [channelId, bucket, messageId, bytes, BigInt(channelSequence)],
-        partition: name(message, bucket),
-      });
+      const partition = `bucket ${key}`;
+      const values = [channelId, bucket, messageId, bytes, BigInt(channelSequence)];
+      writes.push({ cql: insertMessage, values, partition }, sendWrite(message, bucket, partition));
     }
-    for (const [key, first] of unknown) writes.push(bucketWrite(key, first));
+    for (const [key, first] of firsts) writes.push(bucketWrite(key, first));
     await this.connection.write(writes);
-    for (const [key, first] of unknown) this.known.set(key, first);
+    for (const [key, first] of firsts) this.known.set(key, first);
   }
 
   /** As the port's listMessages. */
@@ -142,22 +135,28 @@ export class HistoryPartitions {
     }
   }
 
-  /** The least sequence, stored or to be stored, of each wide bucket that the messages lie in. */
-  private async firstSequences(messages: readonly Message[]): Promise<Map<string, number>> {
-    const firsts = new Map<string, number>();
+  /** The wide bucket that the message lies in, or the narrow one where the wide one is full. */
+  private bucketFor(message: Message, firsts: ReadonlyMap<string, number>): number {
+    const { channelId, messageId, channelSequence } = message;
+    const bucket = bucketOf(messageId, wide);
+    const key = bucketKey(channelId, bucket);
+    const first = firsts.get(key) ?? this.known.get(key) ?? channelSequence;
+    return channelSequence - first < hotRows ? bucket : bucketOf(messageId, narrow);
+  }
+
+  /** Makes known the first sequences of wide buckets that may be full, as far as they are stored. */
+  private async lookUpFirsts(messages: readonly Message[]): Promise<void> {
+    const keys = new Set<string>();
     for (const { channelId, messageId, channelSequence } of messages) {
+      if (channelSequence < hotRows) continue;
       const key = bucketKey(channelId, bucketOf(messageId, wide));
-      firsts.set(key, Math.min(firsts.get(key) ?? channelSequence, channelSequence));
+      if (this.known.get(key) === undefined) keys.add(key);
     }
-    const lookUp = [...firsts.keys()].filter((key) => this.known.get(key) === undefined);
-    const queries = lookUp.map((key) => ({ cql: selectBucket, values: bucketParts(key) }));
+    const lookedUp = [...keys];
+    const queries = lookedUp.map((key) => ({ cql: selectBucket, values: bucketParts(key) }));
     for (const [i, [row]] of (await this.connection.readAll(queries)).entries()) {
-      if (row) this.known.set(lookUp[i]!, Number(row.first_sequence));
+      if (row) this.known.set(lookedUp[i]!, Number(row.first_sequence));
     }
-    for (const [key, first] of firsts) {
-      firsts.set(key, Math.min(first, this.known.get(key) ?? first));
-    }
-    return firsts;
   }
 }
 
@@ -176,7 +175,7 @@ function bucketWrite(key: string, first: number): Write {
   return {
     cql: insertBucket,
     values: [channelId, bucket, BigInt(first), BigInt(2 ** 32 - first)],
-    partition: `buckets ${channelId}`,
+    partition: `channel ${channelId}`,
   };
 }
 

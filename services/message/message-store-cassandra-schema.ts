@@ -23,8 +23,15 @@ export const messageSchema: CassandraSchema = {
           channel_id text, bucket int, first_sequence bigint,
           PRIMARY KEY (channel_id, bucket)
         ) WITH id = ':id' AND CLUSTERING ORDER BY (bucket DESC)`,
-        // Expires by itself, in the order of writing: whole files are dropped. An expired row must
-        // not be kept for repairs, as it has expired on every replica.
+        // See message-store-cassandra-sends.ts. Both expire by themselves, in the order of writing:
+        // whole files are dropped. What has expired has on every replica, so that repairs don't
+        // need it for long.
+        `CREATE TABLE IF NOT EXISTS sends_by_bucket (
+          channel_id text, bucket int, sender_id text, client_message_id text, message_id bigint,
+          PRIMARY KEY ((channel_id, bucket), sender_id, client_message_id)
+        ) WITH id = ':id' AND default_time_to_live = 2592000 AND gc_grace_seconds = 86400
+          AND compaction = {'class': 'TimeWindowCompactionStrategy',
+            'compaction_window_unit': 'DAYS', 'compaction_window_size': '1'}`,
         `CREATE TABLE IF NOT EXISTS sends_by_client_id (
           channel_id text, sender_id text, client_message_id text, message_id bigint,
           PRIMARY KEY ((channel_id, sender_id, client_message_id))

@@ -159,7 +159,8 @@ describe("tables", () => {
     await stores[0]!.apply(batch);
     const cursor = { inboxEpoch: "e", inboxSequence: 0, curMaxMessageId: 0n };
     await stores[0]!.putDeviceCursor({ userId: "null", deviceId: "d", ...cursor });
-    const names = "messages buckets_by_channel sends_by_client_id channels members_by_channel";
+    const names =
+      "messages buckets_by_channel sends_by_bucket sends_by_client_id channels members_by_channel";
     for (const table of `${names} channels_by_user cursors`.split(" ")) {
       const rows = await keyspace.run(`SELECT * FROM $.${table} LIMIT 1000`);
       expect(rows.length).toBeGreaterThan(0);

@@ -21,6 +21,7 @@ import {
 import { moveCursor, readVisit } from "./message-store-cassandra-cursors.ts";
 import { HistoryPartitions } from "./message-store-cassandra-history.ts";
 import { messageSchema } from "./message-store-cassandra-schema.ts";
+import { findSentId } from "./message-store-cassandra-sends.ts";
 
 const rowsMax = 1_024;
 const pageMax = 1_000;
@@ -58,7 +59,6 @@ class CassandraMessageStore implements MessageStore {
         if (length > rowsMax) throw fieldInvalid(kind, `are ${length}; at most ${rowsMax} a batch`);
       }
       const others = [
-        ...batch.messages.map(sendWrite),
         ...batch.channels.map(channelWrite),
         ...batch.memberships.flatMap(stayWrites),
       ];
@@ -79,10 +79,9 @@ class CassandraMessageStore implements MessageStore {
     clientMessageId: string,
   ): Promise<Message | undefined> {
     return reached(async () => {
-      const values = [channelId, senderId, clientMessageId];
-      const [row] = await this.connection.read({ cql: selectSend, values });
-      if (!row) return undefined;
-      const messageId = row.message_id as bigint;
+      const sender = [senderId, clientMessageId] as const;
+      const messageId = await findSentId(this.connection, channelId, ...sender);
+      if (messageId === undefined) return undefined;
       const only = {
         minMessageId: messageId,
         maxMessageId: messageId,
@@ -169,8 +168,6 @@ class CassandraMessageStore implements MessageStore {
 /** Above every sequence of a channel: after the user's last stay. */
 const joinedMax = 2n ** 62n;
 
-const insertSend = `INSERT INTO sends_by_client_id
-  (channel_id, sender_id, client_message_id, message_id) VALUES (?, ?, ?, ?) USING TIMESTAMP ?`;
 const insertChannel = `INSERT INTO channels
   (channel_id, channel, sequence, log_sequence, max_client_time_ms) VALUES (?, ?, ?, ?, ?)
   USING TIMESTAMP ?`;
@@ -180,8 +177,6 @@ const insertMember = `INSERT INTO members_by_channel
 const insertChannelOfUser = `INSERT INTO channels_by_user
   (user_id, channel_id, joined_sequence, left_sequence) VALUES (?, ?, ?, ?) USING TIMESTAMP ?`;
 
-const selectSend = `SELECT message_id FROM sends_by_client_id
-  WHERE channel_id = ? AND sender_id = ? AND client_message_id = ?`;
 const selectChannel = `SELECT channel, sequence, log_sequence, max_client_time_ms FROM channels
   WHERE channel_id = ?`;
 const stay = "user_id, joined_sequence, left_sequence, role, join_time_ms, sequence";
@@ -190,16 +185,6 @@ const selectMembers = `SELECT ${stay} FROM members_by_channel
 const selectStays = `SELECT ${stay} FROM members_by_channel WHERE channel_id = ? AND user_id = ?`;
 const selectChannelIds = `SELECT channel_id, joined_sequence, left_sequence FROM channels_by_user
   WHERE user_id = ? AND (channel_id, joined_sequence) > (?, ?) LIMIT ?`;
-
-function sendWrite(message: Message): Write {
-  const { channelId, senderId, clientMessageId, messageId, channelSequence } = message;
-  const key = [channelId, senderId, clientMessageId];
-  return {
-    cql: insertSend,
-    values: [...key, messageId, BigInt(channelSequence)],
-    partition: `sends ${key.join(" ")}`,
-  };
-}
 
 function channelWrite({ channel, sequence, logSequence, maxClientTimeMs }: ChannelRow): Write {
   const { channelId } = channel;
@@ -224,7 +209,7 @@ function stayWrites(row: MembershipRow): Write[] {
     {
       cql: insertMember,
       values: [channelId, userId, joined, left, role, joinTimeMs, sequence, sequence],
-      partition: `members ${channelId}`,
+      partition: `channel ${channelId}`,
     },
     {
       cql: insertChannelOfUser,

@@ -1,0 +1,55 @@
+/**
+ * Which message a client id became. Usually that stands in a partition with the same key as the
+ * message's, so that Cassandra writes both as one; of a hot channel's messages, whose partitions
+ * of an hour would be too many to look into, each has a partition of its own.
+ */
+import type { Message } from "../../gen/parley/message/v1/message_pb.js";
+import type { Cassandra, Statement, Write } from "../../mesh/cassandra.ts";
+import { narrow } from "./message-store-cassandra-buckets.ts";
+
+/** Wide buckets that 30 days and a persist that is ten days behind can touch. */
+const bucketsMax = 5;
+
+const insertByBucket = `INSERT INTO sends_by_bucket
+  (channel_id, bucket, sender_id, client_message_id, message_id) VALUES (?, ?, ?, ?, ?)
+  USING TIMESTAMP ?`;
+const insertByClientId = `INSERT INTO sends_by_client_id
+  (channel_id, sender_id, client_message_id, message_id) VALUES (?, ?, ?, ?) USING TIMESTAMP ?`;
+const selectBuckets = `SELECT bucket FROM buckets_by_channel
+  WHERE channel_id = ? AND bucket < ${narrow.firstBucket} ORDER BY bucket DESC LIMIT ${bucketsMax}`;
+const selectByBucket = `SELECT message_id FROM sends_by_bucket
+  WHERE channel_id = ? AND bucket = ? AND sender_id = ? AND client_message_id = ?`;
+const selectByClientId = `SELECT message_id FROM sends_by_client_id
+  WHERE channel_id = ? AND sender_id = ? AND client_message_id = ?`;
+
+/** The write that goes with a message's into a bucket, whose partition has that name. */
+export function sendWrite(message: Message, bucket: number, partition: string): Write {
+  const { channelId, senderId, clientMessageId, messageId } = message;
+  const sequence = BigInt(message.channelSequence);
+  if (bucket < narrow.firstBucket) {
+    const values = [channelId, bucket, senderId, clientMessageId, messageId, sequence];
+    return { cql: insertByBucket, values, partition };
+  }
+  return {
+    cql: insertByClientId,
+    values: [channelId, senderId, clientMessageId, messageId, sequence],
+    partition: `send ${channelId} ${senderId} ${clientMessageId}`,
+  };
+}
+
+/** The id of the message that the client id became, where it did so in the last 30 days. */
+export async function findSentId(
+  connection: Cassandra,
+  channelId: string,
+  senderId: string,
+  clientMessageId: string,
+): Promise<bigint | undefined> {
+  const buckets = await connection.read({ cql: selectBuckets, values: [channelId] });
+  const queries: Statement[] = buckets.map(({ bucket }) => ({
+    cql: selectByBucket,
+    values: [channelId, bucket, senderId, clientMessageId],
+  }));
+  queries.push({ cql: selectByClientId, values: [channelId, senderId, clientMessageId] });
+  const [row] = (await connection.readAll(queries)).flat();
+  return row?.message_id as bigint | undefined;
+}
