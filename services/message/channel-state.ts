@@ -57,6 +57,16 @@ export class ChannelState {
     for (const { item } of entry.items) if (item.case === "message") this.applyMessage(item.value);
   }
 
+  /**
+   * Moves on to an entry over the items of those before it that can't be decoded. What they did to
+   * the members is not known: the channel's next snapshot has it.
+   */
+  skipTo(entry: LogEntry): void {
+    const first = entry.items[0]?.item.value?.channelSequence ?? 0;
+    const { channel } = this;
+    channel.lastChannelSequence = Math.max(channel.lastChannelSequence, first - 1);
+  }
+
   /** A copy that does not move with this state. */
   snapshot(): ChannelSnapshot {
     return create(ChannelSnapshotSchema, {

@@ -7,7 +7,7 @@ import type { LogEntry } from "../../gen/parley/log/v1/log_pb.js";
 import type { Stream } from "../../mesh/streams.ts";
 import { LogIncomplete } from "./channel-loader.ts";
 import { ChannelState } from "./channel-state.ts";
-import { decode, entriesOf } from "./log-entries.ts";
+import { decodeOrSkip, entriesOf, Undecodable } from "./log-entries.ts";
 
 /** Channels kept at hand; those used longest ago go. */
 const channelsMax = 10_000;
@@ -23,7 +23,7 @@ export class ChannelStates {
 
   /**
    * The channel before the entry of this log sequence; the caller moves it on by the entry.
-   * @throws StreamUnavailable, LogIncomplete
+   * @throws StreamUnavailable, LogIncomplete, Undecodable: the snapshot that the entry names.
    */
   async before(entry: LogEntry, sequence: number): Promise<ChannelState> {
     const { channelId } = entry;
@@ -32,7 +32,7 @@ export class ChannelStates {
     if (!state || state.channel.lastChannelSequence + 1 !== firstSequence) {
       state = entry.snapshot
         ? new ChannelState(entry.snapshot)
-        : await this.rebuild(channelId, Number(entry.snapshotLogSequence), sequence - 1);
+        : await this.rebuild(entry, sequence);
     }
     this.states.delete(channelId);
     this.states.set(channelId, state);
@@ -40,18 +40,26 @@ export class ChannelStates {
     return state;
   }
 
-  private async rebuild(
-    channelId: string,
-    from: number,
-    toSequence: number,
-  ): Promise<ChannelState> {
+  private async rebuild(before: LogEntry, sequence: number): Promise<ChannelState> {
+    const { channelId } = before;
+    const from = Number(before.snapshotLogSequence);
     let state: ChannelState | undefined;
-    for await (const stored of entriesOf(channelId, this.log, from, toSequence)) {
-      const entry = decode(stored);
+    let isHole = false;
+    for await (const stored of entriesOf(channelId, this.log, from, sequence - 1)) {
+      const entry = decodeOrSkip(stored);
+      if (!entry) {
+        if (stored.sequence === from)
+          throw new Undecodable(`the snapshot at ${from} of ${channelId}`);
+        isHole = true;
+        continue;
+      }
       if (!state && entry.snapshot) state = new ChannelState(entry.snapshot);
+      if (isHole) state?.skipTo(entry);
       state?.applyEntry(entry);
+      isHole = false;
     }
     if (!state) throw new LogIncomplete(`${channelId}: no snapshot at ${from}`);
+    if (isHole) state.skipTo(before);
     return state;
   }
 }

@@ -12,12 +12,11 @@ import {
   type LogEntry,
 } from "../../gen/parley/log/v1/log_pb.js";
 import { type Message, MessageSchema } from "../../gen/parley/message/v1/message_pb.js";
-import type { Logger } from "../../mesh/logger.ts";
 import { inboxSubject, type Running, type Stream, type StreamEntry } from "../../mesh/streams.ts";
 import type { ChannelState } from "./channel-state.ts";
 import { ChannelStates } from "./channel-states.ts";
-import { decode } from "./log-entries.ts";
 import { type MembershipRow, type MessageStore, StoreUnavailable } from "./message-store.ts";
+import { Parking, type ParkingDependencies } from "./parking.ts";
 import { applyWithRows } from "./projection.ts";
 
 /** The name of its checkpoint: entries up to it are in the inboxes. */
@@ -35,32 +34,37 @@ const inlineTextMax = 16 * 1024;
 const inlineAlwaysMembers = 2;
 
 /** What fan-out works on. */
-export interface FanOutDependencies {
-  log: Stream;
+export interface FanOutDependencies extends ParkingDependencies {
   inbox: Stream;
   store: MessageStore;
-  logger: Logger;
 }
 
 /** Starts the worker. */
 export function startFanOut(deps: FanOutDependencies): Running {
   const states = new ChannelStates(deps.log);
+  const parking = new Parking(fanOutWorker, deps);
   return deps.log.work(
     {
       name: fanOutWorker,
       batchMax,
       onError: (err) => deps.logger.error({ event: "fan_out_failed", err }),
     },
-    (entries) => fanOut(entries, states, deps),
+    (entries) => fanOut(entries, states, parking, deps),
   );
 }
 
-async function fanOut(entries: StreamEntry[], states: ChannelStates, deps: FanOutDependencies) {
+async function fanOut(
+  entries: StreamEntry[],
+  states: ChannelStates,
+  parking: Parking,
+  deps: FanOutDependencies,
+) {
   const inboxes = new Map<string, Uint8Array[]>();
   const memberships: MembershipRow[] = [];
   for (const stored of entries) {
-    const entry = decode(stored);
-    const state = await states.before(entry, stored.sequence);
+    const read = await parking.read(stored, states);
+    if (!read) continue;
+    const { entry, state } = read;
     for (const { userIds, items } of groupByRecipients(entry, state, memberships)) {
       const bytes = toBinary(InboxEntrySchema, create(InboxEntrySchema, { items }));
       for (const userId of userIds) {

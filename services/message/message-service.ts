@@ -240,12 +240,18 @@ export function createMessageService(deps: MessageDependencies): Served {
 
 /** Starts the workers that carry the log on, and the trimmer behind them. */
 export function startMessageWorkers(
-  deps: Pick<MessageDependencies, "streams" | "store" | "clock" | "logger">,
+  deps: Pick<MessageDependencies, "streams" | "store" | "clock" | "logger" | "metrics">,
   config: ConfigOf<typeof messageConfig>,
 ): Running {
-  const { streams, store, clock, logger } = deps;
-  const persist = startPersist({ log: streams.log, store, clock, logger });
-  const fanOut = startFanOut({ log: streams.log, inbox: streams.inbox, store, logger });
+  const { streams, clock, logger } = deps;
+  const parts = {
+    ...deps,
+    log: streams.log,
+    inbox: streams.inbox,
+    deadLetters: streams.deadLetters,
+  };
+  const persist = startPersist(parts);
+  const fanOut = startFanOut(parts);
   const workers = [persistWorker, fanOutWorker];
   let stopped = false;
   let trimming = Promise.resolve();

@@ -2,11 +2,10 @@
 import { clone } from "@bufbuild/protobuf";
 import { ChannelSchema, type Message } from "../../gen/parley/message/v1/message_pb.js";
 import { type Clock, sleep } from "../../mesh/clock.ts";
-import type { Logger } from "../../mesh/logger.ts";
-import type { Running, Stream, StreamEntry } from "../../mesh/streams.ts";
+import type { Running, StreamEntry } from "../../mesh/streams.ts";
 import { ChannelStates } from "./channel-states.ts";
-import { decode } from "./log-entries.ts";
 import type { ChannelRow, MembershipRow, MessageStore } from "./message-store.ts";
+import { Parking, type ParkingDependencies } from "./parking.ts";
 import { applyWithRows } from "./projection.ts";
 
 /** The name of its checkpoint: entries up to it are in the store. */
@@ -25,16 +24,16 @@ const gatherMs = 50;
 const smallBatch = batchMax / 4;
 
 /** What persist works on. */
-export interface PersistDependencies {
-  log: Stream;
+export interface PersistDependencies extends ParkingDependencies {
   store: MessageStore;
   clock: Clock;
-  logger: Logger;
 }
 
 /** Starts the worker. */
-export function startPersist({ log, store, clock, logger }: PersistDependencies): Running {
+export function startPersist(deps: PersistDependencies): Running {
+  const { log, store, clock, logger } = deps;
   const states = new ChannelStates(log);
+  const parking = new Parking(persistWorker, deps);
   return log.work(
     {
       name: persistWorker,
@@ -42,19 +41,25 @@ export function startPersist({ log, store, clock, logger }: PersistDependencies)
       onError: (err) => logger.error({ event: "persist_failed", err }),
     },
     async (entries) => {
-      await persist(entries, states, store);
+      await persist(entries, states, parking, store);
       if (entries.length < smallBatch) await sleep(clock, gatherMs);
     },
   );
 }
 
-async function persist(entries: StreamEntry[], states: ChannelStates, store: MessageStore) {
+async function persist(
+  entries: StreamEntry[],
+  states: ChannelStates,
+  parking: Parking,
+  store: MessageStore,
+) {
   const messages: Message[] = [];
   const memberships: MembershipRow[] = [];
   const channels = new Map<string, ChannelRow>();
   for (const stored of entries) {
-    const entry = decode(stored);
-    const state = await states.before(entry, stored.sequence);
+    const read = await parking.read(stored, states);
+    if (!read) continue;
+    const { entry, state } = read;
     for (const { item } of entry.items) {
       if (item.case !== "message") continue;
       memberships.push(...applyWithRows(state, item.value));
