@@ -13,16 +13,11 @@ import {
 import pg from "pg";
 import type { Clock } from "./clock.ts";
 import { ConfigError } from "./config.ts";
-import { DomainError } from "./errors.ts";
 import { within } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
 import { type SqlQueries, SqlUnavailable, type SqlValue, sqlError } from "./sql.ts";
+import { ConnectionLine } from "./sql-postgres-line.ts";
 
-/** Statements and transactions that wait at most; more are answered OVERLOADED. */
-export const sqlWaitingMax = 1_000;
-
-/** 10 connections answer 1,000 statements in that time: 3,500/s beside the server on two cores. */
-const overloadedRetryMs = 300;
 /** How long nobody tries to connect after `connectFailuresMax` failures in a row. */
 const breakMs = 1_000;
 const connectFailuresMax = 5;
@@ -53,7 +48,7 @@ export class PostgresPool {
   private readonly log: Logger;
   private readonly pool: pg.Pool;
   private readonly breaker: CircuitBreakerPolicy;
-  private readonly line: Line;
+  private readonly line: ConnectionLine;
   private readonly prepared = new Map<string, string>();
   private readonly underWay = new Set<Promise<unknown>>();
   private closing: Promise<void> | undefined;
@@ -63,7 +58,7 @@ export class PostgresPool {
     const { url, poolMax, statementTimeoutMs, connectTimeoutMs, log } = options;
     this.place = placeOf(url);
     this.log = log;
-    this.line = new Line(poolMax, options.waitMsMax, options.clock);
+    this.line = new ConnectionLine(poolMax, options.waitMsMax, options.clock);
     this.pool = new pg.Pool({
       connectionString: url,
       application_name: "parley",
@@ -199,56 +194,6 @@ export class PostgresConnection implements SqlQueries {
 
 /** read_only_sql_transaction */
 const readOnlyCode = "25006";
-
-/** Who has a connection or waits for one, in the order of their coming. */
-class Line {
-  private free: number;
-  private readonly waitMsMax: number;
-  private readonly clock: Clock;
-  private readonly waiting = new Set<() => void>();
-
-  constructor(places: number, waitMsMax: number, clock: Clock) {
-    this.free = places;
-    this.waitMsMax = waitMsMax;
-    this.clock = clock;
-  }
-
-  /** @throws DomainError OVERLOADED past the limits of waiting. */
-  async enter(): Promise<void> {
-    if (this.free > 0) {
-      this.free--;
-      return;
-    }
-    if (this.waiting.size >= sqlWaitingMax) {
-      throw overloaded(`${sqlWaitingMax} statements wait for the database`);
-    }
-    await new Promise<void>((resolve, reject) => {
-      const admit = () => {
-        timer.cancel();
-        resolve();
-      };
-      const timer = this.clock.setTimer(this.waitMsMax, () => {
-        this.waiting.delete(admit);
-        reject(overloaded(`no connection to the database was free for ${this.waitMsMax} ms`));
-      });
-      this.waiting.add(admit);
-    });
-  }
-
-  leave(): void {
-    const [next] = this.waiting;
-    if (next) {
-      this.waiting.delete(next);
-      next();
-    } else {
-      this.free++;
-    }
-  }
-}
-
-function overloaded(message: string): DomainError {
-  return new DomainError("OVERLOADED", message, { retryAfterMs: overloadedRetryMs });
-}
 
 /**
  * What the port's promises rest on, whatever the database's own settings are. A process that

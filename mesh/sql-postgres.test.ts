@@ -7,7 +7,7 @@ import { sqlContract } from "./sql.contract.ts";
 import { type Sql, type SqlQueries, SqlUnavailable, UniqueViolation } from "./sql.ts";
 import { migrate } from "./sql-migrations.ts";
 import { openPostgres, type PostgresOptions } from "./sql-postgres.ts";
-import { sqlWaitingMax } from "./sql-postgres-pool.ts";
+import { sqlWaitingMax } from "./sql-postgres-line.ts";
 import { unfit } from "./sql-postgres-settings.ts";
 import { makeTestDatabase, type TestDatabase } from "./sql-postgres-under-test.ts";
 import { FaultyWay } from "./tcp-faults.ts";

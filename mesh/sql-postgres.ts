@@ -24,8 +24,8 @@ export interface PostgresOptions {
  * Connects to a PostgreSQL of version 15 or later and checks that it is fit. A database that goes
  * away later is connected to again by itself.
  *
- * Waiting for a connection is bounded, in number ({@link PostgresPool}) and in time: what waits
- * longer is answered OVERLOADED. A statement that takes too long is cancelled and answered with
+ * Waiting for a connection is bounded, in number (`sqlWaitingMax`) and in time; past either
+ * the answer is OVERLOADED. A statement that takes too long is cancelled and answered with
  * SqlUnavailable, as is a transaction that says nothing for that long.
  *
  * @throws ConfigError where the database can't serve: a wrong URL, version, encoding, a standby.
