@@ -5,8 +5,10 @@ SHELL := /bin/bash
 PARLEY := npm run --silent parley --
 BUF := npx --yes --package=@bufbuild/buf@1.75.0 --package=@bufbuild/protoc-gen-es@2.17.0 buf
 SEEDS ?= 20000
+NATS_NODES ?= 1
+SYNC ?= default
 
-.PHONY: help run test simulate bench gen lint verify fix clean
+.PHONY: help run servers cluster test simulate bench gen lint verify fix clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +21,12 @@ node_modules/.installed: package.json package-lock.json
 
 run: node_modules/.installed ## everything in one process; PARLEY_EDGE_PORT=8080, PARLEY_DATA_DIR=./data
 	@exec $(PARLEY) run
+
+servers: node_modules/.installed ## Consul, NATS, Cassandra, PostgreSQL on this machine until Ctrl-C
+	@exec $(PARLEY) servers
+
+cluster: node_modules/.installed ## those and two of each role; NATS_NODES=3 SYNC=always as in production
+	@PARLEY_CLUSTER_NATS_NODES=$(NATS_NODES) PARLEY_CLUSTER_NATS_SYNC=$(SYNC) exec $(PARLEY) cluster
 
 test: verify ## every check and every test, from install to end to end
 	@npm run --silent test

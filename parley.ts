@@ -12,6 +12,23 @@ const commands: Record<string, Command> = {
     summary: "every role in one process, data in PARLEY_DATA_DIR (default ./data)",
     run: async () => (await import("./run.ts")).run(process.env),
   },
+  ...Object.fromEntries(
+    (["edge", "message", "worker", "presence", "session", "idgen"] as const).map((role) => [
+      role,
+      {
+        summary: "this role alone, on Consul, NATS, Cassandra and PostgreSQL",
+        run: async () => (await import("./role.ts")).runRole(role, process.env),
+      },
+    ]),
+  ),
+  servers: {
+    summary: "those four on this machine, made if missing",
+    run: async () => (await import("./deploy/servers/main.ts")).servers(process.env),
+  },
+  cluster: {
+    summary: "those four and two instances of each role, on this machine",
+    run: async () => (await import("./deploy/cluster-command.ts")).cluster(process.env),
+  },
   chat: {
     summary: "talk with people in this terminal [--url http://localhost:8080] [--user NAME]",
     run: async (args) => (await import("./edge/cli/chat.ts")).chat(args),

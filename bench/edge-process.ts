@@ -66,7 +66,8 @@ for (const instance of instances) await registry.register(instance);
 const mesh = dial({ registry, meshSecret, clock, log: log("mesh"), metrics });
 const streams = await openLmdbStreams({ path: join(folder, "streams"), clock });
 const environment = { PARLEY_EDGE_PORT: "0" };
-const runtime = { environment, clock, log, metrics, registry, mesh, meshSecret };
+const base = { environment, clock, log, metrics, registry };
+const runtime = { ...base, mesh, meshSecret, metadata: {} };
 const { url } = await startEdge(runtime, streams);
 
 process.on("message", async (command: EdgeCommand) => {

@@ -17,8 +17,8 @@ const edgeService = "parley.edge";
 export async function startEdge(
   runtime: Runtime,
   streams: Streams,
-): Promise<{ url: string; stop(): Promise<void> }> {
-  const { mesh, registry, clock, metrics } = runtime;
+): Promise<{ instanceId: string; url: string; stop(): Promise<void> }> {
+  const { mesh, registry, clock, metrics, metadata } = runtime;
   const config = parseConfig(edgeConfig, runtime.environment);
   const log = runtime.log("edge");
   const instanceId = newInstanceId("edge");
@@ -54,9 +54,10 @@ export async function startEdge(
     instanceId,
     service: edgeService,
     address,
-    metadata: {},
+    metadata,
   });
   return {
+    instanceId,
     url: `http://${address.replace("0.0.0.0", "127.0.0.1")}`,
     async stop() {
       await registration.deregister();

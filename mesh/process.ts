@@ -44,6 +44,8 @@ export interface Process {
   readonly metrics: Metrics;
   /** "http://127.0.0.1:41234/metrics" */
   readonly metricsUrl: string;
+  /** "http://127.0.0.1:41234/healthz" */
+  readonly healthUrl: string;
   /** What /healthz answers. False at first. */
   isReady: boolean;
   /** Serves nothing more. */
@@ -59,6 +61,7 @@ export async function startProcess(config: ConfigOf<typeof processConfig>): Prom
     log: (role) => createLogger(role, config.logLevel),
     metrics,
     metricsUrl: `http://${listen.host}:${server.port}/metrics`,
+    healthUrl: `http://${listen.host}:${server.port}/healthz`,
     isReady: false,
     close: () => server.close(),
   };

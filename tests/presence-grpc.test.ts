@@ -34,6 +34,7 @@ const runtime: Runtime = {
   registry,
   mesh,
   meshSecret: "s3cret",
+  metadata: {},
 };
 
 /** Everybody is a friend of ben. */

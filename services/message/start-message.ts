@@ -4,7 +4,7 @@ import { SessionService } from "../../gen/parley/session/v1/session_service_pb.j
 import { parseConfig } from "../../mesh/config.ts";
 import { IdSource } from "../../mesh/id-source.ts";
 import { newInstanceId, type Role, type Runtime } from "../../mesh/runtime.ts";
-import type { Running, Streams } from "../../mesh/streams.ts";
+import type { Streams } from "../../mesh/streams.ts";
 import { messageConfig } from "./message-config.ts";
 import { createMessageService, startMessageWorkers } from "./message-service.ts";
 import type { MessageStore } from "./message-store.ts";
@@ -33,9 +33,27 @@ export function startMessage(runtime: Runtime, streams: Streams, store: MessageS
   return { instanceId: newInstanceId("message"), served, streams, stop: async () => {} };
 }
 
+/** Under this name workers are registered. They serve no gRPC, and have no address. */
+const workerService = "parley.worker";
+
 /** Starts the workers behind Message. */
-export function startWorkers(runtime: Runtime, streams: Streams, store: MessageStore): Running {
-  const { clock } = runtime;
+export async function startWorkers(
+  runtime: Runtime,
+  streams: Streams,
+  store: MessageStore,
+): Promise<{ instanceId: string; stop(): Promise<void> }> {
+  const { clock, registry, metadata, metrics } = runtime;
   const config = parseConfig(messageConfig, runtime.environment);
-  return startMessageWorkers({ streams, store, clock, logger: runtime.log("worker") }, config);
+  const parts = { streams, store, clock, logger: runtime.log("worker"), metrics };
+  const workers = startMessageWorkers(parts, config);
+  const instanceId = newInstanceId("worker");
+  const instance = { instanceId, service: workerService, address: "", metadata };
+  const registration = await registry.register(instance);
+  return {
+    instanceId,
+    async stop() {
+      await registration.deregister();
+      await workers.stop();
+    },
+  };
 }
