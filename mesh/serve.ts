@@ -15,6 +15,7 @@ import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import * as grpc from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { HealthImplementation } from "grpc-health-check";
+import { file_google_rpc_error_details } from "../gen/google/rpc/error_details_pb.js";
 import type { AccessTokenChecks } from "./access-token-checks.ts";
 import type { Clock } from "./clock.ts";
 import { GrpcDuplex } from "./duplex.ts";
@@ -280,7 +281,7 @@ class Calls {
 
 type AnyStreamHandler = ServerStreamHandler<DescMethodServerStreaming>;
 
-/** What reflection shows: the services' files and all that they import. */
+/** What reflection shows: the services' files, all that they import, and the details of errors. */
 function fileDescriptors(services: readonly Served[]) {
   const files = new Map<string, Buffer>();
   const add = (file: DescService["file"]) => {
@@ -289,6 +290,7 @@ function fileDescriptors(services: readonly Served[]) {
     for (const dependency of file.dependencies) add(dependency);
   };
   for (const { service } of services) add(service.file);
+  add(file_google_rpc_error_details);
   const all = { format: "", type: {}, fileDescriptorProtos: [...files.values()] };
   return { parley: all } as unknown as ConstructorParameters<typeof ReflectionService>[0];
 }
