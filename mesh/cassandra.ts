@@ -131,8 +131,16 @@ export class Cassandra {
   constructor(options: CassandraOptions) {
     this.options = options;
     const { logger } = options;
-    this.breaker.onBreak(() => logger.warn({ event: "cassandra_away" }));
-    this.breaker.onReset(() => logger.info({ event: "cassandra_back" }));
+    // A trial that fails breaks it again: that is no news.
+    let isTold = false;
+    this.breaker.onBreak(() => {
+      if (!isTold) logger.warn({ event: "cassandra_away" });
+      isTold = true;
+    });
+    this.breaker.onReset(() => {
+      logger.info({ event: "cassandra_back" });
+      isTold = false;
+    });
   }
 
   /** The rows of a query, all of them: its limit must fit into memory. */
