@@ -79,6 +79,8 @@ export class HeldCheckpoint {
   private done: number;
   private saved: number;
   private revision: number;
+  /** When it was last known to be held. */
+  private heldAtMs = 0;
   private timer: { timer: Timer; dueMs: number } | undefined;
   private saving: Promise<void> | undefined;
   private ended = false;
@@ -121,6 +123,12 @@ export class HeldCheckpoint {
     this.saveWithin(saveDelayMs);
   }
 
+  /** Whether it is still held: where that is not sure, the server is asked. */
+  async isHeld(): Promise<boolean> {
+    if (this.clock.monotonicMs() - this.heldAtMs >= leaseMs) await this.startSaving();
+    return !this.ended;
+  }
+
   /** Writes what is done, and gives the lease to whoever wants it. */
   async release(): Promise<void> {
     const wasLost = this.ended;
@@ -138,14 +146,18 @@ export class HeldCheckpoint {
     const dueMs = this.clock.monotonicMs() + delayMs;
     if (this.ended || this.saving || (this.timer && this.timer.dueMs <= dueMs)) return;
     this.timer?.timer.cancel();
-    const timer = this.clock.setTimer(delayMs, () => {
-      this.timer = undefined;
-      this.saving = this.save().finally(() => {
-        this.saving = undefined;
-        this.saveWithin(this.done > this.saved ? saveDelayMs : renewMs);
-      });
-    });
+    const timer = this.clock.setTimer(delayMs, () => void this.startSaving());
     this.timer = { timer, dueMs };
+  }
+
+  private startSaving(): Promise<void> {
+    this.timer?.timer.cancel();
+    this.timer = undefined;
+    this.saving ??= this.save().finally(() => {
+      this.saving = undefined;
+      this.saveWithin(this.done > this.saved ? saveDelayMs : renewMs);
+    });
+    return this.saving;
   }
 
   private async save(): Promise<void> {
@@ -171,8 +183,10 @@ export class HeldCheckpoint {
     const sequence = this.done;
     const data = Buffer.from(JSON.stringify({ sequence, owner } satisfies Stored));
     const options = { expectedLastSequence: this.revision };
+    const startMs = this.clock.monotonicMs();
     this.revision = await this.checkpoints.appends.add(this.subject, data, options);
     this.saved = sequence;
+    this.heldAtMs = startMs;
   }
 }
 

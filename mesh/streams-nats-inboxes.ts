@@ -1,6 +1,6 @@
 import type { Msg, Subscription } from "@nats-io/transport-node";
 import { hash32 } from "./rendezvous.ts";
-import { type LiveMessage, type Running, StreamUnavailable } from "./streams.ts";
+import type { LiveMessage, Running } from "./streams.ts";
 import { LiveBus } from "./streams-bus.ts";
 import type { NatsLink } from "./streams-nats-link.ts";
 import { headerNames, numberIn } from "./streams-nats-message.ts";
@@ -43,9 +43,9 @@ export class NatsInboxes {
     }
     try {
       await this.flushed();
-    } catch (cause) {
+    } catch (thrown) {
       await subscription.stop();
-      throw new StreamUnavailable(`inbox ${userId}: the connection broke`, { cause });
+      throw thrown;
     }
     return subscription;
   }
@@ -83,7 +83,7 @@ export class NatsInboxes {
   private flushed(): Promise<void> {
     this.flushing ??= Promise.resolve().then(() => {
       this.flushing = undefined;
-      return this.link.connection.flush();
+      return this.link.flush();
     });
     return this.flushing;
   }

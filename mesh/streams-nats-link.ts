@@ -213,6 +213,23 @@ export class NatsLink {
     });
   }
 
+  /** Resolves when the server has got all that was sent before. @throws StreamUnavailable */
+  async flush(): Promise<void> {
+    this.checkUp();
+    const timeout = new AbortController();
+    const late = sleep(this.clock, this.timeoutMs, timeout.signal).then(() => {
+      throw new Error(`no answer within ${this.timeoutMs} ms`);
+    });
+    try {
+      await Promise.race([this.connection.flush(), late]);
+    } catch (cause) {
+      throw new StreamUnavailable("what was sent may not have arrived", { cause });
+    } finally {
+      late.catch(() => {});
+      timeout.abort();
+    }
+  }
+
   /** @throws StreamUnavailable while the connection is away. */
   checkUp(): void {
     if (!this.up) throw new StreamUnavailable("NATS is away");
@@ -221,7 +238,7 @@ export class NatsLink {
   /** Closes the connection; what is under way is lost. */
   async close(): Promise<void> {
     this.closed = true;
-    if (this.up) await this.connection.flush().catch(() => {});
+    await this.flush().catch(() => {});
     this.wentAway("closed");
     await this.connection.close();
   }

@@ -63,7 +63,10 @@ export class NatsShardWorker implements Running {
     const source = {
       checkpointOf: () => held.sequence,
       moveCheckpoint: (_name: string, sequence: number) => held.move(sequence),
-      entriesAfter: (_sequence: number, entriesMax: number) => reader.take(entriesMax),
+      entriesAfter: async (_sequence: number, entriesMax: number) => {
+        const entries = await reader.take(entriesMax);
+        return (await held.isHeld()) ? entries : [];
+      },
     };
     const worker = new EntryWorker(link.clock, source, this.options, this.handler);
     const isLost = await Promise.race([held.lost.then(() => true), this.stopped.then(() => false)]);

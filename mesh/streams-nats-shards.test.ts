@@ -1,0 +1,166 @@
+/** What is NATS' own: several shards, several processes, settings. */
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
+import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
+import { Metrics } from "./metrics.ts";
+import { entryBytesMax, type Streams, StreamUnavailable } from "./streams.ts";
+import { type NatsStreamsOptions, openNatsStreams } from "./streams-nats.ts";
+import { StreamSettingsDiffer } from "./streams-nats-config.ts";
+import { dropNatsStreams, natsTestOptions, pass, until } from "./streams-nats-under-test.ts";
+import { bytes, text } from "./streams-under-test.ts";
+
+const { natsUrl, natsMonitorUrl } = inject("servers");
+let options: NatsStreamsOptions & { prefix: string };
+let opened: Streams[] = [];
+beforeEach(() => {
+  options = { ...natsTestOptions(natsUrl), shards: { log: 4, inbox: 3 } };
+});
+afterEach(async () => {
+  await Promise.all(opened.map((streams) => streams.close()));
+  opened = [];
+  await dropNatsStreams(natsUrl, options.prefix);
+});
+
+async function open(changes: Partial<NatsStreamsOptions> = {}) {
+  const streams = await openNatsStreams({ ...options, ...changes });
+  opened.push(streams);
+  return streams;
+}
+
+/** Changes a JetStream stream behind the adapter's back. */
+async function update(name: string, changes: object): Promise<void> {
+  const connection = await connect({ servers: natsUrl.split(",") });
+  const { streams } = await jetstreamManager(connection);
+  await streams.update(options.prefix + name, changes);
+  await connection.close();
+}
+
+const channels = Array.from({ length: 40 }, (_, i) => `channel-${i}`);
+
+describe("NATS streams", () => {
+  it("spread subjects over their shards, of which each has its own epoch", async () => {
+    const { log, inbox } = await open();
+    const sequences = await Promise.all(channels.map((each) => log.append(each, bytes(each))));
+    expect(Math.max(...sequences)).toBeLessThan(channels.length);
+    expect(new Set(channels.map((each) => log.epoch(each))).size).toBe(4);
+    expect(await log.lastSequences([...channels, "none"])).toEqual([...sequences, 0]);
+    expect(new Set(channels.map((each) => inbox.epoch(each))).size).toBe(3);
+  });
+
+  it("[M6] give a worker the entries of all shards, each shard's in order", async () => {
+    const { log } = await open();
+    const given: string[] = [];
+    log.work({ name: "persist", batchMax: 7, onError() {} }, async (entries) => {
+      given.push(...entries.map((entry) => `${entry.subject} ${text(entry)}`));
+    });
+    for (let i = 0; i < 5; i++)
+      await Promise.all(channels.map((c) => log.append(c, bytes(`${i}`))));
+    await until(() => given.length === 5 * channels.length);
+    for (const channel of channels) {
+      const own = given.filter((each) => each.startsWith(`${channel} `));
+      expect(own).toEqual([0, 1, 2, 3, 4].map((i) => `${channel} ${i}`));
+    }
+  });
+
+  it("trim each shard by its own checkpoints", async () => {
+    const { log } = await open();
+    await Promise.all(channels.map((each) => log.append(each, bytes(each))));
+    const done: string[] = [];
+    const worker = log.work({ name: "persist", batchMax: 100, onError() {} }, async (entries) => {
+      done.push(...entries.map(({ subject }) => subject));
+    });
+    await until(() => done.length === channels.length);
+    await worker.stop();
+    await pass(20);
+    expect(await log.trim({ olderThanMs: 5, workers: ["persist", "index"] })).toBe(0);
+    expect(await log.trim({ olderThanMs: 5, workers: ["persist"] })).toBe(channels.length);
+    expect(await log.lastSequences(channels)).toEqual(channels.map(() => 0));
+  });
+
+  it("hear inboxes of all shards, what another process stores or publishes too", async () => {
+    const [first, second] = await Promise.all([open(), open()]);
+    const heard = new Map<string, string[]>();
+    for (const user of channels) {
+      heard.set(user, []);
+      await first.subscribeInbox(user, (message) => heard.get(user)!.push(text(message)));
+    }
+    await Promise.all(channels.map((user) => second.inbox.append(user, bytes(`stored ${user}`))));
+    for (const user of channels) second.publishInbox(user, bytes(`told ${user}`));
+    await until(() => [...heard.values()].every((texts) => texts.length === 2));
+    for (const [user, texts] of heard) expect(texts).toEqual([`stored ${user}`, `told ${user}`]);
+  });
+
+  it("let one of two processes work at a time, the other when it stops", async () => {
+    const [first, second] = await Promise.all([open(), open()]);
+    const given: string[] = [];
+    const work = (streams: Streams, name: string) =>
+      streams.log.work({ name: "persist", batchMax: 100, onError() {} }, async (entries) => {
+        given.push(...entries.map((entry) => `${name} ${text(entry)}`));
+      });
+    const worker = work(first, "first");
+    await first.log.append("a", bytes("1"));
+    await until(() => given.length === 1);
+    work(second, "second");
+    await first.log.append("a", bytes("2"));
+    await until(() => given.length === 2);
+    await pass(300);
+    await worker.stop();
+    await first.log.append("a", bytes("3"));
+    await until(() => given.length === 3);
+    expect(given).toEqual(["first 1", "first 2", "second 3"]);
+  });
+
+  it("refuse to be opened with other shards, naming both counts", async () => {
+    await open();
+    const wrong = open({ shards: { log: 2, inbox: 3 } });
+    await expect(wrong).rejects.toThrow(StreamSettingsDiffer);
+    await expect(open({ shards: { log: 8, inbox: 3 } })).rejects.toThrow(
+      /LOG-0: shards is "4", this process was started for "8"/,
+    );
+  });
+
+  it("refuse a stream with other settings, naming both values", async () => {
+    await open();
+    await update("LOG-1", { max_bytes: 1_000_000, discard: "old" });
+    await expect(open()).rejects.toThrow(
+      /LOG-1: .*discard is "old", this process was started for "new"; max_bytes is 1000000, .*67108864/,
+    );
+    await update("INBOX-0", { allow_direct: false });
+    await update("LOG-1", { max_bytes: 64 << 20, discard: "new" });
+    await expect(open()).rejects.toThrow(/INBOX-0: allow_direct is false, .* true/);
+  });
+
+  it("refuse what is appended to a full log, and lose nothing of it", async () => {
+    const { log } = await open({ shards: { log: 1, inbox: 1 }, logShardBytesMax: 3 << 20 });
+    const large = new Uint8Array(entryBytesMax);
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 6 }, () => log.append("a", large)),
+    );
+    const kept = outcomes.filter(({ status }) => status === "fulfilled").length;
+    for (const outcome of outcomes.slice(kept)) {
+      expect((outcome as PromiseRejectedResult).reason).toBeInstanceOf(StreamUnavailable);
+    }
+    expect(kept).toBeGreaterThan(0);
+    const page = await log.read("a", { bytesMax: 1 << 30 });
+    expect(page.entries).toHaveLength(kept);
+  });
+
+  it("[O1] say what an acknowledgement means", async () => {
+    const metrics = new Metrics();
+    const streams = await openNatsStreams({ ...options, monitorUrls: [natsMonitorUrl], metrics });
+    opened.push(streams);
+    expect(streams.ackMeaning).toMatchObject({ replicas: 1, isSynced: expect.any(Boolean) });
+    expect(streams.ackMeaning.text).toMatch(/^on 1 server, on disk/);
+    const shown = await metrics.registry.metrics();
+    expect(shown).toContain("parley_nats_up 1");
+    const unknown = await openNatsStreams({ ...options, monitorUrls: ["http://127.0.0.1:1"] });
+    opened.push(unknown);
+    expect(unknown.ackMeaning.isSynced).toBeUndefined();
+  });
+
+  it("can't be opened where nobody answers, and say where that is", async () => {
+    const away = open({ urls: ["nats://127.0.0.1:1"], openTimeoutMs: 300 });
+    await expect(away).rejects.toThrow(/127\.0\.0\.1:1 within 300 ms/);
+    await expect(away).rejects.toBeInstanceOf(StreamUnavailable);
+  });
+});
