@@ -36,6 +36,8 @@ export class NatsAppends {
   private inFlight = 0;
   private inFlightBytes = 0;
   private idlers: (() => void)[] = [];
+  /** Those that are not settled, by their dedupe ids. */
+  private readonly repeatable = new Map<string, Promise<number>>();
   /** How many had an outcome that nobody knows. */
   unknown = 0;
 
@@ -45,10 +47,24 @@ export class NatsAppends {
   }
 
   /**
-   * Appends to a NATS subject. The data are copied before this returns.
+   * Appends to a NATS subject. The data are copied before this returns. One whose dedupe id is
+   * under way shares the outcome of the first: replicas refuse it (10158) until they have that.
    * @throws WrongLastSequence, AppendOutcomeUnknown, StreamUnavailable
    */
   add(subject: string, data: Uint8Array, options: AppendOptions): Promise<number> {
+    const { dedupeId } = options;
+    if (dedupeId === undefined) return this.addOnce(subject, data, options);
+    let outcome = this.repeatable.get(dedupeId);
+    if (!outcome) {
+      outcome = this.addOnce(subject, data, options);
+      this.repeatable.set(dedupeId, outcome);
+      const forget = () => void this.repeatable.delete(dedupeId);
+      outcome.then(forget, forget);
+    }
+    return outcome;
+  }
+
+  private addOnce(subject: string, data: Uint8Array, options: AppendOptions): Promise<number> {
     return new Promise((resolve, reject) => {
       this.link.checkUp();
       const waits = this.waiting.length - this.nextWaiting;
@@ -209,7 +225,7 @@ const wrongLastSequenceUnderWay = 10164;
 
 /**
  * Errors with which the server has stored nothing and will not. Whatever is not here nor above is
- * of unknown outcome, as is 10158: the same dedupe id is under way, in a repetition's favour.
+ * of unknown outcome, as is 10158: another process' append with this dedupe id is under way.
  */
 const refusals = new Set([
   10002, // the account's resources are used up
