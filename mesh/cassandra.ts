@@ -14,6 +14,13 @@ import {
   isBrokenCircuitError,
   wrap,
 } from "cockatiel";
+import {
+  batchesOf,
+  type CassandraValue,
+  concurrently,
+  type Statement,
+  type Write,
+} from "./cassandra-batches.ts";
 import { bringUpToDate, type CassandraSchema, SchemaMismatch } from "./cassandra-schema.ts";
 import { type Clock, sleep } from "./clock.ts";
 import type { Logger } from "./logger.ts";
@@ -36,31 +43,6 @@ export interface CassandraOptions {
   logger: Logger;
 }
 
-/** One statement. A BigInt is a bigint, a number an int, undefined leaves a column alone. */
-export interface Statement {
-  cql: string;
-  values: readonly CassandraValue[];
-}
-
-/** A value as the driver takes and gives it. */
-export type CassandraValue =
-  | string
-  | number
-  | bigint
-  | boolean
-  | Buffer
-  | readonly string[]
-  | undefined;
-
-/** A write of one row. */
-export interface Write extends Statement {
-  /**
-   * Names the row's partition: writes of one name travel together. Tables whose partition keys
-   * have the same types and values may share it: a node then writes their rows as one.
-   */
-  partition: string;
-}
-
 /** A row by the names of its columns. */
 export type CassandraRow = Record<string, CassandraValue>;
 
@@ -73,14 +55,10 @@ export class CassandraUnavailable extends Error {
 const underWayMax = 1_024;
 /** Statements that wait; beyond them they are refused. */
 const waitingMax = 8_192;
-/** Statements of one call under way at one time. */
-const callConcurrencyMax = 64;
-/** Bytes of a batch: from 5 KiB on a node warns (batch_size_warn_threshold). */
-const batchBytesMax = 5_000;
-/** What a row costs a batch besides its values; generous. */
-const rowOverheadBytes = 40;
 /** How long a node may take before the next one is asked. */
 const readTimeoutMs = 2_000;
+/** A change of the schema takes longer, and seconds on a busy node. */
+const schemaOptions = { prepare: false, readTimeout: 20_000 };
 /** How long a statement may take, whatever is tried. */
 const deadlineMs = 5_000;
 /** How long an opening waits for the cluster; it goes on by itself. */
@@ -146,8 +124,15 @@ export class Cassandra {
   /** The rows of a query, all of them: its limit must fit into memory. */
   async read(query: Statement): Promise<CassandraRow[]> {
     return this.call(async (client) => {
-      const { rows } = await client.execute(query.cql, [...query.values]);
-      return rows as unknown as CassandraRow[];
+      const rows: unknown[] = [];
+      let pageState: string | undefined;
+      do {
+        const options = pageState === undefined ? {} : { pageState };
+        const page = await client.execute(query.cql, [...query.values], options);
+        rows.push(...page.rows);
+        pageState = page.pageState;
+      } while (pageState);
+      return rows as CassandraRow[];
     });
   }
 
@@ -165,7 +150,7 @@ export class Cassandra {
    * have been made.
    */
   async write(writes: readonly Write[]): Promise<void> {
-    await concurrently(batches(writes), (batch) =>
+    await concurrently(batchesOf(writes), (batch) =>
       this.call(async (client) => {
         const [first] = batch;
         if (batch.length === 1) await client.execute(first!.cql, [...first!.values]);
@@ -206,7 +191,7 @@ export class Cassandra {
     try {
       await client.connect();
       const state = await bringUpToDate(keyspace, schema, async (cql, values) => {
-        const { rows } = await client.execute(cql, [...values], { prepare: false });
+        const { rows } = await client.execute(cql, [...values], schemaOptions);
         return rows as unknown as Record<string, string>[];
       });
       const { part } = schema;
@@ -232,7 +217,7 @@ export class Cassandra {
         .map(([name, value]) => `'${name}': '${value}'`)
         .join(", ");
       const cql = `CREATE KEYSPACE IF NOT EXISTS ${keyspace} WITH replication = {${replication}}`;
-      await client.execute(cql, [], { prepare: false });
+      await client.execute(cql, [], schemaOptions);
       ({ rows } = await find());
     }
     // What a resolved write means: it is on most of these replicas.
@@ -269,7 +254,6 @@ export class Cassandra {
         prepare: true,
         isIdempotent: true,
         logged: false,
-        // Every query has a LIMIT or reads one partition's few rows.
         fetchSize: 5_000,
       },
       socketOptions: { readTimeout: readTimeoutMs, connectTimeout: readTimeoutMs },
@@ -318,50 +302,4 @@ function reasonOf(error: unknown): string {
   if (isBrokenCircuitError(error)) return "Cassandra keeps failing and is not asked for a while";
   if (error instanceof BulkheadRejectedError) return `${waitingMax} statements wait already`;
   return "Cassandra did not answer as asked";
-}
-
-/** Unlogged batches of one partition each. */
-function batches(writes: readonly Write[]): Write[][] {
-  const all: Write[][] = [];
-  const open = new Map<string, { batch: Write[]; bytes: number }>();
-  for (const write of writes) {
-    let last = open.get(write.partition);
-    const bytes = bytesOf(write);
-    if (!last || last.bytes + bytes > batchBytesMax) {
-      last = { batch: [], bytes: 0 };
-      open.set(write.partition, last);
-      all.push(last.batch);
-    }
-    last.batch.push(write);
-    last.bytes += bytes;
-  }
-  return all;
-}
-
-function bytesOf({ values }: Write): number {
-  let bytes = rowOverheadBytes;
-  for (const value of values) {
-    bytes += typeof value === "string" || Buffer.isBuffer(value) ? value.length : 8;
-  }
-  return bytes;
-}
-
-/** Runs the action for each item, {@link callConcurrencyMax} at a time; stops at a failure. */
-async function concurrently<Item>(
-  items: readonly Item[],
-  action: (item: Item, index: number) => Promise<void>,
-): Promise<void> {
-  let next = 0;
-  const work = async () => {
-    while (next < items.length) {
-      const i = next++;
-      try {
-        await action(items[i]!, i);
-      } catch (error) {
-        next = items.length;
-        throw error;
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(callConcurrencyMax, items.length) }, work));
 }

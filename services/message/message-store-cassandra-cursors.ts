@@ -5,7 +5,8 @@
  * the visits before it; a return to an epoch is another visit. The cursor is the newest visit;
  * where several writers saw the same change of epoch at once, it is what their visits come to.
  */
-import type { Cassandra, Write } from "../../mesh/cassandra.ts";
+import type { Cassandra } from "../../mesh/cassandra.ts";
+import type { Write } from "../../mesh/cassandra-batches.ts";
 import type { Clock } from "../../mesh/clock.ts";
 import type { DeviceCursorRow } from "./message-store.ts";
 

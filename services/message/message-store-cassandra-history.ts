@@ -1,7 +1,8 @@
 /** The messages of channels, in partitions of Cassandra: see message-store-cassandra-buckets.ts. */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Message, MessageSchema } from "../../gen/parley/message/v1/message_pb.js";
-import type { Cassandra, Write } from "../../mesh/cassandra.ts";
+import type { Cassandra } from "../../mesh/cassandra.ts";
+import type { Write } from "../../mesh/cassandra-batches.ts";
 import { RecentMap } from "../../mesh/recent-map.ts";
 import type { MessageRange } from "./message-store.ts";
 import {
@@ -17,7 +18,7 @@ import { sendWrite } from "./message-store-cassandra-sends.ts";
 /** Buckets whose rows of `buckets_by_channel` are known to be there: 20 MB. */
 const knownMax = 100_000;
 /** Buckets that are looked up at a time. */
-const bucketsMax = 64;
+const bucketsMax = 16;
 /** Buckets that are read at one time, where those before held less than was asked for. */
 const readAheadMax = 16;
 /** Messages that are read at one time: 50 MB of the longest texts. */

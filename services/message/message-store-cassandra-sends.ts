@@ -4,7 +4,8 @@
  * of an hour would be too many to look into, each has a partition of its own.
  */
 import type { Message } from "../../gen/parley/message/v1/message_pb.js";
-import type { Cassandra, Statement, Write } from "../../mesh/cassandra.ts";
+import type { Cassandra } from "../../mesh/cassandra.ts";
+import type { Statement, Write } from "../../mesh/cassandra-batches.ts";
 import { narrow } from "./message-store-cassandra-buckets.ts";
 
 /** Wide buckets that 30 days and a persist that is ten days behind can touch. */

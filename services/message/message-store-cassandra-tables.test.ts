@@ -182,6 +182,19 @@ describe("tables", () => {
   });
 });
 
+it("[G4] every stay of a user who came and went 6,000 times is listed", async () => {
+  const channelId = `s-${channels++}`;
+  const stays = Array.from({ length: 6_000 }, (_, i) =>
+    stay({ channelId, joinedSequence: 2 * i + 1, leftSequence: 2 * i + 2, sequence: 2 * i + 2 }),
+  );
+  for (let from = 0; from < stays.length; from += 1_000) {
+    const memberships = stays.slice(from, from + 1_000);
+    await stores[0]!.apply({ messages: [], channels: [], memberships });
+  }
+  expect(await stores[0]!.listStays(channelId, "u1")).toEqual(stays);
+  expect(await stores[0]!.listMembers(channelId, "", 10)).toEqual([]);
+});
+
 describe("device cursors", () => {
   it("[S1] stand where one store alone would have them, whatever the processes' clocks", async () => {
     let devices = 0;

@@ -5,8 +5,8 @@ import {
   type CassandraOptions,
   type CassandraRow,
   openCassandra,
-  type Write,
 } from "../../mesh/cassandra.ts";
+import type { Write } from "../../mesh/cassandra-batches.ts";
 import type { Clock } from "../../mesh/clock.ts";
 import { DomainError, fieldInvalid } from "../../mesh/errors.ts";
 import {
@@ -58,11 +58,8 @@ class CassandraMessageStore implements MessageStore {
         const { length } = batch[kind];
         if (length > rowsMax) throw fieldInvalid(kind, `are ${length}; at most ${rowsMax} a batch`);
       }
-      const others = [
-        ...batch.channels.map(channelWrite),
-        ...batch.memberships.flatMap(stayWrites),
-      ];
-      await this.history.write(batch.messages, others);
+      await this.history.write(batch.messages, batch.memberships.flatMap(stayWrites));
+      await this.connection.write(batch.channels.map(channelWrite));
     });
   }
 

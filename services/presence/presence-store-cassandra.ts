@@ -5,13 +5,8 @@
  * order without reading everybody; the beginnings in use are listed in a third. Whoever goes
  * offline is deleted from the second table: it would else hold everybody who ever was online.
  */
-import {
-  type Cassandra,
-  type CassandraOptions,
-  type CassandraValue,
-  openCassandra,
-  type Write,
-} from "../../mesh/cassandra.ts";
+import { type Cassandra, type CassandraOptions, openCassandra } from "../../mesh/cassandra.ts";
+import type { CassandraValue, Write } from "../../mesh/cassandra-batches.ts";
 import type { CassandraSchema } from "../../mesh/cassandra-schema.ts";
 import type { Clock } from "../../mesh/clock.ts";
 import { RecentMap } from "../../mesh/recent-map.ts";

@@ -1,0 +1,56 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { batchesOf, concurrently, type Write } from "./cassandra-batches.ts";
+
+const write = fc
+  .record({ partition: fc.constantFrom("a", "b", "c"), bytes: fc.nat(8_000) })
+  .map(({ partition, bytes }): Write => ({ cql: "", values: [Buffer.alloc(bytes)], partition }));
+
+describe("batches of writes", () => {
+  it("are of one partition each, below what a node warns of, and leave nothing out", () => {
+    fc.assert(
+      fc.property(fc.array(write, { maxLength: 40 }), (writes) => {
+        const batches = batchesOf(writes);
+        expect(new Set(batches.flat())).toEqual(new Set(writes));
+        expect(batches.flat()).toHaveLength(writes.length);
+        for (const batch of batches) {
+          expect(new Set(batch.map(({ partition }) => partition)).size).toBe(1);
+          const bytes = batch.reduce((sum, { values }) => sum + (values[0] as Buffer).length, 0);
+          expect(batch.length === 1 || bytes < 5 * 1_024).toBe(true);
+        }
+      }),
+    );
+  });
+});
+
+describe("actions at the same time", () => {
+  it("are 64 at most, each once", async () => {
+    let underWay = 0;
+    let most = 0;
+    const done: number[] = [];
+    await concurrently(
+      Array.from({ length: 200 }, (_, i) => i),
+      async (i) => {
+        most = Math.max(most, ++underWay);
+        await Promise.resolve();
+        underWay--;
+        done.push(i);
+      },
+    );
+    expect(most).toBe(64);
+    expect(done.sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, i) => i));
+  });
+
+  it("end with the first failure", async () => {
+    const tried: number[] = [];
+    const all = concurrently(
+      Array.from({ length: 200 }, (_, i) => i),
+      async (i) => {
+        tried.push(i);
+        if (i === 70) throw new Error("away");
+      },
+    );
+    await expect(all).rejects.toThrow("away");
+    expect(tried.length).toBeLessThan(200);
+  });
+});

@@ -1,0 +1,72 @@
+/** Writes in batches of one partition each, and how many are under way at one time. */
+
+/** One statement. A BigInt is a bigint, a number an int, undefined leaves a column alone. */
+export interface Statement {
+  cql: string;
+  values: readonly CassandraValue[];
+}
+
+/** A value as the driver takes and gives it. */
+export type CassandraValue = string | number | bigint | boolean | Buffer | undefined;
+
+/** A write of one row. */
+export interface Write extends Statement {
+  /**
+   * Names the row's partition: writes of one name travel together. Tables whose partition keys
+   * have the same types and values may share it: a node then writes their rows as one.
+   */
+  partition: string;
+}
+
+/** Statements of one call under way at one time. */
+const callConcurrencyMax = 64;
+/** Bytes of a batch: from 5 KiB on a node warns (batch_size_warn_threshold). */
+const batchBytesMax = 5_000;
+/** What a row costs a batch besides its values; generous. */
+const rowOverheadBytes = 40;
+
+/** Unlogged batches of one partition each. */
+export function batchesOf(writes: readonly Write[]): Write[][] {
+  const all: Write[][] = [];
+  const open = new Map<string, { batch: Write[]; bytes: number }>();
+  for (const write of writes) {
+    let last = open.get(write.partition);
+    const bytes = bytesOf(write);
+    if (!last || last.bytes + bytes > batchBytesMax) {
+      last = { batch: [], bytes: 0 };
+      open.set(write.partition, last);
+      all.push(last.batch);
+    }
+    last.batch.push(write);
+    last.bytes += bytes;
+  }
+  return all;
+}
+
+/** Runs the action for each item, {@link callConcurrencyMax} at a time; stops at a failure. */
+export async function concurrently<Item>(
+  items: readonly Item[],
+  action: (item: Item, index: number) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const work = async () => {
+    while (next < items.length) {
+      const i = next++;
+      try {
+        await action(items[i]!, i);
+      } catch (error) {
+        next = items.length;
+        throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(callConcurrencyMax, items.length) }, work));
+}
+
+function bytesOf({ values }: Write): number {
+  let bytes = rowOverheadBytes;
+  for (const value of values) {
+    bytes += typeof value === "string" || Buffer.isBuffer(value) ? value.length : 8;
+  }
+  return bytes;
+}
