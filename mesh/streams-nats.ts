@@ -6,6 +6,11 @@
  * republished by the server on `<prefix>live.inbox.<n>.<user>`. Nothing is kept per user or channel
  * but what is subscribed to.
  *
+ * What the server can't promise, beside what an acknowledgement means (AckMeaning):
+ * - A leader that was cut off may answer leader reads for up to 10 s (streams-nats-reads.ts).
+ * - A server that has lost what it acknowledged, or was restored from a backup, gives sequences
+ *   again. Whoever restores a stream writes another `parley_epoch` into its metadata.
+ *
  * How fast it is, and how it was measured: docs/BENCHMARKS.md.
  */
 import { jetstreamManager } from "@nats-io/jetstream";
