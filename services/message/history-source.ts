@@ -1,18 +1,20 @@
 /**
  * One channel as one reader may see it: the store's messages, and above them what the log holds
- * beyond the store. It shows the channel as it was when opened. Where the store is away, the log
- * alone serves, and what may be missing is named.
+ * beyond the store. It shows the channel as it was when opened. Where one of the two is away, the
+ * other serves alone, and what may be missing is named.
  */
 import type { Message } from "../../gen/parley/message/v1/message_pb.js";
-import { unavailable } from "../../mesh/errors.ts";
+import { DomainError, unavailable } from "../../mesh/errors.ts";
 import type { Logger } from "../../mesh/logger.ts";
-import { logSubject, type Stream } from "../../mesh/streams.ts";
+import { logSubject, type Stream, StreamUnavailable } from "../../mesh/streams.ts";
 import type { Channels } from "./channels.ts";
 import { readTail } from "./log-tail.ts";
 import { notAMember } from "./message-codes.ts";
 import { type MessageStore, StoreUnavailable } from "./message-store.ts";
 import { persistWorker } from "./persist.ts";
 import { Visibility } from "./visibility.ts";
+
+const messageIdMax = 2n ** 63n - 1n;
 
 /** What reading needs. */
 export interface HistoryDependencies {
@@ -48,6 +50,54 @@ export interface HistorySource {
  * @throws DomainError NOT_A_MEMBER, UNAVAILABLE; StreamUnavailable
  */
 export async function openHistory(
+  channelId: string,
+  userId: string,
+  deps: HistoryDependencies,
+): Promise<HistorySource> {
+  try {
+    return await openOverLog(channelId, userId, deps);
+  } catch (err) {
+    if (!isLogAway(err)) throw err;
+    deps.logger.warn({ event: "history_without_log", channelId, err });
+    return openStoreAlone(channelId, userId, deps.store);
+  }
+}
+
+/** Also where the store alone knows the channel, and is away: then it says so once more. */
+function isLogAway(error: unknown): boolean {
+  if (error instanceof DomainError) return error.reason === "UNAVAILABLE";
+  return error instanceof StreamUnavailable;
+}
+
+/**
+ * The channel as the workers have stored it so far. Whoever may have joined since, and a channel
+ * that may have been created since, has to wait for the log.
+ */
+async function openStoreAlone(
+  channelId: string,
+  userId: string,
+  store: MessageStore,
+): Promise<HistorySource> {
+  const row = await store.getChannel(channelId);
+  const stays = await store.listStays(channelId, userId);
+  if (!row || stays.length === 0) throw unavailable(`${channelId} can't be read now`);
+  const { lastMessageId, historyBeforeJoining } = row.channel;
+  const joinedSequence = stays.find(({ leftSequence }) => leftSequence === 0)?.joinedSequence;
+  const reader = { userId, joinedSequence, seesAll: historyBeforeJoining };
+  return {
+    visibility: Visibility.of(reader, stays, [[]]),
+    lastMessageId,
+    // The row is stored after what it rests on: beyond it something may be missing.
+    async read(minMessageId, maxId, newestFirst, limit) {
+      const maxMessageId = maxId < lastMessageId ? maxId : lastMessageId;
+      if (minMessageId > maxMessageId) return [];
+      return store.listMessages({ channelId, minMessageId, maxMessageId, newestFirst, limit });
+    },
+    missing: () => [{ minMessageId: lastMessageId + 1n, maxMessageId: messageIdMax }],
+  };
+}
+
+async function openOverLog(
   channelId: string,
   userId: string,
   { channels, log, store, logger }: HistoryDependencies,

@@ -235,10 +235,63 @@ describe("a channel's history", () => {
     expect((await list({}, "ben")).messages).toHaveLength(2);
   });
 
-  it("[R2] is UNAVAILABLE while the log is away", async () => {
+  it("[R2] [H6] is served from the store while the log is away, and says what may be missing", async () => {
+    const { fixture, list, walk, ids, fill } = await setUp();
+    await fill();
+    fixture.streamFaults.chances = { unavailable: 1 };
+    const page = await list({ order: OLDEST_FIRST, pageSize: 100 });
+    expect(page.messages.map(({ channelSequence }) => channelSequence)).toEqual(numbers(1, 21));
+    expect(page).toMatchObject({
+      degraded: true,
+      degradedRanges: [{ minMessageId: ids[19]! + 1n, maxMessageId: 2n ** 63n - 1n }],
+    });
+    expect((await walk({ pageSize: 4, order: NEWEST_FIRST })).flat()).toEqual(numbers(21, 1));
+    expect((await walk({ pageSize: 4, order: OLDEST_FIRST })).flat()).toEqual(numbers(1, 21));
+    fixture.streamFaults.chances = {};
+    expect((await walk({ pageSize: 4, order: OLDEST_FIRST })).flat()).toEqual(numbers(1, 30));
+  });
+
+  it("[R2] [G4] shows of the store what the reader's stays allow, while the log is away", async () => {
+    const { fixture, send, change, walk } = await setUp();
+    await send("2");
+    await change("ann", "removeMember", { userId: "ben" });
+    await send("4");
+    await change("ben", "joinGroup");
+    await send("6");
+    await fixture.work();
+    fixture.streamFaults.chances = { unavailable: 1 };
+    expect((await walk({ order: OLDEST_FIRST }, "ben")).flat()).toEqual([1, 2, 3, 5, 6]);
+  });
+
+  it("[R2] [G4] shows nothing of a batch that is not in the store whole, while the log is away", async () => {
+    const { fixture, channelId, send, change, walk } = await setUp();
+    await send("2");
+    await fixture.work();
+    await change("ann", "removeMember", { userId: "ben" });
+    await send("4");
+    const items = (await fixture.entriesOf(channelId)).flatMap((entry) => entry.items);
+    const { item } = items.at(-1)!;
+    const messages = item.case === "message" ? [item.value] : [];
+    await fixture.store.apply({ messages, memberships: [], channels: [] });
+    fixture.streamFaults.chances = { unavailable: 1 };
+    expect((await walk({ order: OLDEST_FIRST }, "ben")).flat()).toEqual([1, 2]);
+  });
+
+  it("[R2] is UNAVAILABLE, not refused, while the log is away that could tell who has joined", async () => {
+    const { fixture, send, change, list } = await setUp();
+    await send("2");
+    await fixture.work();
+    await change("cem", "joinGroup");
+    fixture.streamFaults.chances = { unavailable: 1 };
+    await expect(list({}, "cem")).rejects.toMatchObject({ reason: "UNAVAILABLE" });
+    await expect(list({}, "eve")).rejects.toMatchObject({ reason: "UNAVAILABLE" });
+  });
+
+  it("[R2] is UNAVAILABLE while both log and store are away", async () => {
     const { fixture, send, list } = await setUp();
     await send("2");
     fixture.streamFaults.chances = { unavailable: 1 };
+    fixture.storeFaults.chances = { readFails: 1 };
     await expect(list()).rejects.toMatchObject({ reason: "UNAVAILABLE" });
   });
 

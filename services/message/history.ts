@@ -1,7 +1,7 @@
 /**
  * Pages of a channel's history: the store's page merged with what the log holds beyond the
  * store, so that a message is in the next page a millisecond after its acknowledgement [H6].
- * Where the store is away, the log alone serves, and the page says what may be missing.
+ * Where the store or the log is away, the other serves, and the page says what may be missing.
  */
 
 import { timestampMs } from "@bufbuild/protobuf/wkt";

@@ -42,14 +42,14 @@ export function withStoreFaults(store: MessageStore, faults: Faults<StoreFault>)
   };
 }
 
-/** Any of the rows: a store makes them in no particular order. */
+/** Any of the rows: a store makes them in no particular order, but those of channels last. */
 function partOf(batch: StoreBatch, faults: Faults<StoreFault>): StoreBatch {
   const some = <Row>(rows: readonly Row[]) => rows.filter(() => faults.upTo(1) === 0);
-  return {
-    messages: some(batch.messages),
-    channels: some(batch.channels),
-    memberships: some(batch.memberships),
-  };
+  const messages = some(batch.messages);
+  const memberships = some(batch.memberships);
+  const isAll =
+    messages.length + memberships.length === batch.messages.length + batch.memberships.length;
+  return { messages, memberships, channels: isAll ? some(batch.channels) : [] };
 }
 
 function unavailable(): StoreUnavailable {

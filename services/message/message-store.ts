@@ -68,7 +68,10 @@ export interface DeviceCursorRow {
 
 /** The store. Every method rejects with {@link StoreUnavailable} when it can't be reached. */
 export interface MessageStore {
-  /** Stores a batch, durably. At most 1,024 rows of a kind. */
+  /**
+   * Stores a batch, durably. At most 1,024 rows of a kind. A channel's row is stored after the
+   * batch's messages and memberships: who finds it finds all that it rests on.
+   */
   apply(batch: StoreBatch): Promise<void>;
 
   /** Reads messages in the order of their ids, any depth at the same cost. */

@@ -72,13 +72,14 @@ async function persist(
       maxClientTimeMs: Number(entry.maxClientTimeMs),
     });
   }
-  const rows = Math.max(messages.length, memberships.length, channels.size);
+  const rows = Math.max(messages.length, memberships.length, 1);
   for (let from = 0; from < rows; from += rowsMax) {
     const to = from + rowsMax;
     await store.apply({
       messages: messages.slice(from, to),
       memberships: memberships.slice(from, to),
-      channels: [...channels.values()].slice(from, to),
+      // With the last ones: a channel's row says that all up to it is stored.
+      channels: to < rows ? [] : [...channels.values()],
     });
   }
 }
