@@ -115,7 +115,7 @@ async function cached(
 
 /** Neither a document nor what somebody has generated or installed beside the sources. */
 function isSource(path: string): boolean {
-  return !/\/(gen|\.venv|__pycache__)(\/|$)/.test(path.replace(root, ""));
+  return !/\/(gen|\.venv|__pycache__)(\/|$)|\.md$/.test(path.replace(root, ""));
 }
 
 function prune(kind: string): void {
