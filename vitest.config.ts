@@ -5,6 +5,12 @@ const onServers = [
   "**/*-{nats,consul,cassandra,postgres}*.test.ts",
   "tests/{cluster,faults}/**/*.test.ts",
 ];
+/** Tests that need a cluster on them, and leave it whole. */
+const onCluster = ["tests/cluster/instances.test.ts"];
+/** Tests of Parley as a whole: in one process, and once more on the cluster. */
+const onBoth = ["tests/e2e/**/*.test.ts", "tests/{chat,sdk}.test.ts"];
+/** What those have about the one process itself. */
+const onOneProcess = ["tests/e2e/{kill,run}.test.ts"];
 const never = ["node_modules/**", "dist/**", "data/**"];
 
 export default defineConfig({
@@ -17,15 +23,28 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "embedded", include: ["**/*.test.ts"], exclude: [...never, ...onServers] },
+        test: {
+          name: "embedded",
+          include: ["**/*.test.ts"],
+          exclude: [...never, ...onServers],
+        },
       },
       {
         extends: true,
         test: {
           name: "servers",
           include: onServers,
-          exclude: never,
+          exclude: [...never, ...onCluster],
           globalSetup: "deploy/servers/vitest-setup.ts",
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "cluster",
+          include: [...onCluster, ...onBoth],
+          exclude: [...never, ...onOneProcess],
+          globalSetup: ["deploy/servers/vitest-setup.ts", "tests/cluster/vitest-setup.ts"],
         },
       },
     ],

@@ -8,24 +8,29 @@ import { freePorts } from "./servers/ports.ts";
 import { type Servers, startServers } from "./servers/servers.ts";
 import { Supervised } from "./supervised.ts";
 
-/** How a cluster is started. */
-export interface ClusterOptions {
-  /** All data. */
-  folder: string;
-  natsNodes: 1 | 3;
-  sync: NatsSync;
+/** How the processes of a cluster are started. */
+export interface ProcessesOptions {
   /** Of the edges; 0: a free one. */
   edgePorts: readonly number[];
-  /** Further settings for all roles. */
+  /** How many of a role, where it is not two. */
+  instances?: Readonly<Record<string, number>>;
+  /** Settings of all roles, where the servers are among them. */
   environment: Readonly<Record<string, string | undefined>>;
   onLog(line: string): void;
 }
 
-/** A running cluster. */
-export interface Cluster {
+/** How a cluster is started. */
+export interface ClusterOptions extends ProcessesOptions {
+  /** All data. */
+  folder: string;
+  natsNodes: 1 | 3;
+  sync: NatsSync;
+}
+
+/** The running processes of a cluster. */
+export interface Processes {
   /** "http://127.0.0.1:8080", one for each edge. */
   readonly edgeUrls: readonly string[];
-  readonly servers: Servers;
   readonly processes: readonly Supervised[];
   /** What every process was given. */
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -35,18 +40,45 @@ export interface Cluster {
   stop(): Promise<void>;
 }
 
+/** A running cluster. */
+export interface Cluster extends Processes {
+  readonly servers: Servers;
+}
+
 /** In the order in which they start: each finds those that it calls. Edges follow. */
 const roles = ["idgen", "session", "message", "presence", "worker"];
 const instancesEach = 2;
 
 /** Starts all of it; resolves when every process is ready. */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
-  const { folder, natsNodes, sync, onLog } = options;
+  const { folder, natsNodes, sync, edgePorts, instances = {}, onLog } = options;
   const servers = await startServers({ folder, natsNodes, sync });
   const environment = {
     ...options.environment,
     ...servers.environment,
     PARLEY_NATS_REPLICAS: String(natsNodes),
+  };
+  try {
+    const processes = await startProcesses({ edgePorts, instances, environment, onLog });
+    return {
+      ...processes,
+      servers,
+      async stop() {
+        await processes.stop();
+        await servers.stop();
+      },
+    };
+  } catch (error) {
+    await servers.stop();
+    throw error;
+  }
+}
+
+/** Starts the processes alone, on servers that run; resolves when every one is ready. */
+export async function startProcesses(options: ProcessesOptions): Promise<Processes> {
+  const { instances = {}, onLog } = options;
+  const environment = {
+    ...options.environment,
     PARLEY_MESH_SECRET: randomBytes(32).toString("base64url"),
     PARLEY_METRICS_PORT: "0",
   };
@@ -67,10 +99,11 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     for (const role of order) {
       await Promise.all(processes.filter((each) => each.role === role).map((each) => each.stop()));
     }
-    await servers.stop();
   }
   try {
-    for (const role of roles) for (let i = 0; i < instancesEach; i++) run(role);
+    for (const role of roles) {
+      for (let i = 0; i < (instances[role] ?? instancesEach); i++) run(role);
+    }
     for (const port of edgePorts) run("edge", { PARLEY_EDGE_PORT: String(port) });
     await Promise.all(processes.map((each) => each.ready()));
   } catch (error) {
@@ -79,7 +112,6 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   }
   return {
     edgeUrls: edgePorts.map((port) => `http://127.0.0.1:${port}`),
-    servers,
     processes,
     environment,
     async add(role) {

@@ -14,7 +14,7 @@ export interface ParleyOptions {
   /** Default: a free one. */
   port?: number;
   /** Further settings, `PARLEY_…`. */
-  environment?: Record<string, string>;
+  environment?: Readonly<Record<string, string>>;
 }
 
 /** A running Parley. */
@@ -34,6 +34,12 @@ export interface ParleyProcess {
   /** SIGKILL; resolves when all of it is gone. The folder stays for the next start. */
   kill(): Promise<void>;
 }
+
+/** Settings that make a password cost little. */
+export const cheapPasswords: Readonly<Record<string, string>> = {
+  PARLEY_SESSION_PASSWORD_MEMORY_KIB: "8",
+  PARLEY_SESSION_PASSWORD_PASSES: "1",
+};
 
 const root = join(import.meta.dirname, "..");
 /** Lines of the log that are kept. */
@@ -56,8 +62,7 @@ export async function startParley(options: ParleyOptions = {}): Promise<ParleyPr
       PARLEY_EDGE_PORT: String(port),
       PARLEY_DATA_DIR: dataDir,
       PARLEY_LOG_LEVEL: "info",
-      PARLEY_SESSION_PASSWORD_MEMORY_KIB: "8",
-      PARLEY_SESSION_PASSWORD_PASSES: "1",
+      ...cheapPasswords,
       ...options.environment,
     },
   });

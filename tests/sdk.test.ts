@@ -11,7 +11,8 @@ import {
   SessionService,
   signUp,
 } from "../edge/sdk/index.ts";
-import { type ParleyProcess, startParley } from "./parley-process.ts";
+import { newUsername } from "./e2e/device.ts";
+import { openParley, type ParleyUnderTest } from "./parley-under-test.ts";
 
 describe("close codes", () => {
   it("the SDK does about each what the edge's table says", () => {
@@ -37,11 +38,10 @@ describe("close codes", () => {
 });
 
 describe("the SDK over a real edge", () => {
-  let server: ParleyProcess;
-  let names = 0;
+  let server: ParleyUnderTest;
 
   beforeAll(async () => {
-    server = await startParley();
+    server = await openParley();
   });
 
   afterAll(async () => {
@@ -49,8 +49,8 @@ describe("the SDK over a real edge", () => {
   });
 
   async function open(format: "protobuf" | "json"): Promise<ParleyClient> {
-    const { url } = server;
-    const signIn = await signUp({ url, username: `user-${++names}`, password: "correct horse" });
+    const url = server.nextUrl();
+    const signIn = await signUp({ url, username: newUsername("user"), password: "correct horse" });
     return ParleyClient.open({ url, format, tokens: memoryTokenStore(signIn) });
   }
 

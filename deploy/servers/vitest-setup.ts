@@ -16,29 +16,34 @@ declare module "vitest" {
       consulUrl: string;
       cassandraAddress: string;
       postgresUrl: string;
+      /** The settings that make Parley use them. */
+      environment: Record<string, string>;
     };
   }
 }
 
 let end: (() => Promise<void>) | undefined;
 
-/** Vitest calls it before the first of these tests. */
+/** Vitest calls it before the first test of each project; the first project's are for all. */
 export async function setup(project: TestProject): Promise<void> {
+  const run = project.vitest.getRootProject();
+  if ("servers" in run.getProvidedContext()) return;
   await provisionServers((line) => console.log(line));
   const folder = mkdtempSync(join(tmpdir(), "parley-servers-"));
   // PostgreSQL's user goes through it.
   chmodSync(folder, 0o711);
-  const { nats, consul, cassandra, postgres, stop } = await startServers({ folder });
+  const { nats, consul, cassandra, postgres, environment, stop } = await startServers({ folder });
   end = async () => {
     await stop();
     rmSync(folder, { recursive: true, force: true });
   };
-  project.provide("servers", {
+  run.provide("servers", {
     natsUrl: nats.url,
     natsMonitorUrl: nats.nodes[0]!.monitorUrl,
     consulUrl: consul.url,
     cassandraAddress: cassandra.address,
     postgresUrl: postgres.url,
+    environment,
   });
 }
 

@@ -20,16 +20,25 @@ import {
 /** What every account in these tests has. */
 export const password = "correct horse";
 
+/** Tells the accounts of this file apart from those of others on the same cluster. */
+const file = crypto.randomUUID().slice(0, 8);
 let accounts = 0;
+
+/** A name that nobody else has. */
+export function newUsername(name: string): string {
+  return `${name}-${file}-${++accounts}`;
+}
 
 /** Makes an account with a name of its own and signs its first device in. */
 export async function newAccount(url: string, name = "user"): Promise<SignIn> {
-  return signUp({ url, username: `${name}-${++accounts}`, password });
+  return signUp({ url, username: newUsername(name), password });
 }
 
-/** Makes accounts with one connected device each. */
-export async function newDevices(url: string, ...names: string[]): Promise<Device[]> {
-  return Promise.all(names.map(async (name) => Device.connect(url, await newAccount(url, name))));
+/** Makes accounts with one connected device each, which are spread over the edges. */
+export async function newDevices(nextUrl: () => string, ...names: string[]): Promise<Device[]> {
+  return Promise.all(
+    names.map(async (name) => Device.connect(nextUrl(), await newAccount(nextUrl(), name))),
+  );
 }
 
 /** One device, from its connection on. */
@@ -73,9 +82,9 @@ export class Device implements AsyncDisposable {
   }
 
   /** Connects a further device of the same account. */
-  async another(): Promise<Device> {
+  async another(url: string = this.url): Promise<Device> {
     const { username: login } = this.signIn;
-    return Device.connect(this.url, await logIn({ url: this.url, login, password }));
+    return Device.connect(url, await logIn({ url, login, password }));
   }
 
   get userId(): string {

@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { MessageOrder, MessageService } from "../../edge/sdk/index.ts";
-import { type ParleyProcess, startParley } from "../parley-process.ts";
+import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
 import { Device, newDevices } from "./device.ts";
 
 // A whole server takes its time on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
 
-let parley: ParleyProcess;
+let parley: ParleyUnderTest;
 beforeAll(async () => {
-  parley = await startParley({ environment: { PARLEY_EDGE_ACK_INTERVAL_MS: "100" } });
+  parley = await openParley({ edge: { PARLEY_EDGE_ACK_INTERVAL_MS: "100" } });
 });
 afterAll(() => parley.stop());
 
@@ -31,9 +31,9 @@ async function sayAll(device: Device, channelId: string, name: string, count: nu
 
 describe("several devices of one account", () => {
   it("[S1] [S2] end with the same histories, one of them back after 1,000 messages, in the midst of others", async () => {
-    const [ben, phone] = (await newDevices(parley.url, "ben", "ann")) as [Device, Device];
-    const laptop = await phone.another();
-    const tablet = await phone.another();
+    const [ben, phone] = (await newDevices(parley.nextUrl, "ben", "ann")) as [Device, Device];
+    const laptop = await phone.another(parley.nextUrl());
+    const tablet = await phone.another(parley.nextUrl());
     const channels = [await phone.openDirect(ben), await ben.createGroup([phone])];
     for (const channelId of channels) {
       await ben.say(channelId, "before");
@@ -49,7 +49,7 @@ describe("several devices of one account", () => {
       ]);
     await Promise.all(everybodyTalks(170));
     const talk = Promise.all(everybodyTalks(30));
-    const back = await Device.connect(parley.url, tablet.signIn, tablet.store);
+    const back = await Device.connect(parley.nextUrl(), tablet.signIn, tablet.store);
     await talk;
 
     for (const channelId of channels) {
@@ -66,11 +66,11 @@ describe("several devices of one account", () => {
   });
 
   it("[S1] a new device is told where its messages begin, and each one from there on", async () => {
-    const [ben, phone] = (await newDevices(parley.url, "ben", "ann")) as [Device, Device];
+    const [ben, phone] = (await newDevices(parley.nextUrl, "ben", "ann")) as [Device, Device];
     const channelId = await ben.openDirect(phone);
     for (const text of ["one", "two"]) await ben.say(channelId, text);
     await phone.hears(channelId, "two");
-    const laptop = await phone.another();
+    const laptop = await phone.another(parley.nextUrl());
     await laptop.until(({ baselines }) => baselines.length > 0);
     const [baseline] = laptop.baselines;
     await phone.say(channelId, "three");
@@ -83,8 +83,8 @@ describe("several devices of one account", () => {
   });
 
   it("[S1] each device has its own cursor", async () => {
-    const [ben, phone] = (await newDevices(parley.url, "ben", "ann")) as [Device, Device];
-    const laptop = await phone.another();
+    const [ben, phone] = (await newDevices(parley.nextUrl, "ben", "ann")) as [Device, Device];
+    const laptop = await phone.another(parley.nextUrl());
     const channelId = await ben.openDirect(phone);
     const first = await ben.say(channelId, "first");
     await laptop.hears(channelId, "first");

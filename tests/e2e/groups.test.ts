@@ -5,15 +5,15 @@ import {
   MemberRole,
   MessageService,
 } from "../../edge/sdk/index.ts";
-import { type ParleyProcess, startParley } from "../parley-process.ts";
+import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
 import { Device, newAccount, newDevices } from "./device.ts";
 
 // A whole server takes its time on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
 
-let parley: ParleyProcess;
+let parley: ParleyUnderTest;
 beforeAll(async () => {
-  parley = await startParley();
+  parley = await openParley();
 });
 afterAll(() => parley.stop());
 
@@ -21,7 +21,7 @@ afterAll(() => parley.stop());
 async function meet<const Names extends readonly string[]>(
   ...names: Names
 ): Promise<Record<Names[number], Device>> {
-  const devices = await newDevices(parley.url, ...names);
+  const devices = await newDevices(parley.nextUrl, ...names);
   return Object.fromEntries(names.map((name, at) => [name, devices[at]])) as never;
 }
 
@@ -127,7 +127,9 @@ describe("a group", () => {
 
   it("[G1] takes 100 members and refuses the 101st", async () => {
     const { ann } = await meet("ann");
-    const others = await Promise.all(Array.from({ length: 100 }, () => newAccount(parley.url)));
+    const others = await Promise.all(
+      Array.from({ length: 100 }, () => newAccount(parley.nextUrl())),
+    );
     const userIds = others.map(({ userId }) => userId);
     const create = (userIds: string[]) =>
       ann.calls.createGroup({
@@ -243,7 +245,7 @@ describe("who is removed from a group", () => {
     await eve.client.close();
     await ann.say(channelId, "still without her");
     await ann.say(direct, "really");
-    const back = await Device.connect(parley.url, eve.signIn, eve.store);
+    const back = await Device.connect(parley.nextUrl(), eve.signIn, eve.store);
     await back.hears(direct, "really");
     expect(back.texts(channelId)).toEqual([]);
     expect(await historyTexts(back, channelId)).toEqual(hers);

@@ -9,7 +9,7 @@ import {
   MessageOrder,
   MessageService,
 } from "../../edge/sdk/index.ts";
-import { type ParleyProcess, startParley } from "../parley-process.ts";
+import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
 import { type Device, newDevices } from "./device.ts";
 
 // A whole server takes its time on a busy machine.
@@ -20,7 +20,7 @@ const { NEWEST_FIRST, OLDEST_FIRST } = MessageOrder;
 const texts = 450;
 
 describe("a channel's history over HTTP", () => {
-  let parley: ParleyProcess;
+  let parley: ParleyUnderTest;
   let ann: Device;
   let ben: Device;
   let channelId: string;
@@ -29,8 +29,8 @@ describe("a channel's history over HTTP", () => {
   let all: Message[];
 
   beforeAll(async () => {
-    parley = await startParley();
-    const [first, second, third] = (await newDevices(parley.url, "ann", "ben", "cleo")) as [
+    parley = await openParley();
+    const [first, second, third] = (await newDevices(parley.nextUrl, "ann", "ben", "cleo")) as [
       Device,
       Device,
       Device,

@@ -6,7 +6,7 @@ import {
   type SignIn,
   Status,
 } from "../../edge/sdk/index.ts";
-import { type ParleyProcess, startParley } from "../parley-process.ts";
+import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
 import { Device, newAccount } from "./device.ts";
 
 // A whole server takes its time on a busy machine.
@@ -14,14 +14,9 @@ vi.setConfig({ testTimeout: 60_000 });
 
 const { ONLINE, OFFLINE } = Status;
 
-let parley: ParleyProcess;
+let parley: ParleyUnderTest;
 beforeAll(async () => {
-  const environment = {
-    PARLEY_PRESENCE_GRACE_MS: "2000",
-    PARLEY_PRESENCE_BEAT_INTERVAL_MS: "300",
-    PARLEY_PRESENCE_FRIENDS_MAX_AGE_MS: "0",
-  };
-  parley = await startParley({ environment });
+  parley = await openParley();
 });
 afterAll(() => parley.stop());
 
@@ -29,18 +24,18 @@ afterAll(() => parley.stop());
 async function watched(...names: string[]): Promise<{ watcher: Device; friends: SignIn[] }> {
   const session = ({ accessToken }: SignIn) => {
     const transport = createHttpTransport({
-      url: parley.url,
+      url: parley.nextUrl(),
       accessToken: async () => accessToken,
     });
     return createClient(SessionService, transport);
   };
-  const watcher = await newAccount(parley.url, "watcher");
-  const friends = await Promise.all(names.map((name) => newAccount(parley.url, name)));
+  const watcher = await newAccount(parley.nextUrl(), "watcher");
+  const friends = await Promise.all(names.map((name) => newAccount(parley.nextUrl(), name)));
   for (const friend of friends) {
     await session(friend).requestFriend({ userId: watcher.userId });
     await session(watcher).acceptFriend({ userId: friend.userId });
   }
-  return { watcher: await Device.connect(parley.url, watcher), friends };
+  return { watcher: await Device.connect(parley.nextUrl(), watcher), friends };
 }
 
 /** What the watcher was told of a user. */
@@ -63,7 +58,7 @@ describe("a user's presence", () => {
     // Who has just started doesn't know yet who may be connected elsewhere.
     const status = async () => (await watcher.client.presence([ann!.userId]))[0]!.status;
     await expect.poll(status, { timeout: 10_000 }).toBe(OFFLINE);
-    await using phone = await Device.connect(parley.url, ann!);
+    await using phone = await Device.connect(parley.nextUrl(), ann!);
     await untilTold(watcher, ann!, ONLINE);
     await using laptop = await phone.another();
     const [now] = await watcher.client.presence([ann!.userId]);
@@ -78,8 +73,8 @@ describe("a user's presence", () => {
   it("[P2] [P3] ends at once with a log-out, and after the grace time without a connection", async () => {
     const { watcher, friends } = await watched("ann", "ben");
     const [ann, ben] = friends as [SignIn, SignIn];
-    await using phone = await Device.connect(parley.url, ann);
-    await using other = await Device.connect(parley.url, ben);
+    await using phone = await Device.connect(parley.nextUrl(), ann);
+    await using other = await Device.connect(parley.nextUrl(), ben);
     await untilTold(watcher, ann, ONLINE);
     await untilTold(watcher, ben, ONLINE);
     await phone.client.close();
@@ -100,13 +95,13 @@ describe("a user's presence", () => {
   it("[P2] does not flicker when a device comes back within the grace time", async () => {
     const { watcher, friends } = await watched("ann", "ben");
     const [ann, ben] = friends as [SignIn, SignIn];
-    const phone = await Device.connect(parley.url, ann);
-    const other = await Device.connect(parley.url, ben);
+    const phone = await Device.connect(parley.nextUrl(), ann);
+    const other = await Device.connect(parley.nextUrl(), ben);
     await untilTold(watcher, ann, ONLINE);
     await untilTold(watcher, ben, ONLINE);
     await phone.client.close();
     await other.client.close();
-    await using back = await Device.connect(parley.url, ann, phone.store);
+    await using back = await Device.connect(parley.nextUrl(), ann, phone.store);
     // Ben's grace time ends after Ann's would have.
     await untilTold(watcher, ben, OFFLINE);
     expect(told(watcher, ann)).toEqual([ONLINE]);
@@ -118,11 +113,14 @@ describe("a user's presence", () => {
   it("[P3] is told to friends alone, as long as they are friends", async () => {
     const { watcher, friends } = await watched("ann", "ben");
     const [ann, ben] = friends as [SignIn, SignIn];
-    await using stranger = await Device.connect(parley.url, await newAccount(parley.url));
+    await using stranger = await Device.connect(
+      parley.nextUrl(),
+      await newAccount(parley.nextUrl()),
+    );
     const sessions = createClient(SessionService, watcher.client.transport);
     await sessions.removeFriend({ userId: ann.userId });
-    await using phone = await Device.connect(parley.url, ann);
-    await using other = await Device.connect(parley.url, ben);
+    await using phone = await Device.connect(parley.nextUrl(), ann);
+    await using other = await Device.connect(parley.nextUrl(), ben);
     await untilTold(watcher, ben, ONLINE);
     expect(told(watcher, ann)).toEqual([]);
     expect(stranger.presences).toEqual([]);

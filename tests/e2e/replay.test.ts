@@ -3,14 +3,14 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { replayDialogues } from "../../edge/cli/replay-run.ts";
-import { type ParleyProcess, startParley } from "../parley-process.ts";
+import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
 import { noFaults, someDialogues } from "./dialogues.ts";
 
-const timeoutMs = 120_000;
+const timeoutMs = 300_000;
 
-let parley: ParleyProcess;
+let parley: ParleyUnderTest;
 beforeAll(async () => {
-  parley = await startParley();
+  parley = await openParley();
 });
 afterAll(() => parley.stop());
 
@@ -20,7 +20,7 @@ it(
     const dialogues = someDialogues(2);
     const texts = dialogues.reduce((sum, { turns }) => sum + turns.length, 0);
     const { report, problems } = await replayDialogues(dialogues, {
-      urls: [parley.url],
+      urls: parley.urls,
       concurrency: 32,
       seed: 20_261_122,
     });
@@ -40,7 +40,7 @@ it(
     // An exit code other than 0 rejects.
     const { stdout } = await promisify(execFile)(
       "npm",
-      [...command, "--url", parley.url, "--limit", "5"],
+      [...command, "--url", parley.urls.join(","), "--limit", "5"],
       { cwd: join(import.meta.dirname, "../..") },
     );
     const report = JSON.parse(stdout.trimEnd().split("\n").at(-1)!);

@@ -18,7 +18,7 @@ describe("parley run", () => {
 
   it("[O4] finds everything again that an earlier run left in its folder", async () => {
     const first = await startParley({ dataDir });
-    const [ann, ben] = (await newDevices(first.url, "ann", "ben")) as [Device, Device];
+    const [ann, ben] = (await newDevices(() => first.url, "ann", "ben")) as [Device, Device];
     const channelId = await ann.openDirect(ben);
     await ann.say(channelId, "before");
     await ben.hears(channelId, "before");
@@ -60,7 +60,7 @@ describe("parley run", () => {
 
   it("[O4] [R4] drains on SIGINT: clients are told to come back, and it exits with 0", async () => {
     const parley = await startParley({ dataDir, environment: { PARLEY_EDGE_DRAIN_MS: "200" } });
-    const [ann] = (await newDevices(parley.url, "ann")) as [Device];
+    const [ann] = (await newDevices(() => parley.url, "ann")) as [Device];
     const reasons: string[] = [];
     ann.client.on("state", (state) => {
       if (state.status === "waiting") reasons.push(state.reason);
