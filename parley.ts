@@ -54,6 +54,9 @@ function usage(): string {
   return `usage: npm run --silent parley -- <command>\n${lines.join("\n")}`;
 }
 
+/** How long a process whose command has failed may take to end by itself. */
+const endMsMax = 1_000;
+
 const [name = "help", ...args] = process.argv.slice(2);
 const command = commands[name];
 if (!command) {
@@ -61,7 +64,8 @@ if (!command) {
   process.exitCode = 2;
 } else {
   try {
-    process.exitCode = await command.run(args);
+    // Not exitCode: what a driver leaves behind must not keep the process.
+    process.exit(await command.run(args));
   } catch (error) {
     // What a person can mend is said in words; anything else is a bug and shows its stack.
     const { name: kind, code } = error as NodeJS.ErrnoException;
@@ -71,5 +75,8 @@ if (!command) {
       `parley ${name}: ${isTheirs ? (error as Error).message : (error as Error).stack}`,
     );
     process.exitCode = 1;
+    // What had been started when something failed must not keep the process: it would neither
+    // serve nor be started again.
+    setTimeout(() => process.exit(), endMsMax).unref();
   }
 }

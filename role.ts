@@ -69,8 +69,10 @@ export async function runRole(
     open(
       await openNatsStreams({
         urls: config.natsUrls,
+        monitorUrls: config.natsMonitorUrls,
         replicas: config.natsReplicas,
         shards: { log: config.streamShards, inbox: config.streamShards },
+        logShardBytesMax: config.logShardBytesMax,
         clock,
         log: log("streams"),
         metrics,

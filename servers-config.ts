@@ -35,6 +35,18 @@ export const serversConfig = defineConfig({
     secret: false,
     description: "NATS servers with JetStream, separated by commas.",
   },
+  natsMonitorUrls: {
+    env: "PARLEY_NATS_MONITOR_URL",
+    schema: z.union([
+      z.literal("").transform(() => []),
+      list(/^https?:\/\/.+/, "must be http://host:port"),
+    ]),
+    default: "",
+    unit: "",
+    secret: false,
+    description:
+      "Their monitors, separated by commas: tell what an acknowledgement means; empty: not known.",
+  },
   natsReplicas: {
     env: "PARLEY_NATS_REPLICAS",
     schema: number(1, 5),
@@ -50,6 +62,15 @@ export const serversConfig = defineConfig({
     unit: "",
     secret: false,
     description: "Into how many streams the logs are split, and the inboxes; never changes.",
+  },
+  logShardBytesMax: {
+    env: "PARLEY_LOG_SHARD_BYTES_MAX",
+    schema: number(1024 ** 2, 2 ** 50),
+    default: String(4 * 1024 ** 3),
+    unit: "bytes",
+    secret: false,
+    description:
+      "What each of the logs' streams holds before it refuses more; fixed when they are made.",
   },
   cassandraContactPoints: {
     env: "PARLEY_CASSANDRA_ADDRESS",

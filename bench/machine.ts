@@ -3,8 +3,8 @@ import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } fr
 import { cpus, release, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { parleyFlags } from "../deploy/v8-flags.ts";
 import { machineCpuSeconds } from "./process-cpu.ts";
-import { parleyFlags } from "./v8-flags.ts";
 
 /** What figures depend on besides the code. */
 export interface Machine {

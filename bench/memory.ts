@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { parleyFlags } from "../deploy/v8-flags.ts";
 import { EdgeChild } from "./edge-child.ts";
 import type { MemoryUse } from "./edge-process.ts";
 import { type HeapKind, summarizeHeap } from "./heap-summary.ts";
@@ -13,7 +14,6 @@ import { makeLoadKey, signLoadUser } from "./load-tokens.ts";
 import { times } from "./load-users.ts";
 import type { Figure, ScenarioOptions, ScenarioResult } from "./scenario.ts";
 import { serveStubs } from "./stub-services.ts";
-import { parleyFlags } from "./v8-flags.ts";
 
 /** Connections that come and go before the first reading, so that code is loaded and compiled. */
 const warmUpCount = 200;

@@ -3,6 +3,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { within } from "../mesh/lifecycle.ts";
+import { parentBound } from "./parent-bound.ts";
+import { parleyFlags } from "./v8-flags.ts";
 
 /** How it is run. */
 export interface SupervisedOptions {
@@ -14,8 +16,7 @@ export interface SupervisedOptions {
 }
 
 const root = join(import.meta.dirname, "..");
-/** As in the `parley` script, whose flags this process was started with. */
-const command = [...process.execArgv, join(root, "parley.ts")];
+const parley = [process.execPath, ...parleyFlags(), join(root, "parley.ts")];
 const readyMsMax = 60_000;
 /** The pause before it is started again, so that one that can't start does not take all CPU. */
 const restartMs = 1_000;
@@ -75,7 +76,8 @@ export class Supervised {
   }
 
   private start(): void {
-    const child = spawn(process.execPath, [...command, this.role], {
+    const [command, ...args] = parentBound([...parley, this.role]);
+    const child = spawn(command!, args, {
       cwd: root,
       // Its own group: a Ctrl-C in the terminal is for the supervisor, which drains in order.
       detached: true,

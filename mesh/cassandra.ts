@@ -23,6 +23,7 @@ import {
 } from "./cassandra-batches.ts";
 import { bringUpToDate, type CassandraSchema, SchemaMismatch } from "./cassandra-schema.ts";
 import { type Clock, sleep } from "./clock.ts";
+import { within } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
 
 /** Where the cluster is and what is kept there. */
@@ -51,6 +52,8 @@ export class CassandraUnavailable extends Error {
   override readonly name = "CassandraUnavailable";
 }
 
+/** How long the end of the connection may take. */
+const shutdownMsMax = 2_000;
 /** Statements under way at one time: beyond them they wait. */
 const underWayMax = 1_024;
 /** Statements that wait; beyond them they are refused. */
@@ -181,7 +184,8 @@ export class Cassandra {
     this.closing.abort();
     const { client } = this;
     this.client = undefined;
-    await client?.shutdown();
+    // The driver's end hangs where a node was lost and has come back.
+    if (client) await within(shutdownMsMax, client.shutdown());
   }
 
   private async connect(): Promise<void> {

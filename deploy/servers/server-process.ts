@@ -5,6 +5,7 @@ import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { within } from "../../mesh/lifecycle.ts";
+import { parentBound } from "../parent-bound.ts";
 
 /** How a server is started. */
 export interface ServerOptions {
@@ -44,7 +45,7 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
   mkdirSync(folder, { recursive: true });
   const logPath = join(folder, `${name}.log`);
   const log = openSync(logPath, "a");
-  const [command, ...args] = commandLine(options);
+  const [command, ...args] = parentBound([options.command, ...options.args], options.user);
   const child = spawn(command!, args, {
     // Not what a Ctrl-C in the terminal reaches: servers end after those who use them.
     detached: true,
@@ -90,12 +91,4 @@ export async function startServer(options: ServerOptions): Promise<ServerProcess
 
 function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
-}
-
-/** On Linux the server ends with whoever started it, however that ends. */
-function commandLine({ command, args, user }: ServerOptions): string[] {
-  if (process.platform !== "linux") return [command, ...args];
-  const isRoot = process.getuid?.() === 0;
-  const asUser = user && isRoot ? [`--reuid=${user}`, `--regid=${user}`, "--init-groups"] : [];
-  return ["setpriv", "--pdeathsig=TERM", ...asUser, "--", command, ...args];
 }

@@ -59,6 +59,7 @@ export async function startServers(options: ServersOptions): Promise<Servers> {
     postgres,
     environment: {
       PARLEY_NATS_URL: nats.url,
+      PARLEY_NATS_MONITOR_URL: nats.nodes.map(({ monitorUrl }) => monitorUrl).join(","),
       PARLEY_CONSUL_URL: consul.url,
       PARLEY_CASSANDRA_ADDRESS: cassandra.address,
       PARLEY_POSTGRES_URL: postgres.url,
