@@ -29,6 +29,10 @@ const commands: Record<string, Command> = {
     summary: "those four and two instances of each role, on this machine",
     run: async () => (await import("./deploy/cluster-command.ts")).cluster(process.env),
   },
+  status: {
+    summary: "the instances that Consul knows, their health and load",
+    run: async () => (await import("./status.ts")).status(process.env),
+  },
   chat: {
     summary: "talk with people in this terminal [--url http://localhost:8080] [--user NAME]",
     run: async (args) => (await import("./edge/cli/chat.ts")).chat(args),
