@@ -7,6 +7,7 @@ import type { Msg } from "@nats-io/transport-node";
 import {
   type AppendOptions,
   AppendOutcomeUnknown,
+  StreamFull,
   StreamUnavailable,
   WrongLastSequence,
 } from "./streams.ts";
@@ -195,7 +196,9 @@ class Append implements AnswerHandler {
     } else if (code === wrongLastSequenceUnderWay) {
       const settled = this.appends.conflict(this);
       void settled.catch(() => {}).then(() => this.reject(new WrongLastSequence(text)));
-    } else if (refusals.has(code) || isFull(code, description)) {
+    } else if (isFull(code, description)) {
+      this.reject(new StreamFull(text));
+    } else if (refusals.has(code)) {
       this.refuse(description);
     } else {
       this.appends.unknown++;

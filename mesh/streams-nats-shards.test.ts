@@ -3,7 +3,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect } from "@nats-io/transport-node";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { Metrics } from "./metrics.ts";
-import { entryBytesMax, type Streams, StreamUnavailable } from "./streams.ts";
+import { entryBytesMax, StreamFull, type Streams, StreamUnavailable } from "./streams.ts";
 import { type NatsStreamsOptions, openNatsStreams } from "./streams-nats.ts";
 import { StreamSettingsDiffer } from "./streams-nats-config.ts";
 import { dropNatsStreams, natsTestOptions, pass, until } from "./streams-nats-under-test.ts";
@@ -138,7 +138,7 @@ describe("NATS streams", () => {
     );
     const kept = outcomes.filter(({ status }) => status === "fulfilled").length;
     for (const outcome of outcomes.slice(kept)) {
-      expect((outcome as PromiseRejectedResult).reason).toBeInstanceOf(StreamUnavailable);
+      expect((outcome as PromiseRejectedResult).reason).toBeInstanceOf(StreamFull);
     }
     expect(kept).toBeGreaterThan(0);
     const page = await log.read("a", { bytesMax: 1 << 30 });

@@ -49,7 +49,12 @@ export class AppendOutcomeUnknown extends Error {
 
 /** The stream can't be reached, or is full; nothing was stored. */
 export class StreamUnavailable extends Error {
-  override readonly name = "StreamUnavailable";
+  override readonly name: string = "StreamUnavailable";
+}
+
+/** It holds as much as it may, and refuses more rather than lose any; `trim` makes room. */
+export class StreamFull extends StreamUnavailable {
+  override readonly name = "StreamFull";
 }
 
 /** How an append is made. */
@@ -120,7 +125,7 @@ export interface Stream {
    * Stores an entry of at most 1,000,000 bytes. Resolves with its sequence when it is durable.
    * Appends of one caller to one subject are stored in the order of the calls.
    *
-   * @throws WrongLastSequence, AppendOutcomeUnknown, StreamUnavailable
+   * @throws WrongLastSequence, AppendOutcomeUnknown, StreamFull, StreamUnavailable
    */
   append(subject: string, data: Uint8Array, options?: AppendOptions): Promise<number>;
 

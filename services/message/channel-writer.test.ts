@@ -223,6 +223,22 @@ describe("the writer of a channel", () => {
   });
 });
 
+describe("a writer with a shorter log", () => {
+  it("takes a snapshot as often as the log's retention asks for", async () => {
+    const { fixture, send } = await setUp();
+    const to = new ChannelWriter(channelId, { ...fixture.writing, snapshotAgeMaxMs: 30_000 });
+    const sinceMs = [0, 29_999, 1, 1];
+    for (const ms of sinceMs) {
+      fixture.clock.advance(ms);
+      await send("x", { to });
+    }
+    const entries = await fixture.entriesOf(channelId);
+    expect(entries.map(({ snapshot }) => snapshot !== undefined)).toEqual([
+      ...[true, false, false, true, false],
+    ]);
+  });
+});
+
 describe("the writers of a process", () => {
   it("[R1] refuse changes when 64 MiB of them wait", async () => {
     const { fixture } = await setUp();

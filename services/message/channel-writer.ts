@@ -42,6 +42,11 @@ export interface WriterDependencies {
   store: MessageStore;
   /** Hands out `count` ascending ids greater than `greaterThan`. */
   takeIds(count: number, greaterThan: bigint): bigint[] | Promise<bigint[]>;
+  /**
+   * A snapshot older than this is taken anew. What follows one can't be read without it: half of
+   * what the log keeps for certain. Default: 24 hours.
+   */
+  snapshotAgeMaxMs?: number;
   clock: Clock;
 }
 
@@ -96,7 +101,9 @@ const readersMax = 16_384;
 /** Tries of one batch before its callers are told to come back. */
 const triesMax = 8;
 /** When a new snapshot is due: see LogEntry.snapshot. */
-const snapshotEvery = { entries: 1_000, bytes: 4 * 1024 * 1024, ms: 24 * 3_600_000 };
+const snapshotEvery = { entries: 1_000, bytes: 4 * 1024 * 1024 };
+/** Default and limit of {@link WriterDependencies.snapshotAgeMaxMs}. */
+export const snapshotAgeMaxMsDefault = 24 * 3_600_000;
 
 /** Appends to one channel. */
 export class ChannelWriter {
@@ -220,7 +227,8 @@ export class ChannelWriter {
     const isFresh = this.loaded === undefined;
     const loaded = this.loaded ?? (await this.load());
     const ids = await this.deps.takeIds(batch.length, loaded.state?.channel.lastMessageId ?? 0n);
-    const draft = new Draft(this.channelId, loaded, ids, this.deps.clock.nowMs());
+    const { clock, snapshotAgeMaxMs = snapshotAgeMaxMsDefault } = this.deps;
+    const draft = new Draft(this.channelId, loaded, ids, clock.nowMs(), snapshotAgeMaxMs);
     const settled: (() => void)[] = [];
     for (let i = 0; i < batch.length; i++) {
       const change = batch[i]!;
@@ -311,13 +319,21 @@ class Draft {
   private maxClientTimeMs: number;
   private traceParent = "";
 
-  constructor(channelId: string, loaded: LoadedChannel, ids: bigint[], nowMs: number) {
+  constructor(
+    channelId: string,
+    loaded: LoadedChannel,
+    ids: bigint[],
+    nowMs: number,
+    snapshotAgeMaxMs: number,
+  ) {
     this.channelId = channelId;
     this.loaded = loaded;
     this.ids = ids;
     this.nowMs = nowMs;
     this.maxClientTimeMs = loaded.maxClientTimeMs;
-    if (loaded.state && snapshotIsDue(loaded, nowMs)) this.snapshot = loaded.state.snapshot();
+    if (loaded.state && snapshotIsDue(loaded, nowMs - snapshotAgeMaxMs)) {
+      this.snapshot = loaded.state.snapshot();
+    }
   }
 
   add(change: Change, { body, newChannel }: Decision): Placement {
@@ -372,13 +388,13 @@ class Draft {
   }
 }
 
-function snapshotIsDue(loaded: LoadedChannel, nowMs: number): boolean {
+function snapshotIsDue(loaded: LoadedChannel, oldestMs: number): boolean {
   const { entries, bytes, timeMs } = loaded.sinceSnapshot;
   return (
     loaded.snapshotLogSequence === 0 ||
     entries >= snapshotEvery.entries ||
     bytes >= snapshotEvery.bytes ||
-    nowMs - timeMs >= snapshotEvery.ms
+    timeMs <= oldestMs
   );
 }
 

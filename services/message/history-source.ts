@@ -88,7 +88,7 @@ async function openStoreAlone(
     visibility: Visibility.of(reader, stays, [[]]),
     lastMessageId,
     // The row is stored after what it rests on: beyond it something may be missing.
-    async read(minMessageId, maxId, newestFirst, limit) {
+    async read(minMessageId: bigint, maxId: bigint, newestFirst: boolean, limit: number) {
       const maxMessageId = maxId < lastMessageId ? maxId : lastMessageId;
       if (minMessageId > maxMessageId) return [];
       return store.listMessages({ channelId, minMessageId, maxMessageId, newestFirst, limit });

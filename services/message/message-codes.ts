@@ -1,5 +1,10 @@
 import { Code, DomainError, unavailable } from "../../mesh/errors.ts";
-import { AppendOutcomeUnknown, StreamUnavailable, WrongLastSequence } from "../../mesh/streams.ts";
+import {
+  AppendOutcomeUnknown,
+  StreamFull,
+  StreamUnavailable,
+  WrongLastSequence,
+} from "../../mesh/streams.ts";
 import { StoreUnavailable } from "./message-store.ts";
 
 /** The reasons of Message's own and their codes. */
@@ -15,6 +20,7 @@ export const messageCodes = {
   MEMBER_NOT_FOUND: Code.NOT_FOUND,
   USER_NOT_FOUND: Code.NOT_FOUND,
   GROUP_FULL: Code.RESOURCE_EXHAUSTED,
+  LOG_FULL: Code.RESOURCE_EXHAUSTED,
   REPLACED: Code.ABORTED,
   SLOW_CONSUMER: Code.RESOURCE_EXHAUSTED,
 } as const satisfies Record<string, Code>;
@@ -34,8 +40,18 @@ export function notAMember(channelId: string): DomainError<MessageReason> {
 
 const awayErrors = [StreamUnavailable, StoreUnavailable, AppendOutcomeUnknown, WrongLastSequence];
 
-/** UNAVAILABLE where the log or the store is away; anything else, a fault of ours, as it is. */
+/** The workers have to make room, which takes longer than a moment. */
+const logFullRetryMs = 5_000;
+
+/**
+ * UNAVAILABLE where the log or the store is away, LOG_FULL where the log takes no more; anything
+ * else, a fault of ours, as it is.
+ */
 export function asUnavailable(thrown: unknown): Error {
+  if (thrown instanceof StreamFull) {
+    const text = "the log is full of what the workers have yet to carry on, and takes no more";
+    return new DomainError("LOG_FULL", text, { retryAfterMs: logFullRetryMs }, thrown);
+  }
   if (awayErrors.some((kind) => thrown instanceof kind)) {
     return unavailable("this can't be read or written now", 500, thrown);
   }

@@ -5,11 +5,8 @@ import { defineConfig } from "../../mesh/config.ts";
 export const messageConfig = defineConfig({
   logRetentionMs: {
     env: "PARLEY_LOG_RETENTION_MS",
-    // A channel's snapshot comes every 24 hours, and what follows it can't be read without it.
-    schema: z.coerce
-      .number()
-      .int()
-      .min(2 * 24 * 3_600_000),
+    // Half of it may lie between a channel's snapshots, and an append takes seconds.
+    schema: z.coerce.number().int().min(60_000),
     default: String(7 * 24 * 3_600_000),
     unit: "ms",
     secret: false,

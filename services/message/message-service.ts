@@ -50,6 +50,8 @@ export interface MessageDependencies {
   store: MessageStore;
   /** See WriterDependencies.takeIds. */
   takeIds(count: number, greaterThan: bigint): bigint[] | Promise<bigint[]>;
+  /** See WriterDependencies.snapshotAgeMaxMs. */
+  snapshotAgeMaxMs?: number;
   /** The users of these that exist. */
   existingUsers(userIds: readonly string[], caller: Identity): Promise<ReadonlySet<string>>;
   clock: Clock;
@@ -63,8 +65,8 @@ const memberBytes = 40;
 
 /** Makes the service; its workers are started apart, see {@link startMessageWorkers}. */
 export function createMessageService(deps: MessageDependencies): Served {
-  const { streams, store, clock, logger, metrics, takeIds } = deps;
-  const channels = new Channels({ log: streams.log, store, takeIds, clock });
+  const { streams, store, clock, logger, metrics } = deps;
+  const channels = new Channels({ ...deps, log: streams.log });
   const history = { channels, log: streams.log, store, logger };
   const feeds = new InboxFeeds({ streams, clock, log: logger, ...(metrics && { metrics }) });
   const sendTimeoutMs = sendDeadlineMs(MessageService);

@@ -5,6 +5,7 @@ import { parseConfig } from "../../mesh/config.ts";
 import { IdSource } from "../../mesh/id-source.ts";
 import { newInstanceId, type Role, type Runtime } from "../../mesh/runtime.ts";
 import type { Streams } from "../../mesh/streams.ts";
+import { snapshotAgeMaxMsDefault } from "./channel-writer.ts";
 import { messageConfig } from "./message-config.ts";
 import { createMessageService, startMessageWorkers } from "./message-service.ts";
 import type { MessageStore } from "./message-store.ts";
@@ -12,6 +13,7 @@ import type { MessageStore } from "./message-store.ts";
 /** Makes an instance of the Message service. */
 export function startMessage(runtime: Runtime, streams: Streams, store: MessageStore): Role {
   const { mesh, clock } = runtime;
+  const config = parseConfig(messageConfig, runtime.environment);
   const idgen = mesh.client(IdGenService);
   const sessions = mesh.client(SessionService);
   const ids = new IdSource({
@@ -25,6 +27,7 @@ export function startMessage(runtime: Runtime, streams: Streams, store: MessageS
     logger: runtime.log("message"),
     metrics: runtime.metrics,
     takeIds: (count, greaterThan) => ids.take(count, greaterThan),
+    snapshotAgeMaxMs: Math.min(snapshotAgeMaxMsDefault, config.logRetentionMs / 2),
     async existingUsers(userIds, identity) {
       const { users } = await sessions.listUsers({ userIds: [...userIds] }, { identity });
       return new Set(users.map(({ userId }) => userId));
