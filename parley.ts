@@ -1,6 +1,4 @@
 /** The command line: `npm run --silent parley -- <command>`. */
-import { ConfigError } from "./mesh/config.ts";
-
 interface Command {
   summary: string;
   /** Resolves with the exit code. */
@@ -58,6 +56,22 @@ function usage(): string {
   return `usage: npm run --silent parley -- <command>\n${lines.join("\n")}`;
 }
 
+/** Errors of settings and of what Parley needs around it. */
+const mendable = [
+  "ConfigError",
+  "FolderLocked",
+  "ConsulError",
+  "StreamUnavailable",
+  "StreamSettingsDiffer",
+  "SchemaMismatch",
+  "MigrationMismatch",
+];
+
+/** Whether a person can mend it: it is said in words then. Anything else is a bug. */
+function isMendable({ name, code, reason }: NodeJS.ErrnoException & { reason?: string }): boolean {
+  return mendable.includes(name) || code === "EADDRINUSE" || reason === "UNAVAILABLE";
+}
+
 /** How long a process whose command has failed may take to end by itself. */
 const endMsMax = 1_000;
 
@@ -71,13 +85,8 @@ if (!command) {
     // Not exitCode: what a driver leaves behind must not keep the process.
     process.exit(await command.run(args));
   } catch (error) {
-    // What a person can mend is said in words; anything else is a bug and shows its stack.
-    const { name: kind, code } = error as NodeJS.ErrnoException;
-    const isTheirs =
-      error instanceof ConfigError || kind === "FolderLocked" || code === "EADDRINUSE";
-    console.error(
-      `parley ${name}: ${isTheirs ? (error as Error).message : (error as Error).stack}`,
-    );
+    const { message, stack } = error as Error;
+    console.error(`parley ${name}: ${isMendable(error as Error) ? message : stack}`);
     process.exitCode = 1;
     // What had been started when something failed must not keep the process: it would neither
     // serve nor be started again.

@@ -45,6 +45,12 @@ export interface ConsulService {
   metadata: Readonly<Record<string, string>>;
 }
 
+/** An instance, and what its checks say. */
+export interface ConsulServiceState extends ConsulService {
+  /** Whether all of its checks pass. */
+  isHealthy: boolean;
+}
+
 /** A service to be registered. https://developer.hashicorp.com/consul/api-docs/agent/service */
 export interface ConsulServiceDefinition {
   ID: string;
@@ -147,6 +153,18 @@ export class ConsulClient {
     return { index: answer.index(), services: answer.parse(servicesSchema) };
   }
 
+  /** The names of all services that anybody has registered, in their order. */
+  async listServiceNames(): Promise<string[]> {
+    const answer = await this.request("GET", "/v1/catalog/services?stale=true");
+    return Object.keys(answer.parse(z.record(z.string(), z.unknown()))).sort();
+  }
+
+  /** All instances of a service, healthy or not. */
+  async serviceStates(name: string): Promise<ConsulServiceState[]> {
+    const path = `/v1/health/service/${encodeURIComponent(name)}?stale=true`;
+    return (await this.request("GET", path)).parse(statesSchema);
+  }
+
   private async request(method: string, path: string, request: Request = {}): Promise<Answer> {
     const { url, token, clock } = this.options;
     const { body, accept = [200], timeoutMs = this.timeoutMs, signal } = request;
@@ -242,27 +260,37 @@ const entriesSchema = z.array(
     ),
 );
 
-const servicesSchema = z.array(
-  z
-    .object({
-      Node: z.object({ Address: z.string() }),
-      Service: z.object({
-        ID: z.string().min(1),
-        Address: z.string(),
-        Port: z.int().min(0).max(65_535),
-        Meta: z.record(z.string(), z.string()).nullable(),
-      }),
-    })
-    .transform(
-      ({ Node, Service }): ConsulService => ({
-        id: Service.ID,
-        // A service without an address of its own is where its node is.
-        address: Service.Address || Node.Address,
-        port: Service.Port,
-        metadata: Service.Meta ?? {},
-      }),
-    ),
+const serviceSchema = z.object({
+  Node: z.object({ Address: z.string() }),
+  Service: z.object({
+    ID: z.string().min(1),
+    Address: z.string(),
+    // What has no port has none in the answer.
+    Port: z.int().min(0).max(65_535).default(0),
+    Meta: z.record(z.string(), z.string()).nullable(),
+  }),
+});
+
+const servicesSchema = z.array(serviceSchema.transform(toService));
+
+const statesSchema = z.array(
+  serviceSchema.extend({ Checks: z.array(z.object({ Status: z.string() })) }).transform(
+    (entry): ConsulServiceState => ({
+      ...toService(entry),
+      isHealthy: entry.Checks.every(({ Status }) => Status === "passing"),
+    }),
+  ),
 );
+
+function toService({ Node, Service }: z.output<typeof serviceSchema>): ConsulService {
+  return {
+    id: Service.ID,
+    // A service without an address of its own is where its node is.
+    address: Service.Address || Node.Address,
+    port: Service.Port,
+    metadata: Service.Meta ?? {},
+  };
+}
 
 function keyPath(key: string): string {
   return `/v1/kv/${key.split("/").map(encodeURIComponent).join("/")}`;
