@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { startCassandra } from "../deploy/servers/cassandra.ts";
 import {
@@ -52,6 +53,7 @@ export async function history({ quick }: ScenarioOptions): Promise<ScenarioResul
         clock: systemClock,
         logger: silentLogger,
       });
+      await untilItAnswers(inCassandra);
       figures.push(...(await measure("Cassandra", inCassandra, sizes)));
     } finally {
       await server.process.stop();
@@ -59,6 +61,19 @@ export async function history({ quick }: ScenarioOptions): Promise<ScenarioResul
     return { figures, notes: [] };
   } finally {
     rmSync(folder, { recursive: true });
+  }
+}
+
+/** A store on Cassandra opens before its tables are made where that takes long. */
+async function untilItAnswers(store: MessageStore): Promise<void> {
+  for (let left = 60; ; left--) {
+    try {
+      await store.getChannel("none");
+      return;
+    } catch (error) {
+      if (left === 0) throw error;
+      await sleep(1_000);
+    }
   }
 }
 
