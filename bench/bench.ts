@@ -3,12 +3,17 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { formatTable, loadResult } from "./results.ts";
+import type { Backend } from "./load-server.ts";
+import { formatTable, loadResult, resultName } from "./results.ts";
 
 const names = ["memory", "latency", "throughput", "group", "catch-up"];
 
 const { values } = parseArgs({
-  options: { only: { type: "string" }, quick: { type: "boolean", default: false } },
+  options: {
+    only: { type: "string" },
+    backend: { type: "string", default: "embedded,cluster" },
+    quick: { type: "boolean", default: false },
+  },
 });
 const chosen = values.only === undefined ? names : values.only.split(",");
 const unknown = chosen.filter((name) => !names.includes(name));
@@ -17,11 +22,17 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
+const backends = values.backend.split(",");
 const done: string[] = [];
 for (const name of chosen) {
-  console.log(`${name} …`);
-  if ((await run(name)) === 0) done.push(name);
-  else process.exitCode = 1;
+  for (const backend of ["embedded", "cluster"] as const) {
+    // An edge by itself is neither.
+    if (!backends.includes(backend) || (name === "memory" && backend === "cluster")) continue;
+    const result = resultName(name, backend);
+    console.log(`${result} …`);
+    if ((await run(name, backend)) === 0) done.push(result);
+    else process.exitCode = 1;
+  }
 }
 const results = done.map(loadResult);
 if (results[0]) {
@@ -30,9 +41,10 @@ if (results[0]) {
 }
 
 /** One at a time: they would take each other's cores. */
-async function run(name: string): Promise<number | null> {
+async function run(name: string, backend: Backend): Promise<number | null> {
   const script = join(import.meta.dirname, "run-scenario.ts");
-  const args = [...process.execArgv, script, name, ...(values.quick ? ["--quick"] : [])];
+  const flags = [...(values.quick ? ["--quick"] : []), `--${backend}`];
+  const args = [...process.execArgv, script, name, ...flags];
   const child = spawn(process.execPath, args, { stdio: "inherit" });
   const [code] = await once(child, "exit");
   return code;

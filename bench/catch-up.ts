@@ -13,15 +13,15 @@ const membersCount = 100;
 const missed = 1_000;
 
 /** In groups, so that a thousand sends make an inbox entry of each for a hundred users. */
-export async function catchUp({ quick }: ScenarioOptions): Promise<ScenarioResult> {
+export async function catchUp({ quick, backend }: ScenarioOptions): Promise<ScenarioResult> {
   const groupsCount = quick ? 1 : 10;
-  const server = await startServer();
+  const server = await startServer(backend);
   try {
-    const users = await signUp(server.url, groupsCount * membersCount);
+    const users = await signUp(server.urls, groupsCount * membersCount);
     const groups = await times(groupsCount, async (i) => {
       const members = users.slice(i * membersCount, (i + 1) * membersCount);
-      const channelId = await createGroup(server.url, members);
-      return { channelId, clients: await connectAll(server.url, members) };
+      const channelId = await createGroup(server.urls, members);
+      return { channelId, clients: await connectAll(server.urls, members) };
     });
     // A device with an empty inbox has no position to return to.
     await send(groups, 1);
@@ -41,7 +41,7 @@ export async function catchUp({ quick }: ScenarioOptions): Promise<ScenarioResul
     let bytes = 0;
     for (const client of away) {
       const before = { entries: client.entries, bytes: client.bytes };
-      latencies.add(await client.connect(server.url));
+      latencies.add(await client.connect(server.urls[0]!));
       if (client.entries - before.entries !== missed) {
         throw new Error(`${client.entries - before.entries} entries came instead of ${missed}`);
       }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Account, LoadSender } from "./load-channel.ts";
+import type { LoadServer } from "./load-server.ts";
 import { type CpuTimes, cpuTimes, cpuUsed } from "./process-cpu.ts";
 
 /** How long what is under way may take to come back at the end. */
@@ -10,7 +11,7 @@ export interface Measured {
   seconds: number;
   /** Differences of the account's counts. */
   counts: ReturnType<Account["counts"]>;
-  /** CPU seconds by thread. */
+  /** CPU seconds by part, see {@link LoadServer.cpu}. */
   serverCpu: ReadonlyMap<string, number>;
   generatorCpu: ReadonlyMap<string, number>;
 }
@@ -32,10 +33,14 @@ export function startClosedLoop(senders: readonly LoadSender[], window: number):
 }
 
 /** Looks on for so long. */
-export async function measure(pid: number, account: Account, seconds: number): Promise<Measured> {
-  const before = look(pid, account);
+export async function measure(
+  server: LoadServer,
+  account: Account,
+  seconds: number,
+): Promise<Measured> {
+  const before = look(server, account);
   await sleep(seconds * 1_000);
-  const after = look(pid, account);
+  const after = look(server, account);
   const difference = (key: keyof Measured["counts"]) => after.counts[key] - before.counts[key];
   const serverCpu = cpuUsed(before.server, after.server);
   const generatorCpu = cpuUsed(before.generator, after.generator);
@@ -68,11 +73,11 @@ interface Look {
   generator: CpuTimes;
 }
 
-function look(pid: number, account: Account): Look {
+function look(server: LoadServer, account: Account): Look {
   return {
     timeMs: performance.now(),
     counts: account.counts(),
-    server: cpuTimes(pid),
+    server: server.cpu(),
     generator: cpuTimes(process.pid),
   };
 }

@@ -25,10 +25,14 @@ const openTimeoutMs = 10_000;
 /** A profile is JSON of some ten megabytes. */
 const profileBytesMax = 512 * 1024 * 1024;
 
-/** Samples the server's main thread for so long. */
-export async function profileServer(server: LoadServer, seconds: number): Promise<CpuProfile> {
-  process.kill(server.pid, "SIGUSR1");
-  const ws = new WebSocket(await inspectorUrl(server), { maxPayload: profileBytesMax });
+/** Samples the server's main thread for so long; a cluster has none. */
+export async function profileServer(
+  { single }: LoadServer,
+  seconds: number,
+): Promise<CpuProfile | undefined> {
+  if (!single) return undefined;
+  process.kill(single.pid, "SIGUSR1");
+  const ws = new WebSocket(await inspectorUrl(single.log), { maxPayload: profileBytesMax });
   await once(ws, "open");
   await command(ws, "Profiler.enable");
   await command(ws, "Profiler.setSamplingInterval", { interval: samplingIntervalUs });
@@ -39,7 +43,7 @@ export async function profileServer(server: LoadServer, seconds: number): Promis
   return profile;
 }
 
-async function inspectorUrl({ log }: LoadServer): Promise<string> {
+async function inspectorUrl(log: readonly string[]): Promise<string> {
   for (let waitedMs = 0; waitedMs < openTimeoutMs; waitedMs += 50) {
     for (const line of log) {
       const url = /^Debugger listening on (ws:\S+)/.exec(line)?.[1];

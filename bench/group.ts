@@ -19,13 +19,13 @@ const window = 8;
 const perSecond = 20;
 
 /** Closed loop for what it can deliver, open loop for how long that takes. */
-export async function group({ quick }: ScenarioOptions): Promise<ScenarioResult> {
-  const server = await startServer();
+export async function group({ quick, backend }: ScenarioOptions): Promise<ScenarioResult> {
+  const server = await startServer(backend);
   try {
     const account = new Account();
-    const users = await signUp(server.url, membersCount);
-    const channelId = await createGroup(server.url, users);
-    const clients = await connectAll(server.url, users);
+    const users = await signUp(server.urls, membersCount);
+    const channelId = await createGroup(server.urls, users);
+    const clients = await connectAll(server.urls, users);
     const heartbeats = startHeartbeats(clients);
     const senders = new LoadChannel(channelId, clients, account).takeSenders(sendersCount);
 
@@ -41,8 +41,8 @@ export async function group({ quick }: ScenarioOptions): Promise<ScenarioResult>
     Object.assign(account, { acknowledgements: undefined, deliveries: undefined });
 
     const loop = startClosedLoop(senders, window);
-    await measure(server.pid, account, quick ? 3 : 10);
-    const measured = await measure(server.pid, account, quick ? 5 : 30);
+    await measure(server, account, quick ? 3 : 10);
+    const measured = await measure(server, account, quick ? 5 : 30);
     const profile = await profileServer(server, quick ? 5 : 15);
     loop.stop();
     await settled(account);

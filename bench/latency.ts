@@ -13,11 +13,11 @@ const perSecond = 500;
 const pairs = 128;
 
 /** Open loop: every message counts from the time at which it was due. */
-export async function latency({ quick }: ScenarioOptions): Promise<ScenarioResult> {
-  const server = await startServer();
+export async function latency({ quick, backend }: ScenarioOptions): Promise<ScenarioResult> {
+  const server = await startServer(backend);
   try {
     const account = new Account();
-    const senders = await connectPairs(server.url, pairs, account);
+    const senders = await connectPairs(server.urls, pairs, account);
     let turn = 0;
     const lateness = new Latencies();
     const sendNext = (dueUs: number) => {
@@ -32,7 +32,7 @@ export async function latency({ quick }: ScenarioOptions): Promise<ScenarioResul
     Object.assign(account, { acknowledgements, deliveries });
     const seconds = quick ? 15 : 60;
     const [measured] = await Promise.all([
-      measure(server.pid, account, seconds),
+      measure(server, account, seconds),
       tick(perSecond, seconds, sendNext),
     ]);
     await settled(account);

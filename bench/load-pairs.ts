@@ -4,27 +4,30 @@ import { createDirectChannel, signUp, times } from "./load-users.ts";
 
 /** Signs up two users for each channel, connects them and gives both sides of every pair. */
 export async function connectPairs(
-  url: string,
+  urls: readonly string[],
   pairs: number,
   account: Account,
 ): Promise<LoadSender[]> {
-  const users = await signUp(url, pairs * 2);
+  const users = await signUp(urls, pairs * 2);
   const channels = await times(pairs, async (i) => {
     const [one, other] = [users[i * 2]!, users[i * 2 + 1]!];
     return new LoadChannel(
-      await createDirectChannel(url, one, other),
-      await connectAll(url, [one, other]),
+      await createDirectChannel(urls, one, other),
+      await connectAll(urls, [one, other]),
       account,
     );
   });
   return channels.flatMap((channel) => channel.takeSenders(2));
 }
 
-/** Connects a device of each user. */
-export function connectAll(url: string, users: readonly LoadUser[]): Promise<LoadClient[]> {
+/** Connects a device of each user, to the edges in turn. */
+export function connectAll(
+  urls: readonly string[],
+  users: readonly LoadUser[],
+): Promise<LoadClient[]> {
   return times(users.length, async (i) => {
     const client = new LoadClient(users[i]!);
-    await client.connect(url);
+    await client.connect(urls[i % urls.length]!);
     return client;
   });
 }

@@ -1,34 +1,89 @@
-/** The server under load: `parley run` as a child, with what the benches look at from outside. */
-import { readdirSync, readFileSync, rmSync } from "node:fs";
-import { type ParleyProcess, startParley } from "../tests/parley-process.ts";
+/** The server under load, with what the benches look at from outside. */
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startCluster } from "../deploy/cluster.ts";
+import { provisionServers } from "../deploy/servers/provision.ts";
+import { cheapPasswords, type ParleyProcess, startParley } from "../tests/parley-process.ts";
 import { closeClients } from "./load-client.ts";
+import { type CpuTimes, cpuTimes, cpuTotal } from "./process-cpu.ts";
+
+/** Every role in one process, or a cluster on the real servers with two processes of each role. */
+export type Backend = "embedded" | "cluster";
 
 /** A running server. */
 export interface LoadServer {
-  readonly url: string;
-  /** The process that serves, not npm's. */
-  readonly pid: number;
-  /** Its log. */
-  readonly log: readonly string[];
+  /** Of its edges. */
+  readonly urls: readonly string[];
+  /** CPU seconds used by its parts: the threads of the one process, or roles and servers. */
+  cpu(): CpuTimes;
+  /** The one process that has every role, which can be profiled, and its log. */
+  readonly single: { pid: number; log: readonly string[] } | undefined;
   /** Closes all clients of this process, ends the server and removes its data. */
   stop(): Promise<void>;
 }
 
 /** Starts a server in a new folder. It ends with this process at the latest. */
-export async function startServer(): Promise<LoadServer> {
+export function startServer(backend: Backend): Promise<LoadServer> {
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+  return backend === "embedded" ? startEmbedded() : startWholeCluster();
+}
+
+async function startEmbedded(): Promise<LoadServer> {
   // SIGUSR1 opens the inspector (cpu-profile.ts); then on any free port.
   const parley = await startParley({ environment: { NODE_OPTIONS: "--inspect-port=0" } });
   const onExit = () => endAtOnce(parley);
   process.once("exit", onExit);
-  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+  const pid = servingPid(parley.pid);
   return {
-    url: parley.url,
-    pid: servingPid(parley.pid),
-    log: parley.log,
+    urls: [parley.url],
+    cpu: () => new Map([...cpuTimes(pid)].map(([name, used]) => [`thread ${name}`, used])),
+    single: { pid, log: parley.log },
     async stop() {
       await closeClients();
       await parley.stop();
       process.off("exit", onExit);
+    },
+  };
+}
+
+async function startWholeCluster(): Promise<LoadServer> {
+  await provisionServers((line) => console.error(line));
+  const folder = mkdtempSync(join(tmpdir(), "parley-bench-"));
+  // PostgreSQL's user goes through it.
+  chmodSync(folder, 0o711);
+  const cluster = await startCluster({
+    folder,
+    natsNodes: 1,
+    sync: "default",
+    edgePorts: [0, 0],
+    environment: { ...process.env, ...cheapPasswords, PARLEY_LOG_LEVEL: "error" },
+    onLog: (line) => console.error(line),
+  });
+  const { nats, consul, cassandra, postgres } = cluster.servers;
+  const parts: [string, () => (number | undefined)[]][] = [
+    ["NATS", () => nats.nodes.map((node) => node.process.pid)],
+    ["Consul", () => [consul.process.pid]],
+    ["Cassandra", () => [cassandra.process.pid]],
+    ["PostgreSQL", () => [postgres.process.pid]],
+  ];
+  const used = (pid: number | undefined) => (pid === undefined ? 0 : cpuTotal(cpuTimes(pid)));
+  const sum = (pids: readonly (number | undefined)[]) =>
+    pids.reduce<number>((total, pid) => total + used(pid), 0);
+  return {
+    urls: cluster.edgeUrls,
+    cpu() {
+      const roles = Map.groupBy(cluster.processes, ({ role }) => role);
+      return new Map([
+        ...[...roles].map(([role, all]) => [role, sum(all.map(({ pid }) => pid))] as const),
+        ...parts.map(([name, pids]) => [name, sum(pids())] as const),
+      ]);
+    },
+    single: undefined,
+    async stop() {
+      await closeClients();
+      await cluster.stop();
+      rmSync(folder, { recursive: true, force: true });
     },
   };
 }

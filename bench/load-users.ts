@@ -23,27 +23,30 @@ export async function times<T>(
 }
 
 /** Signs users up. */
-export function signUp(url: string, count: number): Promise<LoadUser[]> {
+export function signUp(urls: readonly string[], count: number): Promise<LoadUser[]> {
   return times(count, async (i) => {
     const request = { username: `load${i}`, password: "a password", displayName: `Load ${i}` };
-    const { user, tokens } = await call(url, "session.v1.SessionService/SignUp", request);
+    const { user, tokens } = await call(urls[0]!, "session.v1.SessionService/SignUp", request);
     return { userId: user.userId, accessToken: tokens.accessToken };
   });
 }
 
 /** Makes the channel of two users and gives its id. */
-export async function createDirectChannel(url: string, one: LoadUser, other: LoadUser) {
+export async function createDirectChannel(urls: readonly string[], one: LoadUser, other: LoadUser) {
   const method = "message.v1.MessageService/CreateDirectChannel";
-  const { channel } = await call(url, method, { userId: other.userId }, one);
+  const { channel } = await call(urls[0]!, method, { userId: other.userId }, one);
   return channel.channelId as string;
 }
 
 /** Makes a group of all of these users and gives its id. */
-export async function createGroup(url: string, [owner, ...others]: readonly LoadUser[]) {
+export async function createGroup(
+  urls: readonly string[],
+  [owner, ...others]: readonly LoadUser[],
+) {
   const method = "message.v1.MessageService/CreateGroup";
   const userIds = others.map(({ userId }) => userId);
   const request = { clientMessageId: clientMessageId(), name: "load", userIds };
-  const { channel } = await call(url, method, request, owner);
+  const { channel } = await call(urls[0]!, method, request, owner);
   return channel.channelId as string;
 }
 

@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Backend } from "./load-server.ts";
 import { describeCommit, type Machine } from "./machine.ts";
 import type { Figure, ScenarioResult } from "./scenario.ts";
 
@@ -15,6 +16,11 @@ export interface StoredResult {
   machine: Machine;
   figures: Figure[];
   notes: string[];
+}
+
+/** What a scenario's figures are kept under: "latency", "latency-cluster". */
+export function resultName(scenario: string, backend: Backend): string {
+  return backend === "embedded" ? scenario : `${scenario}-${backend}`;
 }
 
 /** Writes what a scenario has measured. */

@@ -4,7 +4,7 @@ import { group } from "./group.ts";
 import { latency } from "./latency.ts";
 import { describeMachine } from "./machine.ts";
 import { memory } from "./memory.ts";
-import { storeResult } from "./results.ts";
+import { resultName, storeResult } from "./results.ts";
 import type { Scenario } from "./scenario.ts";
 import { throughput } from "./throughput.ts";
 
@@ -18,9 +18,10 @@ const scenarios: Record<string, Scenario> = {
 
 const [name = "", ...flags] = process.argv.slice(2);
 const quick = flags.includes("--quick");
+const backend = flags.includes("--cluster") ? "cluster" : "embedded";
 const machine = await describeMachine();
-const result = await scenarios[name]!({ quick });
-storeResult({ scenario: name, quick, machine }, result);
+const result = await scenarios[name]!({ quick, backend });
+storeResult({ scenario: resultName(name, backend), quick, machine }, result);
 for (const note of result.notes) console.log(`\n${note}`);
 // Sockets of clients that were dropped may linger.
 process.exit(0);

@@ -1,4 +1,5 @@
 /** What a scenario measures and gives back. */
+import type { Backend } from "./load-server.ts";
 
 /** One measured value. */
 export interface Figure {
@@ -15,6 +16,7 @@ export interface Figure {
 export interface ScenarioOptions {
   /** Shorter and smaller: to see that it works, not for figures to quote. */
   quick: boolean;
+  backend: Backend;
 }
 
 /** What a scenario leaves behind. */

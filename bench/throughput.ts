@@ -13,17 +13,17 @@ const pairs = 256;
 const window = 4;
 
 /** Closed loop: a device sends when one of its sends is complete. */
-export async function throughput({ quick }: ScenarioOptions): Promise<ScenarioResult> {
-  const server = await startServer();
+export async function throughput({ quick, backend }: ScenarioOptions): Promise<ScenarioResult> {
+  const server = await startServer(backend);
   try {
     const account = new Account();
-    const senders = await connectPairs(server.url, pairs, account);
+    const senders = await connectPairs(server.urls, pairs, account);
     const loop = startClosedLoop(senders, window);
-    await measure(server.pid, account, quick ? 3 : 10);
+    await measure(server, account, quick ? 3 : 10);
 
     account.acknowledgements = new Latencies();
     account.deliveries = new Latencies();
-    const measured = await measure(server.pid, account, quick ? 5 : 30);
+    const measured = await measure(server, account, quick ? 5 : 30);
     const { acknowledgements, deliveries } = account;
     account.acknowledgements = undefined;
     account.deliveries = undefined;

@@ -13,7 +13,13 @@ import {
   type Inbox,
   type ResetReason,
 } from "./inbox-feed-following.ts";
-import { inboxSubject, type LiveMessage, type Streams, StreamUnavailable } from "./streams.ts";
+import {
+  inboxSubject,
+  type LiveMessage,
+  type Streams,
+  StreamUnavailable,
+  WrongLastSequence,
+} from "./streams.ts";
 
 /** How often a failing stream is asked again: after this pause, doubled each time up to the max. */
 const pauseMsMin = 250;
@@ -207,8 +213,13 @@ export class CatchUps {
 
   private appendEmpty(inbox: Inbox): Promise<number> {
     const { streams } = this.options;
-    return streams.inbox.append(inboxSubject(inbox.userId), new Uint8Array(0), {
-      expectedLastSequence: 0,
-    });
+    const first = { expectedLastSequence: 0 };
+    return streams.inbox
+      .append(inboxSubject(inbox.userId), new Uint8Array(0), first)
+      .catch((error: unknown) => {
+        // A message was faster.
+        if (error instanceof WrongLastSequence) return this.lastSequence(inbox);
+        throw error;
+      });
   }
 }
