@@ -24,7 +24,7 @@ const restartMs = 1_000;
 const stopMsMax = 60_000;
 
 /** A process under supervision. */
-export class Supervised {
+export class Supervised implements AsyncDisposable {
   readonly role: string;
   /** How often it had to be started again. */
   restarts = 0;
@@ -73,6 +73,10 @@ export class Supervised {
     await within(stopMsMax, ended);
     if (this.child) child.kill("SIGKILL");
     await ended;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
   }
 
   private start(): void {

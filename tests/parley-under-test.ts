@@ -98,8 +98,12 @@ async function openCluster({ edge }: ParleyOptions): Promise<ParleyUnderTest> {
   };
 }
 
-/** Starts one more process of the cluster that runs. */
-export function startRole(role: string, environment: Record<string, string> = {}): Supervised {
+/** Starts one more process of the cluster that runs, or beside it where its settings say so. */
+export function startRole(
+  role: string,
+  environment: Record<string, string> = {},
+  onLog: (line: string) => void = () => {},
+): Supervised {
   return new Supervised({
     role,
     environment: {
@@ -108,7 +112,7 @@ export function startRole(role: string, environment: Record<string, string> = {}
       PARLEY_EDGE_PORT: "0",
       ...environment,
     },
-    onLog: () => {},
+    onLog,
   });
 }
 

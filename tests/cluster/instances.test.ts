@@ -1,0 +1,105 @@
+/** Instances that come and go on a cluster in use. */
+import { randomInt } from "node:crypto";
+import { beforeAll, describe, expect, inject, it, vi } from "vitest";
+import { replayDialogues } from "../../edge/cli/replay-run.ts";
+import { MessageService } from "../../edge/sdk/index.ts";
+import { Device, newAccount } from "../e2e/device.ts";
+import { noFaults, someDialogues } from "../e2e/dialogues.ts";
+import { Instances } from "../instances.ts";
+import { openParley, type ParleyUnderTest, startRole } from "../parley-under-test.ts";
+
+// Processes take their time to start on a busy machine.
+vi.setConfig({ testTimeout: 180_000 });
+
+/** What others find each role by. */
+const services = {
+  message: "parley.message.v1.MessageService",
+  presence: "parley.presence.v1.PresenceService",
+  session: "parley.session.v1.SessionService",
+  idgen: "parley.idgen.v1.IdGenService",
+};
+const roles = ["edge", "worker", ...Object.keys(services)];
+
+const instances = new Instances(inject("servers").consulUrl);
+let parley: ParleyUnderTest;
+beforeAll(async () => {
+  parley = await openParley();
+});
+
+describe("an instance that is added", () => {
+  /** Two who have just signed up find each other and talk. */
+  async function twoTalk(): Promise<void> {
+    const [ann, ben] = await Promise.all(
+      ["ann", "ben"].map(async (name) =>
+        Device.connect(parley.nextUrl(), await newAccount(parley.nextUrl(), name)),
+      ),
+    );
+    const channelId = await ann!.openDirect(ben!);
+    await ann!.say(channelId, "hello");
+    await ben!.hears(channelId, "hello");
+    await ben!.http(MessageService).listMessages({ channelId });
+    await ann!.client.presence([ben!.userId]);
+    await Promise.all([ann!.client.close(), ben!.client.close()]);
+  }
+
+  it.for(Object.entries(services))("[D1] [D3] as %s takes its share", async ([role, service]) => {
+    await using added = startRole(role);
+    await added.ready();
+    const startMs = performance.now();
+    const isIt = (address: string) => address === added.address;
+    const [found] = await instances.find(service, 1, isIt);
+    const calls = async () => {
+      const text = await (await fetch(found!.metadata.metrics_url!)).text();
+      const counts = text.matchAll(
+        /^parley_rpc_handled_total\{method="([^"]+)",code="0"\} (\d+)/gm,
+      );
+      return [...counts].reduce((sum, [, method, count]) => {
+        return method!.startsWith(`${service}/`) ? sum + Number(count) : sum;
+      }, 0);
+    };
+    while ((await calls()) === 0) await twoTalk();
+    console.log(`${role}: its first call after ${Math.round(performance.now() - startMs)} ms`);
+  });
+
+  it("[D1] [D3] as edge serves clients, who meet those of other edges", async () => {
+    await using added = startRole("edge");
+    await added.ready();
+    const isIt = (address: string) => added.address === `http://${address}`;
+    await instances.find("parley.edge", 1, isIt);
+    const ann = await Device.connect(added.address, await newAccount(added.address, "ann"));
+    const ben = await Device.connect(parley.nextUrl(), await newAccount(parley.nextUrl(), "ben"));
+    const channelId = await ann.openDirect(ben);
+    await ann.say(channelId, "hello");
+    await ben.hears(channelId, "hello");
+    await ben.say(channelId, "hello to you");
+    await ann.hears(channelId, "hello to you");
+    await Promise.all([ann.client.close(), ben.client.close()]);
+  });
+});
+
+describe("an instance that is drained", () => {
+  it("[D3] [R4] loses nothing, whatever its role, while people talk", async () => {
+    await using stack = new AsyncDisposableStack();
+    const added = roles.map((role) => stack.use(startRole(role)));
+    await Promise.all(added.map((each) => each.ready()));
+    const dialogues = someDialogues(1).slice(0, 40);
+    const urls = [...parley.urls, added[0]!.address];
+    let isOver = false;
+    const replay = async () => {
+      const options = { urls, concurrency: 16, seed: randomInt(1_000), stallMs: 120_000 };
+      const { report, problems } = await replayDialogues(dialogues, options);
+      expect(problems).toEqual([]);
+      expect(report).toMatchObject(noFaults);
+      expect(report.acknowledged).toBe(report.sent);
+    };
+    const drain = async () => {
+      for (const process of added) await process.stop();
+      isOver = true;
+    };
+    const talk = async () => {
+      while (!isOver) await replay();
+      await replay();
+    };
+    await Promise.all([talk(), drain()]);
+  });
+});
