@@ -1,6 +1,7 @@
 /** Runs one scenario in a process of its own, which is the load generator: bench.ts starts it. */
 import { catchUp } from "./catch-up.ts";
 import { group } from "./group.ts";
+import { history } from "./history.ts";
 import { latency } from "./latency.ts";
 import { describeMachine } from "./machine.ts";
 import { memory } from "./memory.ts";
@@ -14,6 +15,7 @@ const scenarios: Record<string, Scenario> = {
   throughput,
   group,
   "catch-up": catchUp,
+  history,
 };
 
 const [name = "", ...flags] = process.argv.slice(2);
