@@ -256,6 +256,7 @@ export class Device implements Identity {
       afterId: view.idBefore(gap),
     };
     const missing: DegradedRanges = [];
+    let lastId = walk.afterId;
     for await (const page of history.walk(walk, this)) {
       missing.push(...page.degradedRanges);
       if (missing.length > 0 && isIn(missing, walk.afterId + 1n)) return false;
@@ -264,8 +265,10 @@ export class Device implements Identity {
       for (const message of page.messages) this.take(message);
       const last = page.messages.at(-1);
       if (last && last.channelSequence > gap.to) return true;
+      if (last) lastId = last.messageId;
     }
-    return true;
+    // Where what may be missing lies at the end, nothing that follows it tells of it.
+    return !missing.some(({ maxMessageId }) => maxMessageId > lastId);
   }
 
   /** What is missing below its newest item must be flagged. */

@@ -695,7 +695,8 @@ export declare type ListMessagesResponse = Message<"parley.message.v1.ListMessag
   degraded: boolean;
 
   /**
-   * What may be missing.
+   * What may be missing. A range may lie beyond the newest message that is shown, even where no
+   * page follows: then the end of the history has not been read.
    *
    * @generated from field: repeated parley.message.v1.MessageRange degraded_ranges = 5;
    */
