@@ -112,14 +112,17 @@ async function firstLogged(
 it.for([
   { where: "there is no Cassandra", setting: () => ["PARLEY_CASSANDRA_ADDRESS", nowhere] },
   { where: "it has no such data centre", setting: () => ["PARLEY_CASSANDRA_DATA_CENTER", "moon"] },
-])("[R2] [O4] message, worker and presence go on trying and say so where $where", async ({ setting }) => {
-  const [name, value] = setting();
-  const waits = async (role: string) => {
-    const said = await firstLogged(role, { [name!]: value! }, "cassandra_not_connected");
-    expect(said).toContain(value);
-  };
-  await Promise.all(onCassandra.map(waits));
-});
+])(
+  "[R2] [O4] message, worker and presence go on trying and say so where $where",
+  async ({ setting }) => {
+    const [name, value] = setting();
+    const waits = async (role: string) => {
+      const said = await firstLogged(role, { [name!]: value! }, "cassandra_not_connected");
+      expect(said).toContain(value);
+    };
+    await Promise.all(onCassandra.map(waits));
+  },
+);
 
 it("[D1] [O4] idgen, which has no worker id without Consul, waits for it and says so", async () => {
   const environment = { PARLEY_CONSUL_URL: `http://${nowhere}` };
