@@ -8,7 +8,7 @@ SEEDS ?= 20000
 NATS_NODES ?= 1
 SYNC ?= default
 
-.PHONY: help run servers cluster test simulate bench gen lint verify fix clean
+.PHONY: help run servers cluster test simulate faults bench gen lint verify fix clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: verify ## every check and every test, from install to end to end
 
 simulate: node_modules/.installed ## the seeded simulation; SEEDS=20000, SEED=n for one
 	@npm run --silent simulate -- --seeds $(SEEDS) $(if $(SEED),--seed $(SEED))
+
+faults: node_modules/.installed ## every fault on a cluster of three NATS nodes (about half an hour)
+	@npm run --silent faults
 
 bench: node_modules/.installed ## measure; results in bench/results
 	@npm run --silent bench
