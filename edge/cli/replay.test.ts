@@ -8,7 +8,11 @@ import { Progress, stallMsDefault } from "./replay-progress.ts";
 describe("the replay's arguments", () => {
   it("have defaults", () => {
     const { seed, ...others } = parseReplayArgs(["file"]);
-    expect(others).toMatchObject({ file: "file", urls: ["http://localhost:8080"], concurrency: 32 });
+    expect(others).toMatchObject({
+      file: "file",
+      urls: ["http://localhost:8080"],
+      concurrency: 32,
+    });
     expect(seed).toBeGreaterThanOrEqual(0);
   });
 
