@@ -41,7 +41,11 @@ const attemptsMax = 3;
 /** The pause before a second attempt is 0 to this; it doubles for the third. */
 const retryPauseMs = 100;
 
-/** Connects to the mesh; nothing is asked of the registry before the first use of a service. */
+/**
+ * Connects to the mesh. A service's instances are looked for from the first `client` or call of it
+ * on: with a client made at the start they are known when the registry goes away before the first
+ * call.
+ */
 export function dial(options: DialOptions): Mesh & DirectCalls {
   return new DialedMesh(options);
 }
@@ -71,6 +75,7 @@ class DialedMesh implements Mesh, DirectCalls {
   }
 
   client<S extends DescService>(service: S): Client<S> {
+    this.pool(service);
     const unary = service.methods.filter(
       (method): method is DescMethodUnary => method.methodKind === "unary",
     );

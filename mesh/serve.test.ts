@@ -159,6 +159,19 @@ describe("serve and dial", () => {
     await stranger.close();
   });
 
+  it("[D2] knows whom a client is for before the first call, should the registry go away", async () => {
+    const asked: string[] = [];
+    const watched = new LocalRegistry();
+    const watch: LocalRegistry["watch"] = (service, onChange) => {
+      asked.push(service);
+      return watched.watch(service, onChange);
+    };
+    const early = dial({ ...base, registry: { register: (one) => watched.register(one), watch } });
+    early.client(IdGenService);
+    expect(asked).toEqual([IdGenService.typeName]);
+    await early.close();
+  });
+
   it("answers UNAVAILABLE where no instance is known", async () => {
     const lonely = dial({ ...base, registry: new LocalRegistry() });
     const error = await failure(lonely.client(IdGenService).reserveIds({ count: 1 }));
