@@ -104,6 +104,39 @@ describe("SendLinks", () => {
     expect(results[1]).toMatchObject({ messageId: 1n });
   });
 
+  it("[R3] [D2] turns to another instance when a link breaks, whatever the registry says, and back later", async () => {
+    const { send, stream, streams, results, clock } = setUp(["message-a", "message-b"]);
+    send("g-1");
+    await turn();
+    const [[owner]] = [...streams] as [[string, FakeStream[]]];
+    const other = owner === "message-a" ? "message-b" : "message-a";
+    stream(owner).onClose(new Error("broken"));
+    send("g-1");
+    await turn();
+    expect(streams.get(owner)).toHaveLength(1);
+    stream(other).answer(1);
+    expect(results[1]).toMatchObject({ messageId: 1n });
+    clock.advance(6_000);
+    send("g-1");
+    await turn();
+    expect(streams.get(owner)).toHaveLength(2);
+  });
+
+  it("[R3] goes on trying where all links are broken", async () => {
+    const { send, stream, streams, results } = setUp(["message-a", "message-b"]);
+    for (let i = 0; i < 3; i++) {
+      send("g-1");
+      await turn();
+      for (const instanceId of streams.keys()) stream(instanceId).onClose(new Error("broken"));
+    }
+    expect(streams.size).toBe(2);
+    send("g-1");
+    await turn();
+    const open = [...streams.values()].flatMap((each) => each.slice(-1));
+    for (const each of open) each.answer(1);
+    expect(results[3]).toMatchObject({ messageId: 1n });
+  });
+
   it("[R1] answers DEADLINE_EXCEEDED where no answer comes, and ignores one that comes later", async () => {
     const { send, stream, results, clock } = setUp();
     send("g-1");

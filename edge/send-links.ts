@@ -2,7 +2,8 @@
  * The edge's half of the batched link to Message: one stream to each instance, one write a turn
  * for its devices' sends, and now and then one for what they have acknowledged.
  * A channel's sends go to one instance, in the order in which they came. What a broken stream
- * leaves unanswered is answered UNAVAILABLE: it may have happened, and the device sends it again.
+ * leaves unanswered is answered UNAVAILABLE: it may have happened, and the device sends it again,
+ * which goes to another instance: the registry may not know yet that one is gone, or be away.
  */
 import { create } from "@bufbuild/protobuf";
 import {
@@ -38,6 +39,8 @@ const queueBytesMax = 32 * 1024 * 1024;
 const sweepMs = 500;
 /** How long who meets a broken link waits. */
 const retryAfterMs = 300;
+/** How long an instance whose link broke is passed over, if there are others. */
+const passedOverMs = 5_000;
 
 /** The links of one edge. */
 export class SendLinks {
@@ -46,6 +49,10 @@ export class SendLinks {
   private readonly log: Logger;
   private readonly links = new Map<string, SendLink>();
   private instanceIds: readonly string[] = [];
+  /** Until when an instance is passed over. */
+  private readonly passedOver = new Map<string, number>();
+  /** Those that are not, or if that is nobody, all. */
+  private candidates: readonly string[] = [];
   private sweeper: Timer | undefined;
 
   constructor(mesh: Mesh, clock: Clock, log: Logger) {
@@ -80,20 +87,32 @@ export class SendLinks {
 
   /** The link to the instance of a key; undefined: there is no instance. */
   private linkFor(key: string): SendLink | undefined {
-    const instanceId = rendezvous(key, this.instanceIds);
+    const instanceId = rendezvous(key, this.candidates);
     if (instanceId === undefined) return undefined;
-    let link = this.links.get(instanceId);
-    if (!link || link.isClosed) {
-      const stream = this.mesh.openStream(MessageService.method.link, instanceId);
-      link = new SendLink(stream, instanceId, this.log);
-      this.links.set(instanceId, link);
-    }
+    const link = this.links.get(instanceId);
+    return link && !link.isClosed ? link : this.open(instanceId);
+  }
+
+  private open(instanceId: string): SendLink {
+    const stream = this.mesh.openStream(MessageService.method.link, instanceId);
+    const link = new SendLink(stream, instanceId, this.log, () => {
+      if (this.links.get(instanceId) !== link) return;
+      this.passedOver.set(instanceId, this.clock.monotonicMs() + passedOverMs);
+      this.choose();
+    });
+    this.links.set(instanceId, link);
     return link;
+  }
+
+  private choose(): void {
+    const others = this.instanceIds.filter((instanceId) => !this.passedOver.has(instanceId));
+    this.candidates = others.length > 0 ? others : this.instanceIds;
   }
 
   /** A link to an instance that has gone drains: it is sent nothing more. */
   private follow(instanceIds: readonly string[]): void {
     this.instanceIds = instanceIds;
+    this.choose();
     for (const [instanceId, link] of this.links) {
       if (instanceIds.includes(instanceId)) continue;
       this.links.delete(instanceId);
@@ -102,6 +121,10 @@ export class SendLinks {
   }
 
   private sweep(): void {
+    for (const [instanceId, untilMs] of this.passedOver) {
+      if (untilMs <= this.clock.monotonicMs()) this.passedOver.delete(instanceId);
+    }
+    this.choose();
     const { deadlineMs } = methodPolicy(MessageService.method.sendMessage);
     for (const link of this.links.values()) {
       link.expire(this.clock.monotonicMs() - deadlineMs);
@@ -124,7 +147,7 @@ class SendLink {
   private readonly unanswered = new Map<number, Unanswered>();
   private nextLinkId = 1;
 
-  constructor(stream: SendLink["stream"], instanceId: string, log: Logger) {
+  constructor(stream: SendLink["stream"], instanceId: string, log: Logger, onBroken: () => void) {
     this.stream = stream;
     const limits = {
       itemsMax: batchItemsMax,
@@ -144,6 +167,8 @@ class SendLink {
     stream.onDrain = () => this.batch.resume();
     stream.onClose = (err) => {
       if (this.unanswered.size > 0) log.warn({ event: "send_link_lost", instanceId, err });
+      // Before those who wait are told: they may send again at once.
+      if (!this.isClosed) onBroken();
       this.close();
     };
   }
