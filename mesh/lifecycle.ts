@@ -1,4 +1,10 @@
-/** How a process ends: on a signal it drains and exits 0; a second signal ends it at once. */
+/**
+ * How a process ends: on a signal it drains and exits 0; a second signal ends it at once, and so
+ * does a minute.
+ */
+
+/** Longer than an edge's drain. A part that waits for what does not come back must not stay. */
+const endMsMax = 60_000;
 
 /** Resolves with the name of the first SIGINT or SIGTERM. */
 export function untilSignal(): Promise<NodeJS.Signals> {
@@ -9,6 +15,7 @@ export function untilSignal(): Promise<NodeJS.Signals> {
       process.on(name, () => {
         if (draining) process.exit(130);
         draining = true;
+        setTimeout(() => process.exit(1), endMsMax).unref();
         resolve(name);
       });
     }

@@ -12,9 +12,13 @@ import {
   type NodeConnectionOptions,
 } from "@nats-io/transport-node";
 import { type Clock, sleep, type Timer } from "./clock.ts";
+import { within } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
 import { StreamUnavailable } from "./streams.ts";
 import { statusOf, statusText } from "./streams-nats-message.ts";
+
+/** How long the end of a connection waits for what was published last. */
+const closeFlushMsMax = 1_000;
 
 /** How a connection proves who it is, and its encryption. */
 export type NatsCredentials = Pick<
@@ -238,7 +242,11 @@ export class NatsLink {
   /** Closes the connection; what is under way is lost. */
   async close(): Promise<void> {
     this.closed = true;
-    await this.flush().catch(() => {});
+    // It would wait for a server that is away.
+    await within(
+      closeFlushMsMax,
+      this.flush().catch(() => {}),
+    );
     this.wentAway("closed");
     await this.connection.close();
   }
