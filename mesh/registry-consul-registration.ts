@@ -136,9 +136,9 @@ function checkIdOf(serviceId: string): string {
  */
 function healthCheckOf({ service, address, metadata }: Instance): Record<string, string | number> {
   const asked = { ...check, FailuresBeforeCritical: failuresMax };
+  if (isProtobufName(service)) return { GRPC: `${address}/${service}`, ...asked };
   const healthUrl = metadata[healthUrlKey];
   if (healthUrl !== undefined) return { HTTP: healthUrl, ...asked };
-  if (isProtobufName(service)) return { GRPC: `${address}/${service}`, ...asked };
   return { TTL: ttl, Status: "passing" };
 }
 

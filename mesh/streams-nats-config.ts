@@ -13,6 +13,7 @@ import {
   StorageType,
   type StreamConfig,
 } from "@nats-io/jetstream";
+import { type Clock, sleep } from "./clock.ts";
 import { StreamUnavailable } from "./streams.ts";
 import type { Retention } from "./streams-retention.ts";
 
@@ -45,6 +46,10 @@ const dedupeWindowMs = 120_000;
 /** The least that the server takes for it. */
 const dedupeWindowMsMin = 100;
 
+/** How often, and after which pause, a stream that another process is making is looked for. */
+const makingTriesMax = 100;
+const makingPauseMs = 100;
+
 const epochKey = "parley_epoch";
 const shardsKey = "parley_shards";
 const streamNotFound = 10059;
@@ -58,24 +63,36 @@ const nameInUse = 10058;
 export async function ensureStream(
   streams: JetStreamManager["streams"],
   plan: NatsStreamPlan,
+  clock: Clock,
 ): Promise<string> {
-  let found = await findStream(streams, plan.name);
-  if (!found) {
-    try {
-      const epoch = randomBytes(8).toString("hex");
-      found = (await streams.add(configOf(plan, epoch))).config;
-    } catch (thrown) {
-      // Another process was faster.
-      if (!isApiError(thrown, nameInUse)) throw asUnavailable(plan.name, thrown);
-      found = await findStream(streams, plan.name);
+  let found: StreamConfig | undefined;
+  for (let tries = 1; !found; tries++) {
+    found = (await findStream(streams, plan.name)) ?? (await makeStream(streams, plan));
+    if (found) break;
+    if (tries === makingTriesMax) {
+      throw new StreamUnavailable(`${plan.name}: another process has been making it for too long`);
     }
+    await sleep(clock, makingPauseMs);
   }
-  const epoch = found?.metadata?.[epochKey];
-  if (!found || !epoch || !/^[a-z0-9]{1,32}$/.test(epoch)) {
+  const epoch = found.metadata?.[epochKey];
+  if (!epoch || !/^[a-z0-9]{1,32}$/.test(epoch)) {
     throw new StreamSettingsDiffer(`${plan.name}: has no epoch; it was not made by Parley`);
   }
   verify(found, configOf(plan, epoch));
   return epoch;
+}
+
+/** Undefined: another process was faster. On several servers its stream can't be found at once. */
+async function makeStream(
+  streams: JetStreamManager["streams"],
+  plan: NatsStreamPlan,
+): Promise<StreamConfig | undefined> {
+  try {
+    return (await streams.add(configOf(plan, randomBytes(8).toString("hex")))).config;
+  } catch (thrown) {
+    if (isApiError(thrown, nameInUse)) return undefined;
+    throw asUnavailable(plan.name, thrown);
+  }
 }
 
 async function findStream(

@@ -164,7 +164,7 @@ async function openShards(link: NatsLink, options: NatsStreamsOptions): Promise<
   const manager = await jetstreamManager(link.connection, { checkAPI: false });
   const open = async (plan: Omit<NatsStreamPlan, "replicas">): Promise<NatsShard> => {
     const { name: stream, subjectPrefix } = plan;
-    const epoch = await ensureStream(manager.streams, { ...plan, replicas });
+    const epoch = await ensureStream(manager.streams, { ...plan, replicas }, link.clock);
     return new NatsShard({ link, stream, subjectPrefix, epoch, replicas });
   };
   const single = (name: string, token: string, more: Partial<NatsStreamPlan>) =>
