@@ -1,8 +1,14 @@
-/** The real servers, for the tests that need them: once for a run, in a folder that goes with it. */
+/**
+ * The real servers, for the tests that need them: once for a run, in a folder that goes with it. Or
+ * those that `parley servers` runs, where the environment has the settings that it prints.
+ */
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { ProvidedContext } from "vitest";
 import type { TestProject } from "vitest/node";
+import { parseConfig } from "../../mesh/config.ts";
+import { serversConfig } from "../../servers-config.ts";
 import { provisionServers } from "./provision.ts";
 import { startServers } from "./servers.ts";
 
@@ -28,6 +34,10 @@ let end: (() => Promise<void>) | undefined;
 export async function setup(project: TestProject): Promise<void> {
   const run = project.vitest.getRootProject();
   if ("servers" in run.getProvidedContext()) return;
+  if (process.env.PARLEY_CONSUL_URL) {
+    run.provide("servers", running(process.env));
+    return;
+  }
   await provisionServers((line) => console.log(line));
   const folder = mkdtempSync(join(tmpdir(), "parley-servers-"));
   // PostgreSQL's user goes through it.
@@ -45,6 +55,20 @@ export async function setup(project: TestProject): Promise<void> {
     postgresUrl: postgres.url,
     environment,
   });
+}
+
+/** Servers that somebody else runs. @throws ConfigError */
+function running(environment: NodeJS.ProcessEnv): ProvidedContext["servers"] {
+  const servers = parseConfig(serversConfig, environment);
+  const settings = Object.entries(environment).filter(([name]) => name.startsWith("PARLEY_"));
+  return {
+    natsUrl: servers.natsUrls[0]!,
+    natsMonitorUrl: servers.natsMonitorUrls[0]!,
+    consulUrl: servers.consulUrl,
+    cassandraAddress: servers.cassandraContactPoints[0]!,
+    postgresUrl: servers.postgresUrl,
+    environment: Object.fromEntries(settings) as Record<string, string>,
+  };
 }
 
 /** And this after the last. */
