@@ -59,7 +59,8 @@ export async function setup(project: TestProject): Promise<void> {
 
 /** Servers that somebody else runs. @throws ConfigError */
 function running(environment: NodeJS.ProcessEnv): ProvidedContext["servers"] {
-  const servers = parseConfig(serversConfig, environment);
+  const secret = "the mesh of each test has its own";
+  const servers = parseConfig(serversConfig, { PARLEY_MESH_SECRET: secret, ...environment });
   const settings = Object.entries(environment).filter(([name]) => name.startsWith("PARLEY_"));
   return {
     natsUrl: servers.natsUrls[0]!,
