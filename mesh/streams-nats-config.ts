@@ -46,17 +46,21 @@ const dedupeWindowMs = 120_000;
 /** The least that the server takes for it. */
 const dedupeWindowMsMin = 100;
 
-/** How often, and after which pause, a stream that another process is making is looked for. */
-const makingTriesMax = 100;
-const makingPauseMs = 100;
+/** The pause before what could not be found nor made is looked for again. */
+const againMs = 200;
 
 const epochKey = "parley_epoch";
 const shardsKey = "parley_shards";
 const streamNotFound = 10059;
 const nameInUse = 10058;
+/** Of a cluster that elects its leaders or does not know all its servers yet. */
+const notYet = [10005, 10008, 10074];
 
 /**
- * Makes the stream if it is missing.
+ * Makes the stream if it is missing. Several servers need a while: what another process is making
+ * can't be found at once, and who asks at the same time as many others may get no answer.
+ *
+ * @param untilMs by `clock.monotonicMs()`: when to give up
  * @returns its epoch
  * @throws StreamSettingsDiffer, StreamUnavailable
  */
@@ -64,15 +68,16 @@ export async function ensureStream(
   streams: JetStreamManager["streams"],
   plan: NatsStreamPlan,
   clock: Clock,
+  untilMs: number,
 ): Promise<string> {
   let found: StreamConfig | undefined;
-  for (let tries = 1; !found; tries++) {
-    found = (await findStream(streams, plan.name)) ?? (await makeStream(streams, plan));
-    if (found) break;
-    if (tries === makingTriesMax) {
-      throw new StreamUnavailable(`${plan.name}: another process has been making it for too long`);
+  while (!found) {
+    try {
+      found = (await findStream(streams, plan.name)) ?? (await makeStream(streams, plan));
+    } catch (thrown) {
+      if (!isPassing(thrown) || clock.monotonicMs() >= untilMs) throw asUnavailable(plan.name, thrown);
     }
-    await sleep(clock, makingPauseMs);
+    if (!found) await sleep(clock, againMs);
   }
   const epoch = found.metadata?.[epochKey];
   if (!epoch || !/^[a-z0-9]{1,32}$/.test(epoch)) {
@@ -80,19 +85,6 @@ export async function ensureStream(
   }
   verify(found, configOf(plan, epoch));
   return epoch;
-}
-
-/** Undefined: another process was faster. On several servers its stream can't be found at once. */
-async function makeStream(
-  streams: JetStreamManager["streams"],
-  plan: NatsStreamPlan,
-): Promise<StreamConfig | undefined> {
-  try {
-    return (await streams.add(configOf(plan, randomBytes(8).toString("hex")))).config;
-  } catch (thrown) {
-    if (isApiError(thrown, nameInUse)) return undefined;
-    throw asUnavailable(plan.name, thrown);
-  }
 }
 
 async function findStream(
@@ -103,8 +95,21 @@ async function findStream(
     return (await streams.info(name)).config;
   } catch (thrown) {
     if (isApiError(thrown, streamNotFound)) return undefined;
-    throw asUnavailable(name, thrown);
+    throw thrown;
   }
+}
+
+async function makeStream(
+  streams: JetStreamManager["streams"],
+  plan: NatsStreamPlan,
+): Promise<StreamConfig> {
+  return (await streams.add(configOf(plan, randomBytes(8).toString("hex")))).config;
+}
+
+/** Whether a later try may have another end: no answer, no leader yet, another process is at it. */
+function isPassing(thrown: unknown): boolean {
+  if (!(thrown instanceof JetStreamApiError)) return true;
+  return thrown.code === nameInUse || notYet.includes(thrown.code);
 }
 
 function configOf(plan: NatsStreamPlan, epoch: string): ExpectedConfig {

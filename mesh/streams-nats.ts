@@ -48,7 +48,7 @@ export interface NatsStreamsOptions {
   retention?: StreamsRetention;
   /** How long an answer of the server may take. Default: 5,000. */
   timeoutMs?: number;
-  /** How long the server may take to be there at the start. Default: 30,000. */
+  /** How long the server may take at the start, to be there and then with its streams. Default: 60,000. */
   openTimeoutMs?: number;
   clock: Clock;
   log?: Logger;
@@ -75,7 +75,12 @@ export interface NatsStreams extends Streams {
  */
 export async function openNatsStreams(options: NatsStreamsOptions): Promise<NatsStreams> {
   const { urls, credentials = {}, clock, log = silentLogger, metrics } = options;
-  const { timeoutMs = 5_000, openTimeoutMs = 30_000, prefix = "", replicas } = options;
+  const {
+    timeoutMs = 5_000,
+    openTimeoutMs = openTimeoutMsDefault,
+    prefix = "",
+    replicas,
+  } = options;
   if (!/^[A-Za-z0-9_-]{0,32}$/.test(prefix)) {
     throw new Error(`prefix: ${JSON.stringify(prefix)} is not up to 32 of a-z, A-Z, 0-9, _ and -`);
   }
@@ -94,6 +99,8 @@ export async function openNatsStreams(options: NatsStreamsOptions): Promise<Nats
     throw thrown;
   }
 }
+
+const openTimeoutMsDefault = 60_000;
 
 interface Shards {
   log: NatsShard[];
@@ -162,9 +169,10 @@ async function openShards(link: NatsLink, options: NatsStreamsOptions): Promise<
   const { replicas, prefix = "", retention = defaultRetention } = options;
   const { shards = { log: 8, inbox: 8 }, logShardBytesMax = 4 * 2 ** 30 } = options;
   const manager = await jetstreamManager(link.connection, { checkAPI: false });
+  const untilMs = link.clock.monotonicMs() + (options.openTimeoutMs ?? openTimeoutMsDefault);
   const open = async (plan: Omit<NatsStreamPlan, "replicas">): Promise<NatsShard> => {
     const { name: stream, subjectPrefix } = plan;
-    const epoch = await ensureStream(manager.streams, { ...plan, replicas }, link.clock);
+    const epoch = await ensureStream(manager.streams, { ...plan, replicas }, link.clock, untilMs);
     return new NatsShard({ link, stream, subjectPrefix, epoch, replicas });
   };
   const single = (name: string, token: string, more: Partial<NatsStreamPlan>) =>
