@@ -16,6 +16,9 @@ export type MessageId = Brand<bigint, "MessageId">;
 /** 2025-01-01T00:00:00Z. The ids last until 2094. */
 export const snowflakeEpochMs = Date.UTC(2025, 0, 1);
 
+/** The greatest id that there can be. */
+export const messageIdMax = (2n ** 63n - 1n) as MessageId;
+
 /** When the id was made, in milliseconds since 1970. */
 export function messageTimeMs(id: bigint): number {
   return Number(id >> 22n) + snowflakeEpochMs;

@@ -16,6 +16,7 @@ import { inboxSubject, type Running, type Stream, type StreamEntry } from "../..
 import type { ChannelState } from "./channel-state.ts";
 import { ChannelStates } from "./channel-states.ts";
 import { type MembershipRow, type MessageStore, StoreUnavailable } from "./message-store.ts";
+import { rowsMax } from "./message-store-limits.ts";
 import { Parking, type ParkingDependencies } from "./parking.ts";
 import { applyWithRows } from "./projection.ts";
 
@@ -132,8 +133,8 @@ function withoutBody(message: Message): Item {
 async function announceMemberships(memberships: MembershipRow[], deps: FanOutDependencies) {
   if (memberships.length === 0) return;
   try {
-    for (let from = 0; from < memberships.length; from += 1_024) {
-      const rows = memberships.slice(from, from + 1_024);
+    for (let from = 0; from < memberships.length; from += rowsMax) {
+      const rows = memberships.slice(from, from + rowsMax);
       await deps.store.apply({ messages: [], channels: [], memberships: rows });
     }
   } catch (thrown) {

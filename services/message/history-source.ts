@@ -5,6 +5,7 @@
  */
 import type { Message } from "../../gen/parley/message/v1/message_pb.js";
 import { DomainError, unavailable } from "../../mesh/errors.ts";
+import { messageIdMax } from "../../mesh/ids.ts";
 import type { Logger } from "../../mesh/logger.ts";
 import { logSubject, type Stream, StreamUnavailable } from "../../mesh/streams.ts";
 import type { Channels } from "./channels.ts";
@@ -13,8 +14,6 @@ import { notAMember } from "./message-codes.ts";
 import { type MessageStore, StoreUnavailable } from "./message-store.ts";
 import { persistWorker } from "./persist.ts";
 import { Visibility } from "./visibility.ts";
-
-const messageIdMax = 2n ** 63n - 1n;
 
 /** What reading needs. */
 export interface HistoryDependencies {

@@ -11,7 +11,7 @@ import {
   MessageOrder,
 } from "../../gen/parley/message/v1/message_service_pb.js";
 import { fieldInvalid } from "../../mesh/errors.ts";
-import { firstMessageIdAt } from "../../mesh/ids.ts";
+import { firstMessageIdAt, messageIdMax } from "../../mesh/ids.ts";
 import {
   type HistoryDependencies,
   type HistorySource,
@@ -40,7 +40,6 @@ const scanMax = 2_000;
 const scanChunk = 250;
 /** An id's time and the time of acceptance differ: ids are reserved ahead, and may lead 5 s. */
 const idTimeSlackMs = 10_000;
-const messageIdMax = 2n ** 63n - 1n;
 
 /** Reads a page for a user. @throws DomainError NOT_A_MEMBER, FIELD_INVALID, UNAVAILABLE */
 export async function listMessages(

@@ -3,6 +3,7 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Message, MessageSchema } from "../../gen/parley/message/v1/message_pb.js";
 import type { Cassandra } from "../../mesh/cassandra.ts";
 import type { Write } from "../../mesh/cassandra-batches.ts";
+import { messageIdMax } from "../../mesh/ids.ts";
 import { RecentMap } from "../../mesh/recent-map.ts";
 import type { MessageRange } from "./message-store.ts";
 import {
@@ -23,7 +24,6 @@ const bucketsMax = 16;
 const readAheadMax = 16;
 /** Messages that are read at one time: 50 MB of the longest texts. */
 const rowsMax = 128;
-const messageIdMax = 2n ** 63n - 1n;
 
 const insertMessage = `INSERT INTO messages (channel_id, bucket, message_id, message)
   VALUES (?, ?, ?, ?) USING TIMESTAMP ?`;

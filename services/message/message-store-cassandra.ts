@@ -8,23 +8,20 @@ import {
 } from "../../mesh/cassandra.ts";
 import type { Write } from "../../mesh/cassandra-batches.ts";
 import type { Clock } from "../../mesh/clock.ts";
-import { DomainError, fieldInvalid } from "../../mesh/errors.ts";
-import {
-  type ChannelRow,
-  type DeviceCursorRow,
-  type MembershipRow,
-  type MessageRange,
-  type MessageStore,
-  type StoreBatch,
-  StoreUnavailable,
+import type {
+  ChannelRow,
+  DeviceCursorRow,
+  MembershipRow,
+  MessageRange,
+  MessageStore,
+  StoreBatch,
 } from "./message-store.ts";
 import { moveCursor, readVisit } from "./message-store-cassandra-cursors.ts";
 import { HistoryPartitions } from "./message-store-cassandra-history.ts";
 import { messageSchema } from "./message-store-cassandra-schema.ts";
 import { findSentId } from "./message-store-cassandra-sends.ts";
+import { checkBatch, checkLimit, reached } from "./message-store-limits.ts";
 
-const rowsMax = 1_024;
-const pageMax = 1_000;
 /** Rows to a query of a list, of which some may have ended. */
 const chunkMin = 100;
 
@@ -54,10 +51,7 @@ class CassandraMessageStore implements MessageStore {
 
   apply(batch: StoreBatch): Promise<void> {
     return reached(async () => {
-      for (const kind of ["messages", "channels", "memberships"] as const) {
-        const { length } = batch[kind];
-        if (length > rowsMax) throw fieldInvalid(kind, `are ${length}; at most ${rowsMax} a batch`);
-      }
+      checkBatch(batch);
       await this.history.write(batch.messages, batch.memberships.flatMap(stayWrites));
       await this.connection.write(batch.channels.map(channelWrite));
     });
@@ -235,20 +229,4 @@ function stayOf(channelId: string, row: CassandraRow): MembershipRow {
     joinTimeMs: Number(row.join_time_ms),
     sequence: Number(row.sequence),
   };
-}
-
-/** Any failure but a refused argument is the store's. */
-async function reached<T>(action: () => Promise<T>): Promise<T> {
-  try {
-    return await action();
-  } catch (error) {
-    if (error instanceof DomainError) throw error;
-    throw new StoreUnavailable("the message store can't be reached", { cause: error });
-  }
-}
-
-function checkLimit(limit: number): void {
-  if (!Number.isInteger(limit) || limit < 1 || limit > pageMax) {
-    throw fieldInvalid("limit", `is ${limit}; an integer from 1 to ${pageMax} is possible`);
-  }
 }

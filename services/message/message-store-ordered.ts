@@ -1,15 +1,15 @@
 import type { Message } from "../../gen/parley/message/v1/message_pb.js";
 import type { Clock } from "../../mesh/clock.ts";
-import { DomainError, fieldInvalid } from "../../mesh/errors.ts";
-import {
-  type ChannelRow,
-  type DeviceCursorRow,
-  type MembershipRow,
-  type MessageRange,
-  type MessageStore,
-  type StoreBatch,
-  StoreUnavailable,
+import { messageIdMax } from "../../mesh/ids.ts";
+import type {
+  ChannelRow,
+  DeviceCursorRow,
+  MembershipRow,
+  MessageRange,
+  MessageStore,
+  StoreBatch,
 } from "./message-store.ts";
+import { checkBatch, checkLimit, reached } from "./message-store-limits.ts";
 import {
   decodeChannel,
   decodeCursor,
@@ -48,10 +48,7 @@ export interface OrderedPair {
   value: Buffer;
 }
 
-const rowsMax = 1_024;
-const pageMax = 1_000;
 const sendKeptMs = 30 * 24 * 3_600_000;
-const messageIdMax = 2n ** 63n - 1n;
 
 /** The message store over an ordered map: all of its rules, none of the map's. */
 export class OrderedMessageStore implements MessageStore {
@@ -64,11 +61,8 @@ export class OrderedMessageStore implements MessageStore {
   }
 
   apply(batch: StoreBatch): Promise<void> {
-    return this.reached(async () => {
-      for (const kind of ["messages", "channels", "memberships"] as const) {
-        const { length } = batch[kind];
-        if (length > rowsMax) throw fieldInvalid(kind, `are ${length}; at most ${rowsMax} a batch`);
-      }
+    return reached(async () => {
+      checkBatch(batch);
       const nowMs = this.clock.nowMs();
       // Encoded before the transaction, which keeps others out.
       const sends = batch.messages.map((message) => sendPair(message, nowMs + sendKeptMs));
@@ -83,7 +77,7 @@ export class OrderedMessageStore implements MessageStore {
   }
 
   listMessages(range: MessageRange): Promise<Message[]> {
-    return this.reached(() => {
+    return reached(() => {
       checkLimit(range.limit);
       const { channelId, minMessageId = 0n, maxMessageId = messageIdMax } = range;
       const min = minMessageId < 0n ? 0n : minMessageId;
@@ -104,7 +98,7 @@ export class OrderedMessageStore implements MessageStore {
     senderId: string,
     clientMessageId: string,
   ): Promise<Message | undefined> {
-    return this.reached(() => {
+    return reached(() => {
       const found = this.map.get(rowKey(Table.SENDS, channelId, senderId, clientMessageId));
       if (!found) return undefined;
       const { messageId, expireTimeMs } = decodeSend(found);
@@ -115,14 +109,14 @@ export class OrderedMessageStore implements MessageStore {
   }
 
   getChannel(channelId: string): Promise<ChannelRow | undefined> {
-    return this.reached(() => {
+    return reached(() => {
       const value = this.map.get(rowKey(Table.CHANNELS, channelId));
       return value && decodeChannel(value);
     });
   }
 
   listMembers(channelId: string, afterUserId: string, limit: number): Promise<MembershipRow[]> {
-    return this.reached(() => {
+    return reached(() => {
       checkLimit(limit);
       const start = keyAfter(rowKey(Table.MEMBERS, channelId, afterUserId));
       const end = keyAfter(rowKey(Table.MEMBERS, channelId));
@@ -139,7 +133,7 @@ export class OrderedMessageStore implements MessageStore {
   }
 
   listStays(channelId: string, userId: string): Promise<MembershipRow[]> {
-    return this.reached(() => {
+    return reached(() => {
       const start = rowKey(Table.STAYS, channelId, userId);
       return Array.from(this.map.range(start, keyAfter(start), false), ({ key, value }) =>
         decodeStay(key, value),
@@ -148,7 +142,7 @@ export class OrderedMessageStore implements MessageStore {
   }
 
   listChannelIds(userId: string, afterChannelId: string, limit: number): Promise<string[]> {
-    return this.reached(() => {
+    return reached(() => {
       checkLimit(limit);
       const start = keyAfter(rowKey(Table.MEMBERSHIPS, userId, afterChannelId));
       const end = keyAfter(rowKey(Table.MEMBERSHIPS, userId));
@@ -163,11 +157,11 @@ export class OrderedMessageStore implements MessageStore {
   }
 
   getDeviceCursor(userId: string, deviceId: string): Promise<DeviceCursorRow | undefined> {
-    return this.reached(() => this.cursor(userId, deviceId));
+    return reached(() => this.cursor(userId, deviceId));
   }
 
   putDeviceCursor(row: DeviceCursorRow): Promise<void> {
-    return this.reached(() =>
+    return reached(() =>
       this.map.transaction(() => {
         const stored = this.cursor(row.userId, row.deviceId);
         const moved = stored?.inboxEpoch === row.inboxEpoch ? furthest(stored, row) : row;
@@ -178,16 +172,6 @@ export class OrderedMessageStore implements MessageStore {
 
   close(): Promise<void> {
     return this.map.close();
-  }
-
-  /** Any failure but a refused argument is the store's. */
-  private async reached<T>(action: () => T | Promise<T>): Promise<T> {
-    try {
-      return await action();
-    } catch (error) {
-      if (error instanceof DomainError) throw error;
-      throw new StoreUnavailable("the message store can't be reached", { cause: error });
-    }
   }
 
   private cursor(userId: string, deviceId: string): DeviceCursorRow | undefined {
@@ -265,10 +249,4 @@ function furthest(a: DeviceCursorRow, b: DeviceCursorRow): DeviceCursorRow {
     inboxSequence: Math.max(a.inboxSequence, b.inboxSequence),
     curMaxMessageId: (a.curMaxMessageId > b.curMaxMessageId ? a : b).curMaxMessageId,
   };
-}
-
-function checkLimit(limit: number): void {
-  if (!Number.isInteger(limit) || limit < 1 || limit > pageMax) {
-    throw fieldInvalid("limit", `is ${limit}; an integer from 1 to ${pageMax} is possible`);
-  }
 }

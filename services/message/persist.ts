@@ -5,6 +5,7 @@ import { type Clock, sleep } from "../../mesh/clock.ts";
 import type { Running, StreamEntry } from "../../mesh/streams.ts";
 import { ChannelStates } from "./channel-states.ts";
 import type { ChannelRow, MembershipRow, MessageStore } from "./message-store.ts";
+import { rowsMax } from "./message-store-limits.ts";
 import { Parking, type ParkingDependencies } from "./parking.ts";
 import { applyWithRows } from "./projection.ts";
 
@@ -13,8 +14,6 @@ export const persistWorker = "persist";
 
 /** Entries to a batch. */
 const batchMax = 512;
-/** Rows of a kind to one write: the store's limit. */
-const rowsMax = 1_024;
 /**
  * After a small batch the next one gathers for this long. Nobody waits for the store, as reads
  * add what the log holds beyond it, but each write costs a commit: at 500 messages a second a

@@ -9,6 +9,7 @@ import {
   MessageService,
 } from "../../gen/parley/message/v1/message_service_pb.js";
 import { RpcError } from "../../mesh/errors.ts";
+import { messageIdMax } from "../../mesh/ids.ts";
 import type { Identity } from "../../mesh/rpc.ts";
 import type { Network } from "./network.ts";
 import type { Blame, TrueLog } from "./true-log.ts";
@@ -48,7 +49,7 @@ export class HistoryReader {
     reader: Identity,
   ): AsyncGenerator<ListMessagesResponse> {
     const upwards = order === MessageOrder.OLDEST_FIRST;
-    let bound = afterId ?? (upwards ? 0n : 2n ** 63n - 1n);
+    let bound = afterId ?? (upwards ? 0n : messageIdMax);
     const side = upwards ? "afterMessageId" : "beforeMessageId";
     const request: PageRequest = { channelId, order, pageSize, pageToken: "" };
     if (afterId !== undefined) request.start = { case: side, value: afterId };
