@@ -7,6 +7,7 @@
  */
 import type { Clock } from "./clock.ts";
 import { DomainError } from "./errors.ts";
+import { maxId, minId } from "./ids.ts";
 
 /** What IdGen answers: ranges of consecutive ids, ascending. */
 export interface ReservedIds {
@@ -119,14 +120,14 @@ export class IdSource {
   private async fillOnce(asking: readonly Waiter[]): Promise<void> {
     const bounds = asking.map(({ greaterThan }) => greaterThan);
     // Where nobody waits: greater than all that is in hand, so that the order holds.
-    const greaterThan = bounds.reduce(greater, asking.length ? 0n : (this.block?.lastId ?? 0n));
+    const greaterThan = bounds.reduce(maxId, asking.length ? 0n : (this.block?.lastId ?? 0n));
     try {
       this.use(await this.reserve(asking, greaterThan));
     } catch (refusal) {
       this.pausedUntilMs = this.options.clock.monotonicMs() + refillPauseMs;
       // A channel whose last id is far ahead of the clock must not keep ids from the others.
       if (asking.length > 1 && isClockBehind(refusal)) {
-        const least = bounds.reduce(lesser);
+        const least = bounds.reduce(minId);
         await this.reserve(asking, least).then(
           (block) => this.use(block),
           () => {},
@@ -221,14 +222,6 @@ class IdBlock {
     this.nextId = firstId;
     this.leftInRange = count;
   }
-}
-
-function greater(a: bigint, b: bigint): bigint {
-  return a > b ? a : b;
-}
-
-function lesser(a: bigint, b: bigint): bigint {
-  return a < b ? a : b;
 }
 
 function isClockBehind(error: unknown): boolean {

@@ -19,6 +19,16 @@ export const snowflakeEpochMs = Date.UTC(2025, 0, 1);
 /** The greatest id that there can be. */
 export const messageIdMax = (2n ** 63n - 1n) as MessageId;
 
+/** The lesser of two ids. */
+export function minId(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
+}
+
+/** The greater of two ids. */
+export function maxId(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
+}
+
 /** When the id was made, in milliseconds since 1970. */
 export function messageTimeMs(id: bigint): number {
   return Number(id >> 22n) + snowflakeEpochMs;

@@ -75,7 +75,8 @@ export async function ensureStream(
     try {
       found = (await findStream(streams, plan.name)) ?? (await makeStream(streams, plan));
     } catch (thrown) {
-      if (!isPassing(thrown) || clock.monotonicMs() >= untilMs) throw asUnavailable(plan.name, thrown);
+      if (!isPassing(thrown) || clock.monotonicMs() >= untilMs)
+        throw asUnavailable(plan.name, thrown);
     }
     if (!found) await sleep(clock, againMs);
   }

@@ -3,7 +3,7 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Message, MessageSchema } from "../../gen/parley/message/v1/message_pb.js";
 import type { Cassandra } from "../../mesh/cassandra.ts";
 import type { Write } from "../../mesh/cassandra-batches.ts";
-import { messageIdMax } from "../../mesh/ids.ts";
+import { maxId, minId } from "../../mesh/ids.ts";
 import { RecentMap } from "../../mesh/recent-map.ts";
 import type { MessageRange } from "./message-store.ts";
 import {
@@ -15,6 +15,7 @@ import {
   wide,
 } from "./message-store-cassandra-buckets.ts";
 import { sendWrite } from "./message-store-cassandra-sends.ts";
+import { withinIds } from "./message-store-limits.ts";
 
 /** Buckets whose rows of `buckets_by_channel` are known to be there: 20 MB. */
 const knownMax = 100_000;
@@ -77,20 +78,15 @@ export class HistoryPartitions {
   }
 
   /** As the port's listMessages. */
-  async list({ channelId, newestFirst, limit, ...ids }: MessageRange): Promise<Message[]> {
-    const { minMessageId = 0n, maxMessageId = messageIdMax } = ids;
-    const range = {
-      ...{ channelId, newestFirst, limit },
-      minMessageId: minMessageId < 0n ? 0n : minMessageId,
-      maxMessageId: maxMessageId > messageIdMax ? messageIdMax : maxMessageId,
-    };
+  async list(asked: MessageRange): Promise<Message[]> {
+    const range = withinIds(asked);
     if (range.maxMessageId < range.minMessageId) return [];
     const [older, newer] = await Promise.all([
       this.listIn(wide, range),
       this.listIn(narrow, range),
     ]);
     if (newer.length === 0) return older;
-    return merge([...older, ...newer], newestFirst).slice(0, limit);
+    return merge([...older, ...newer], range.newestFirst).slice(0, range.limit);
   }
 
   /** The range as far as it lies in buckets of one width. Empty buckets are never read. */
@@ -130,8 +126,8 @@ export class HistoryPartitions {
           break;
         }
         const done = buckets.shift()!;
-        if (newestFirst) max = bigintMin(max, firstIdOf(done, width) - 1n);
-        else min = bigintMax(min, firstIdOf(done + 1, width));
+        if (newestFirst) max = minId(max, firstIdOf(done, width) - 1n);
+        else min = maxId(min, firstIdOf(done + 1, width));
       }
     }
   }
@@ -189,12 +185,4 @@ function merge(rows: readonly Message[], newestFirst: boolean): Message[] {
   }
   const order = newestFirst ? -1 : 1;
   return [...newest.values()].sort((a, b) => (a.messageId < b.messageId ? -order : order));
-}
-
-function bigintMin(a: bigint, b: bigint): bigint {
-  return a < b ? a : b;
-}
-
-function bigintMax(a: bigint, b: bigint): bigint {
-  return a > b ? a : b;
 }

@@ -1,6 +1,7 @@
 /** What every adapter of the message store refuses, and how it says that it failed. */
 import { DomainError, fieldInvalid } from "../../mesh/errors.ts";
-import { type StoreBatch, StoreUnavailable } from "./message-store.ts";
+import { maxId, messageIdMax, minId } from "../../mesh/ids.ts";
+import { type MessageRange, type StoreBatch, StoreUnavailable } from "./message-store.ts";
 
 /** Rows of a kind in one batch. */
 export const rowsMax = 1_024;
@@ -19,6 +20,16 @@ export function checkLimit(limit: number): void {
   if (!Number.isInteger(limit) || limit < 1 || limit > pageMax) {
     throw fieldInvalid("limit", `is ${limit}; an integer from 1 to ${pageMax} is possible`);
   }
+}
+
+/** The range, as far as there can be ids. */
+export function withinIds(range: MessageRange): Required<MessageRange> {
+  const { minMessageId = 0n, maxMessageId = messageIdMax } = range;
+  return {
+    ...range,
+    minMessageId: maxId(minMessageId, 0n),
+    maxMessageId: minId(maxMessageId, messageIdMax),
+  };
 }
 
 /**

@@ -1,6 +1,5 @@
 import type { Message } from "../../gen/parley/message/v1/message_pb.js";
 import type { Clock } from "../../mesh/clock.ts";
-import { messageIdMax } from "../../mesh/ids.ts";
 import type {
   ChannelRow,
   DeviceCursorRow,
@@ -9,7 +8,7 @@ import type {
   MessageStore,
   StoreBatch,
 } from "./message-store.ts";
-import { checkBatch, checkLimit, reached } from "./message-store-limits.ts";
+import { checkBatch, checkLimit, reached, withinIds } from "./message-store-limits.ts";
 import {
   decodeChannel,
   decodeCursor,
@@ -79,12 +78,10 @@ export class OrderedMessageStore implements MessageStore {
   listMessages(range: MessageRange): Promise<Message[]> {
     return reached(() => {
       checkLimit(range.limit);
-      const { channelId, minMessageId = 0n, maxMessageId = messageIdMax } = range;
-      const min = minMessageId < 0n ? 0n : minMessageId;
-      const max = maxMessageId > messageIdMax ? messageIdMax : maxMessageId;
-      if (max < min) return [];
-      const start = rowKey(Table.MESSAGES, channelId, min);
-      const end = rowKey(Table.MESSAGES, channelId, max + 1n);
+      const { channelId, minMessageId, maxMessageId } = withinIds(range);
+      if (maxMessageId < minMessageId) return [];
+      const start = rowKey(Table.MESSAGES, channelId, minMessageId);
+      const end = rowKey(Table.MESSAGES, channelId, maxMessageId + 1n);
       const messages: Message[] = [];
       for (const { value } of this.map.range(start, end, range.newestFirst)) {
         if (messages.push(decodeMessage(value)) === range.limit) break;
