@@ -12,8 +12,8 @@ import {
   MembershipChangeSchema,
 } from "../../gen/parley/message/v1/message_pb.js";
 import { fieldInvalid } from "../../mesh/errors.ts";
+import type { Body, Decision } from "./channel-change.ts";
 import { type ChannelState, successor } from "./channel-state.ts";
-import type { Body, Decision } from "./channel-writer.ts";
 import { notAMember, refuse } from "./message-codes.ts";
 
 /** Decides a change against the channel as it is; see Change.decide. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createDirect, directChannelId, sendText } from "./changes.ts";
-import { type Change, ChannelWriter, type Outcome } from "./channel-writer.ts";
+import type { Change, Outcome } from "./channel-change.ts";
+import { ChannelWriter } from "./channel-writer.ts";
 import { Channels } from "./channels.ts";
 import { MessageFixture, turn } from "./message-fixture.ts";
 

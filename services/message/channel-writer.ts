@@ -7,33 +7,15 @@
  * reloading from the leader and offering the same changes again: if it was stored, or lands
  * later, its client ids are recognised, and the expectation lets only one of the two in.
  */
-import { create, toBinary } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import {
-  type ChannelSnapshot,
-  ChannelSnapshotSchema,
-  type Item,
-  ItemSchema,
-  LogEntrySchema,
-} from "../../gen/parley/log/v1/log_pb.js";
-import {
-  type Channel,
-  type Message,
-  MessageSchema,
-} from "../../gen/parley/message/v1/message_pb.js";
 import type { Clock } from "../../mesh/clock.ts";
 import { DomainError } from "../../mesh/errors.ts";
-import {
-  AppendOutcomeUnknown,
-  logSubject,
-  type Stream,
-  WrongLastSequence,
-} from "../../mesh/streams.ts";
-import { type LoadedChannel, loadChannel, noteAppended, refreshChannel } from "./channel-loader.ts";
-import { ChannelState } from "./channel-state.ts";
+import { AppendOutcomeUnknown, type Stream, WrongLastSequence } from "../../mesh/streams.ts";
+import type { Change } from "./channel-change.ts";
+import { Draft } from "./channel-draft.ts";
+import { type LoadedChannel, loadChannel, refreshChannel } from "./channel-loader.ts";
 import { asUnavailable, refuse } from "./message-codes.ts";
 import type { MessageStore } from "./message-store.ts";
-import { fingerprint, type Placement, placementOf } from "./recent-sends.ts";
+import { fingerprint, type Placement } from "./recent-sends.ts";
 import { findStoredSend } from "./stored-sends.ts";
 
 /** What a writer needs; shared by all writers of a process. */
@@ -50,46 +32,6 @@ export interface WriterDependencies {
   clock: Clock;
 }
 
-/** What a change puts into the channel. */
-export type Body = Message["body"];
-
-/** A change that somebody wants. */
-export interface Change {
-  senderId: string;
-  /** Recognises a resend; empty: the change is recognised by its effect. */
-  clientMessageId: string;
-  /** The time in `clientMessageId`, in ms since 1970. */
-  clientTimeMs: number;
-  replyToMessageId: bigint;
-  traceParent: string;
-  /** About what it takes in an entry. */
-  bytes: number;
-  /** When the caller stops waiting, in ms since 1970. */
-  deadlineMs: number;
-  /**
-   * Decides against the channel as it is (undefined: it does not exist), again at every try:
-   * a body to append, or undefined where nothing is left to do. A new channel comes with it.
-   * @throws DomainError to refuse.
-   */
-  decide(state: ChannelState | undefined): Decision | undefined;
-  /** Told the outcome, once. */
-  done(outcome: Outcome | Error): void;
-}
-
-/** What to append. */
-export interface Decision {
-  body: Body;
-  /** Set where the change creates the channel. */
-  newChannel?: Channel;
-}
-
-/** The change is durable. */
-export interface Outcome {
-  /** Its place; undefined: there was nothing to do. */
-  placement: Placement | undefined;
-  state: ChannelState;
-}
-
 /** Changes to an entry; with texts of any length also {@link entryBytesMax}. */
 const entryItemsMax = 256;
 /** 512 KB: two of them fit a NATS message with room for headers (DESIGN section 3). */
@@ -100,8 +42,6 @@ const queueMax = 1_024;
 const readersMax = 16_384;
 /** Tries of one batch before its callers are told to come back. */
 const triesMax = 8;
-/** When a new snapshot is due: see LogEntry.snapshot. */
-const snapshotEvery = { entries: 1_000, bytes: 4 * 1024 * 1024 };
 /** Default and limit of {@link WriterDependencies.snapshotAgeMaxMs}. */
 export const snapshotAgeMaxMsDefault = 24 * 3_600_000;
 
@@ -305,97 +245,6 @@ export class ChannelWriter {
     this.loaded = loaded.lastLogSequence > 0 ? loaded : undefined;
     return loaded;
   }
-}
-
-/** The entry that a batch becomes. It moves the loaded channel on as it grows. */
-class Draft {
-  readonly loaded: LoadedChannel;
-  private readonly channelId: string;
-  private readonly ids: bigint[];
-  private readonly nowMs: number;
-  private readonly items: Item[] = [];
-  /** Set where this entry carries one. */
-  private snapshot: ChannelSnapshot | undefined;
-  private maxClientTimeMs: number;
-  private traceParent = "";
-
-  constructor(
-    channelId: string,
-    loaded: LoadedChannel,
-    ids: bigint[],
-    nowMs: number,
-    snapshotAgeMaxMs: number,
-  ) {
-    this.channelId = channelId;
-    this.loaded = loaded;
-    this.ids = ids;
-    this.nowMs = nowMs;
-    this.maxClientTimeMs = loaded.maxClientTimeMs;
-    if (loaded.state && snapshotIsDue(loaded, nowMs - snapshotAgeMaxMs)) {
-      this.snapshot = loaded.state.snapshot();
-    }
-  }
-
-  add(change: Change, { body, newChannel }: Decision): Placement {
-    const { loaded } = this;
-    if (!loaded.state) {
-      this.snapshot = create(ChannelSnapshotSchema, { channel: newChannel });
-      loaded.state = new ChannelState(this.snapshot);
-    }
-    const { channel } = loaded.state;
-    const messageId = this.ids[this.items.length]!;
-    const message = create(MessageSchema, {
-      channelId: this.channelId,
-      messageId,
-      prevMessageId: channel.lastMessageId,
-      channelSequence: channel.lastChannelSequence + 1,
-      senderId: change.senderId,
-      clientMessageId: change.clientMessageId,
-      sendTime: timestampFromMs(this.nowMs),
-      replyToMessageId: change.replyToMessageId,
-      body,
-    });
-    loaded.state.applyMessage(message);
-    loaded.recent.add(message);
-    this.maxClientTimeMs = Math.max(this.maxClientTimeMs, change.clientTimeMs);
-    this.traceParent ||= change.traceParent;
-    this.items.push(create(ItemSchema, { item: { case: "message", value: message } }));
-    return placementOf(message);
-  }
-
-  get isEmpty(): boolean {
-    return this.items.length === 0;
-  }
-
-  async append(log: Stream): Promise<void> {
-    if (this.isEmpty) return;
-    const { loaded, snapshot } = this;
-    const entry = create(LogEntrySchema, {
-      channelId: this.channelId,
-      items: this.items,
-      snapshotLogSequence: snapshot ? 0n : BigInt(loaded.snapshotLogSequence),
-      maxClientTimeMs: BigInt(this.maxClientTimeMs),
-      traceParent: this.traceParent,
-    });
-    if (snapshot) {
-      entry.snapshot = snapshot;
-      entry.snapshotTimeMs = BigInt(this.nowMs);
-    }
-    const data = toBinary(LogEntrySchema, entry);
-    const expectedLastSequence = loaded.lastLogSequence;
-    const sequence = await log.append(logSubject(this.channelId), data, { expectedLastSequence });
-    noteAppended(loaded, entry, sequence, data.length);
-  }
-}
-
-function snapshotIsDue(loaded: LoadedChannel, oldestMs: number): boolean {
-  const { entries, bytes, timeMs } = loaded.sinceSnapshot;
-  return (
-    loaded.snapshotLogSequence === 0 ||
-    entries >= snapshotEvery.entries ||
-    bytes >= snapshotEvery.bytes ||
-    timeMs <= oldestMs
-  );
 }
 
 function tryOr<T>(attempt: () => T, otherwise: T): T {

@@ -1,12 +1,8 @@
 /** The writers of this process, one to a channel. */
 import { DomainError } from "../../mesh/errors.ts";
+import type { Change, Outcome } from "./channel-change.ts";
 import type { LoadedChannel } from "./channel-loader.ts";
-import {
-  type Change,
-  ChannelWriter,
-  type Outcome,
-  type WriterDependencies,
-} from "./channel-writer.ts";
+import { ChannelWriter, type WriterDependencies } from "./channel-writer.ts";
 
 /** Channels kept warm; idle ones that were used longest ago go. */
 const channelsMax = 10_000;

@@ -20,7 +20,7 @@ import { methodPolicy } from "../../mesh/methods.ts";
 import type { DuplexHandler } from "../../mesh/rpc.ts";
 import { TurnBatch } from "../../mesh/turn-batch.ts";
 import { sendText } from "./changes.ts";
-import type { Change, Outcome } from "./channel-writer.ts";
+import type { Change, Outcome } from "./channel-change.ts";
 import type { Channels } from "./channels.ts";
 import { markDelivered } from "./device-cursors.ts";
 import { messageCodes } from "./message-codes.ts";

@@ -22,8 +22,8 @@ import {
   leaveGroup,
   removeMember,
 } from "./changes.ts";
+import type { Change, Outcome } from "./channel-change.ts";
 import type { ChannelState } from "./channel-state.ts";
-import type { Change, Outcome } from "./channel-writer.ts";
 import { Channels } from "./channels.ts";
 import { getDeviceCursor, markDelivered } from "./device-cursors.ts";
 import { fanOutWorker, startFanOut } from "./fan-out.ts";

@@ -5,9 +5,10 @@
 import { InboxFeeds } from "../../mesh/inbox-feed.ts";
 import { type Following, FollowingState } from "../../mesh/inbox-feed-following.ts";
 import { AppendOutcomeUnknown, type LiveMessage, type Stream } from "../../mesh/streams.ts";
+import type { Change } from "../../services/message/channel-change.ts";
 import { type LoadedChannel, loadChannel } from "../../services/message/channel-loader.ts";
 import { ChannelStates } from "../../services/message/channel-states.ts";
-import { type Change, ChannelWriter } from "../../services/message/channel-writer.ts";
+import { ChannelWriter } from "../../services/message/channel-writer.ts";
 import { type MessageStore, StoreUnavailable } from "../../services/message/message-store.ts";
 import { RecentSends } from "../../services/message/recent-sends.ts";
 import { Visibility } from "../../services/message/visibility.ts";

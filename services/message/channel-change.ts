@@ -1,0 +1,44 @@
+/** What somebody wants of a channel, and what becomes of it. */
+import type { Channel, Message } from "../../gen/parley/message/v1/message_pb.js";
+import type { ChannelState } from "./channel-state.ts";
+import type { Placement } from "./recent-sends.ts";
+
+/** What a change puts into the channel. */
+export type Body = Message["body"];
+
+/** A change that somebody wants. */
+export interface Change {
+  senderId: string;
+  /** Recognises a resend; empty: the change is recognised by its effect. */
+  clientMessageId: string;
+  /** The time in `clientMessageId`, in ms since 1970. */
+  clientTimeMs: number;
+  replyToMessageId: bigint;
+  traceParent: string;
+  /** About what it takes in an entry. */
+  bytes: number;
+  /** When the caller stops waiting, in ms since 1970. */
+  deadlineMs: number;
+  /**
+   * Decides against the channel as it is (undefined: it does not exist), again at every try:
+   * a body to append, or undefined where nothing is left to do. A new channel comes with it.
+   * @throws DomainError to refuse.
+   */
+  decide(state: ChannelState | undefined): Decision | undefined;
+  /** Told the outcome, once. */
+  done(outcome: Outcome | Error): void;
+}
+
+/** What to append. */
+export interface Decision {
+  body: Body;
+  /** Set where the change creates the channel. */
+  newChannel?: Channel;
+}
+
+/** The change is durable. */
+export interface Outcome {
+  /** Its place; undefined: there was nothing to do. */
+  placement: Placement | undefined;
+  state: ChannelState;
+}

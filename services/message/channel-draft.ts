@@ -1,0 +1,109 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type ChannelSnapshot,
+  ChannelSnapshotSchema,
+  type Item,
+  ItemSchema,
+  LogEntrySchema,
+} from "../../gen/parley/log/v1/log_pb.js";
+import { MessageSchema } from "../../gen/parley/message/v1/message_pb.js";
+import { logSubject, type Stream } from "../../mesh/streams.ts";
+import type { Change, Decision } from "./channel-change.ts";
+import { type LoadedChannel, noteAppended } from "./channel-loader.ts";
+import { ChannelState } from "./channel-state.ts";
+import { type Placement, placementOf } from "./recent-sends.ts";
+
+/** When a new snapshot is due: see LogEntry.snapshot. */
+const snapshotEvery = { entries: 1_000, bytes: 4 * 1024 * 1024 };
+
+/** The entry that a batch becomes. It moves the loaded channel on as it grows. */
+export class Draft {
+  readonly loaded: LoadedChannel;
+  private readonly channelId: string;
+  private readonly ids: bigint[];
+  private readonly nowMs: number;
+  private readonly items: Item[] = [];
+  /** Set where this entry carries one. */
+  private snapshot: ChannelSnapshot | undefined;
+  private maxClientTimeMs: number;
+  private traceParent = "";
+
+  constructor(
+    channelId: string,
+    loaded: LoadedChannel,
+    ids: bigint[],
+    nowMs: number,
+    snapshotAgeMaxMs: number,
+  ) {
+    this.channelId = channelId;
+    this.loaded = loaded;
+    this.ids = ids;
+    this.nowMs = nowMs;
+    this.maxClientTimeMs = loaded.maxClientTimeMs;
+    if (loaded.state && snapshotIsDue(loaded, nowMs - snapshotAgeMaxMs)) {
+      this.snapshot = loaded.state.snapshot();
+    }
+  }
+
+  add(change: Change, { body, newChannel }: Decision): Placement {
+    const { loaded } = this;
+    if (!loaded.state) {
+      this.snapshot = create(ChannelSnapshotSchema, { channel: newChannel });
+      loaded.state = new ChannelState(this.snapshot);
+    }
+    const { channel } = loaded.state;
+    const messageId = this.ids[this.items.length]!;
+    const message = create(MessageSchema, {
+      channelId: this.channelId,
+      messageId,
+      prevMessageId: channel.lastMessageId,
+      channelSequence: channel.lastChannelSequence + 1,
+      senderId: change.senderId,
+      clientMessageId: change.clientMessageId,
+      sendTime: timestampFromMs(this.nowMs),
+      replyToMessageId: change.replyToMessageId,
+      body,
+    });
+    loaded.state.applyMessage(message);
+    loaded.recent.add(message);
+    this.maxClientTimeMs = Math.max(this.maxClientTimeMs, change.clientTimeMs);
+    this.traceParent ||= change.traceParent;
+    this.items.push(create(ItemSchema, { item: { case: "message", value: message } }));
+    return placementOf(message);
+  }
+
+  get isEmpty(): boolean {
+    return this.items.length === 0;
+  }
+
+  async append(log: Stream): Promise<void> {
+    if (this.isEmpty) return;
+    const { loaded, snapshot } = this;
+    const entry = create(LogEntrySchema, {
+      channelId: this.channelId,
+      items: this.items,
+      snapshotLogSequence: snapshot ? 0n : BigInt(loaded.snapshotLogSequence),
+      maxClientTimeMs: BigInt(this.maxClientTimeMs),
+      traceParent: this.traceParent,
+    });
+    if (snapshot) {
+      entry.snapshot = snapshot;
+      entry.snapshotTimeMs = BigInt(this.nowMs);
+    }
+    const data = toBinary(LogEntrySchema, entry);
+    const expectedLastSequence = loaded.lastLogSequence;
+    const sequence = await log.append(logSubject(this.channelId), data, { expectedLastSequence });
+    noteAppended(loaded, entry, sequence, data.length);
+  }
+}
+
+function snapshotIsDue(loaded: LoadedChannel, oldestMs: number): boolean {
+  const { entries, bytes, timeMs } = loaded.sinceSnapshot;
+  return (
+    loaded.snapshotLogSequence === 0 ||
+    entries >= snapshotEvery.entries ||
+    bytes >= snapshotEvery.bytes ||
+    timeMs <= oldestMs
+  );
+}
