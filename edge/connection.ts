@@ -1,10 +1,8 @@
 /**
- * One socket, from its Hello to its close. A class of fixed shape that keeps no closures, timers
- * or promises while it is idle, for an edge holds tens of thousands.
+ * One connection, from its Hello to its close. A class of fixed shape that keeps no closures,
+ * timers or promises while it is idle, for an edge holds tens of thousands.
  */
-import type { Duplex } from "node:stream";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { WebSocket } from "ws";
 import {
   type ClientFrame,
   ResetReason as FrameResetReason,
@@ -22,12 +20,13 @@ import { CloseCode, closeReason, helloCloseCodes } from "./close-codes.ts";
 import type { DeviceConnection } from "./devices.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import type { FrameCodec, ServerFrameContent } from "./frame-codec.ts";
+import type { FrameSocket } from "./frame-socket.ts";
 import { checkHello, resumePosition } from "./hello.ts";
 import { Outgoing, type OutgoingOwner } from "./outgoing.ts";
 import { Requests, type RequestsOwner } from "./requests.ts";
 import type { WheelItem } from "./timer-wheel.ts";
 
-/** The edge's end of one WebSocket. */
+/** The edge's end of one connection. */
 export class Connection
   implements Follower, DeviceConnection, OutgoingOwner, RequestsOwner, WheelItem
 {
@@ -36,7 +35,7 @@ export class Connection
   /** Whose connection it is; undefined before the token is verified. */
   token: AccessToken | undefined;
   private readonly edge: EdgeContext;
-  private readonly ws: WebSocket;
+  private readonly socket: FrameSocket;
   private readonly codec: FrameCodec;
   private readonly outgoing: Outgoing;
   private readonly number: number;
@@ -48,14 +47,14 @@ export class Connection
 
   constructor(
     edge: EdgeContext,
-    socket: { ws: WebSocket; raw: Duplex; codec: FrameCodec },
+    way: { socket: FrameSocket; codec: FrameCodec },
     number: number,
     clientAddress: string,
   ) {
     this.edge = edge;
-    this.ws = socket.ws;
-    this.codec = socket.codec;
-    this.outgoing = new Outgoing(edge, socket, this);
+    this.socket = way.socket;
+    this.codec = way.codec;
+    this.outgoing = new Outgoing(edge, way, this);
     this.number = number;
     this.clientAddress = clientAddress;
     this.heardMs = edge.clock.monotonicMs();
@@ -70,7 +69,7 @@ export class Connection
     return this.codec.format;
   }
 
-  /** Takes one WebSocket message. */
+  /** Takes one frame. */
   receive(data: Buffer, isBinary: boolean): void {
     if (this.isClosed) return;
     this.edge.metrics.framesReceived.inc();
@@ -97,12 +96,12 @@ export class Connection
     this.edge.log.debug({ event: "connection_closed", ...this.ids(), code });
     this.leave(code === CloseCode.LOGGED_OUT || code === CloseCode.TOKEN_REVOKED);
     this.resumeReading();
-    this.ws.close(code, closeReason(reason));
+    this.socket.close(code, closeReason(reason));
   }
 
   /** Ends the socket without a word. */
   drop(): void {
-    this.ws.terminate();
+    this.socket.terminate();
   }
 
   /** The socket has closed, whoever began. */
@@ -140,11 +139,11 @@ export class Connection
   }
 
   pauseReading(): void {
-    if (!this.ws.isPaused) this.ws.pause();
+    if (!this.socket.isPaused) this.socket.pause();
   }
 
   resumeReading(): void {
-    if (this.ws.isPaused) this.ws.resume();
+    if (this.socket.isPaused) this.socket.resume();
   }
 
   onLoggedOut(): void {
@@ -173,7 +172,7 @@ export class Connection
     }
     const { silenceMsMax, laggingMsMax } = this.edge.config;
     // A paused socket is not read, so that silence is no sign.
-    if (this.ws.isPaused) this.heardMs = nowMs;
+    if (this.socket.isPaused) this.heardMs = nowMs;
     const silentInMs = this.heardMs + silenceMsMax - nowMs;
     if (silentInMs <= 0) {
       this.close(CloseCode.HEARTBEAT_TIMEOUT, `nothing was heard for ${silenceMsMax} ms`);

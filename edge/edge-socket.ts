@@ -1,20 +1,33 @@
+import type { Duplex } from "node:stream";
 import { type RawData, WebSocket, WebSocketServer } from "ws";
 import type { Connection } from "./connection.ts";
+import type { Connections } from "./connections.ts";
+import type { FrameCodec } from "./frame-codec.ts";
+import type { FrameSocket } from "./frame-socket.ts";
 
 /** A WebSocket that knows its connection, so that all of them share the same listeners. */
-export class EdgeSocket extends WebSocket {
+export class EdgeSocket extends WebSocket implements FrameSocket {
+  raw: Duplex | undefined = undefined;
   connection: Connection | undefined = undefined;
-  connections: Set<Connection> | undefined = undefined;
+  connections: Connections | undefined = undefined;
 
-  /** Hands what arrives to the connection, which stands in `connections` until the close. */
-  attach(connection: Connection, connections: Set<Connection>): void {
-    this.connection = connection;
+  /** Begins a connection and hands it what arrives, until the close. */
+  attach(raw: Duplex, codec: FrameCodec, connections: Connections, clientAddress: string): void {
+    this.raw = raw;
     this.connections = connections;
-    connections.add(connection);
+    this.connection = connections.add(this, codec, clientAddress);
     this.binaryType = "fragments";
     this.on("message", onMessage);
     this.on("close", onClose);
     this.on("error", onError);
+  }
+
+  cork(): void {
+    this.raw!.cork();
+  }
+
+  uncork(): void {
+    this.raw!.uncork();
   }
 }
 
@@ -45,8 +58,7 @@ function takeFragments(fragments: Buffer[]): Buffer {
 
 function onClose(this: WebSocket): void {
   const { connection, connections } = this as EdgeSocket;
-  connections!.delete(connection!);
-  connection!.onClose();
+  connections!.remove(connection!);
 }
 
 /** Every error of a socket ends in its close, and that is enough to know. */

@@ -14,6 +14,7 @@ import { Revocations } from "../mesh/revocations.ts";
 import type { Mesh } from "../mesh/rpc.ts";
 import type { Streams } from "../mesh/streams.ts";
 import { Acks } from "./acks.ts";
+import { Connections } from "./connections.ts";
 import { Devices, type PresenceReporter } from "./devices.ts";
 import type { EdgeConfig } from "./edge-config.ts";
 import type { EdgeContext } from "./edge-context.ts";
@@ -46,7 +47,7 @@ export interface Edge {
   listen(): Promise<void>;
   /** "host:port", once it listens. */
   readonly address: string;
-  /** How many WebSockets there are. */
+  /** How many connections there are. */
   readonly connectionCount: number;
   /** The devices that are connected, for Presence; read bit by bit while they come and go. */
   listDevices(): Iterable<{ userId: string; deviceId: string }>;
@@ -84,14 +85,18 @@ export function createEdge(options: EdgeOptions): Edge {
     },
   });
   const edge = new RunningEdge(context, revocations);
-  metrics.gauge("parley_edge_connections", "WebSockets that are open.", () => edge.connectionCount);
+  metrics.gauge(
+    "parley_edge_connections",
+    "Connections that are open.",
+    () => edge.connectionCount,
+  );
   return edge;
 }
 
 class RunningEdge implements Edge {
   private readonly context: EdgeContext;
   private readonly revocations: Revocations;
-  private readonly webSockets: WebSockets;
+  private readonly connections: Connections;
   private readonly http: HttpApi;
   private readonly server: Server;
   private isReady = false;
@@ -99,15 +104,16 @@ class RunningEdge implements Edge {
   constructor(context: EdgeContext, revocations: Revocations) {
     this.context = context;
     this.revocations = revocations;
-    this.webSockets = new WebSockets(context);
+    this.connections = new Connections(context);
+    const webSockets = new WebSockets(context, this.connections);
     this.http = new HttpApi(context);
     const { headerBytesMax, connectionsMax, httpConnectionsMax } = context.config;
     this.server = createServer({ ...httpTimeouts, maxHeaderSize: headerBytesMax }, this.answer);
     this.server.maxConnections = connectionsMax + httpConnectionsMax;
     this.server.on("error", (err) => context.log.error({ event: "edge_server_failed", err }));
-    this.server.on("upgrade", (request, socket, head) =>
-      this.webSockets.upgrade(request, socket, head),
-    );
+    this.server.on("upgrade", (request, socket, head) => {
+      webSockets.upgrade(request, socket, head);
+    });
   }
 
   get address(): string {
@@ -116,7 +122,7 @@ class RunningEdge implements Edge {
   }
 
   get connectionCount(): number {
-    return this.webSockets.count;
+    return this.connections.count;
   }
 
   listDevices(): Iterable<{ userId: string; deviceId: string }> {
@@ -137,7 +143,7 @@ class RunningEdge implements Edge {
   async drain(): Promise<void> {
     this.isReady = false;
     this.context.log.info({ event: "edge_draining", connections: this.connectionCount });
-    await this.webSockets.drain();
+    await this.connections.drain();
     this.context.acks.flush();
   }
 
@@ -145,7 +151,7 @@ class RunningEdge implements Edge {
     this.isReady = false;
     const { acks, feeds, wheel } = this.context;
     const closed = new Promise((resolve) => this.server.close(resolve));
-    this.webSockets.close();
+    this.connections.close();
     this.server.closeAllConnections();
     this.revocations.stop();
     wheel.stop();

@@ -4,11 +4,10 @@
  * without end: past the soft limit its inbox pauses until what waits has left, past the hard
  * limit it is given up.
  */
-import type { Duplex } from "node:stream";
-import type { WebSocket } from "ws";
 import type { InboxDelivery } from "../mesh/inbox-feed-following.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import type { FrameCodec, ServerFrameContent } from "./frame-codec.ts";
+import type { FrameSocket } from "./frame-socket.ts";
 import type { Flushable } from "./turn-flush.ts";
 
 /** Told what becomes of the writing. */
@@ -31,8 +30,7 @@ export class Outgoing implements Flushable {
   /** Since when delivery has been paused, in monotonic milliseconds; 0: it is not. */
   laggingSinceMs = 0;
   private readonly edge: EdgeContext;
-  private readonly socket: Duplex;
-  private readonly ws: WebSocket;
+  private readonly socket: FrameSocket;
   private readonly codec: FrameCodec;
   private readonly owner: OutgoingOwner;
   private deliveries: InboxDelivery[] | undefined;
@@ -41,13 +39,12 @@ export class Outgoing implements Flushable {
 
   constructor(
     edge: EdgeContext,
-    socket: { ws: WebSocket; raw: Duplex; codec: FrameCodec },
+    { socket, codec }: { socket: FrameSocket; codec: FrameCodec },
     owner: OutgoingOwner,
   ) {
     this.edge = edge;
-    this.socket = socket.raw;
-    this.ws = socket.ws;
-    this.codec = socket.codec;
+    this.socket = socket;
+    this.codec = codec;
     this.owner = owner;
   }
 
@@ -61,7 +58,7 @@ export class Outgoing implements Flushable {
     this.cork();
     const { config, clock, metrics } = this.edge;
     metrics.deliveries.inc();
-    if (this.ws.bufferedAmount + this.deliveryBytes <= config.bufferSoftBytesMax) return true;
+    if (this.socket.bufferedAmount + this.deliveryBytes <= config.bufferSoftBytesMax) return true;
     this.laggingSinceMs = clock.monotonicMs();
     metrics.lagging.inc();
     return false;
@@ -111,12 +108,12 @@ export class Outgoing implements Flushable {
   }
 
   private write(frame: Uint8Array | string, onWritten?: () => void): void {
-    if (this.ws.bufferedAmount > this.edge.config.bufferHardBytesMax) {
+    if (this.socket.bufferedAmount > this.edge.config.bufferHardBytesMax) {
       this.owner.onOverflow();
       return;
     }
     this.cork();
-    this.ws.send(frame, onWritten);
+    this.socket.send(frame, onWritten);
   }
 
   private cork(): void {
