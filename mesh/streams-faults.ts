@@ -37,7 +37,7 @@ export type StreamFault =
   | "liveLost"
   /** A live message comes again, later. */
   | "liveDoubled"
-  /** A live message comes later, and those of its inbox after it. */
+  /** A live message comes later, and those of its subject after it. */
   | "liveDelayed"
   /** A batch comes in two parts. */
   | "batchCut"
@@ -80,20 +80,29 @@ export function withFaults(streams: Streams, options: StreamFaultsOptions): Stre
         return streams.deadLetters.count();
       },
     },
-    async subscribeInbox(userId, onMessage) {
-      failIfUnavailable(faults);
-      const listener = new FaultyListener(onMessage, options);
-      const running = await streams.subscribeInbox(userId, (message) => listener.hear(message));
-      return {
-        stop() {
-          listener.stop();
-          return running.stop();
-        },
-      };
-    },
+    subscribeInbox: (userId, onMessage) =>
+      subscribe(onMessage, (hear) => streams.subscribeInbox(userId, hear)),
     publishInbox: (userId, data) => streams.publishInbox(userId, data),
+    subscribeLog: (channelId, onMessage) =>
+      subscribe(onMessage, (hear) => streams.subscribeLog(channelId, hear)),
+    publishLog: (channelId, entry) => streams.publishLog(channelId, entry),
     close: () => streams.close(),
   };
+
+  async function subscribe(
+    onMessage: (message: LiveMessage) => void,
+    start: (hear: (message: LiveMessage) => void) => Promise<Running>,
+  ): Promise<Running> {
+    failIfUnavailable(faults);
+    const listener = new FaultyListener(onMessage, options);
+    const running = await start((message) => listener.hear(message));
+    return {
+      stop() {
+        listener.stop();
+        return running.stop();
+      },
+    };
+  }
 }
 
 class FaultyStream implements Stream {
@@ -221,7 +230,7 @@ class FaultyStream implements Stream {
   }
 }
 
-/** Hands one subscriber what it is to hear of an inbox. */
+/** Hands one subscriber what it is to hear. */
 class FaultyListener {
   private readonly onMessage: (message: LiveMessage) => void;
   private readonly options: StreamFaultsOptions;

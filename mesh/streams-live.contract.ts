@@ -54,6 +54,42 @@ export function liveContract(test: OpenStreams): void {
       expect(await textsOf(test.streams.inbox, "a")).toEqual([]);
     });
 
+    it("[G3] tells those who listen to a log of the entries that somebody tells of", async () => {
+      const heard: LiveMessage[] = [];
+      const inboxHeard: LiveMessage[] = [];
+      await test.streams.subscribeLog("a", (message) => heard.push(message));
+      await test.streams.subscribeInbox("a", (message) => inboxHeard.push(message));
+      const sequence = await test.streams.log.append("a", bytes("stored, and not told of"));
+      const data = bytes("1");
+      test.streams.publishLog("b", { data, sequence: 5, prevSequence: 0 });
+      test.streams.publishLog("a", { data, sequence, prevSequence: 0 });
+      data[0] = 0;
+      test.streams.publishLog("a", {
+        data: bytes("2"),
+        sequence: sequence + 7,
+        prevSequence: sequence,
+      });
+      await test.until(() => heard.length === 2);
+      expect(heard.map(text)).toEqual(["1", "2"]);
+      expect(heard.map(({ data: _, ...rest }) => rest)).toEqual([
+        { subject: "a", sequence, prevSequence: 0 },
+        { subject: "a", sequence: sequence + 7, prevSequence: sequence },
+      ]);
+      expect(inboxHeard).toEqual([]);
+    });
+
+    it("tells nobody of a log who has stopped to listen", async () => {
+      const heard: string[] = [];
+      const listen = (name: string) =>
+        test.streams.subscribeLog("a", (message) => heard.push(`${name} ${text(message)}`));
+      const first = await listen("first");
+      await listen("second");
+      await first.stop();
+      test.streams.publishLog("a", { data: bytes("1"), sequence: 1, prevSequence: 0 });
+      await test.until(() => heard.length > 0);
+      expect(heard).toEqual(["second 1"]);
+    });
+
     it("tells all subscribers of an inbox, and none that has stopped", async () => {
       const heard = new Set<string>();
       const subscribe = (name: string) =>

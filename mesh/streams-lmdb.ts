@@ -12,7 +12,7 @@ import type { Clock } from "./clock.ts";
 import { type LmdbDatabase, type LmdbEnvironment, openDatabase, openLmdb } from "./lmdb.ts";
 import { GroupCommit, type GroupOwner } from "./lmdb-group-commit.ts";
 import { type Logger, silentLogger } from "./logger.ts";
-import type { LiveMessage, Running, Streams } from "./streams.ts";
+import type { LiveMessage, PublishedEntry, Running, Streams } from "./streams.ts";
 import { LiveBus } from "./streams-bus.ts";
 import { checkSubject } from "./streams-input.ts";
 import { LmdbDeadLetters } from "./streams-lmdb-dead-letters.ts";
@@ -47,6 +47,7 @@ class LmdbStreams implements Streams, GroupOwner {
   private readonly commits: GroupCommit;
   private readonly streams: readonly LmdbStream[];
   private readonly bus = new LiveBus();
+  private readonly logBus = new LiveBus();
   private readonly logger: Logger;
   private closed: Promise<void> | undefined;
 
@@ -86,6 +87,22 @@ class LmdbStreams implements Streams, GroupOwner {
     queueMicrotask(() => this.bus.deliver(message));
   }
 
+  async subscribeLog(
+    channelId: string,
+    onMessage: (message: LiveMessage) => void,
+  ): Promise<Running> {
+    checkSubject(channelId);
+    this.log.checkOpen();
+    return this.logBus.subscribe(channelId, onMessage);
+  }
+
+  publishLog(channelId: string, entry: PublishedEntry): void {
+    checkSubject(channelId);
+    if (!this.logBus.hears(channelId)) return;
+    const message = { ...entry, subject: channelId, data: entry.data.slice() };
+    queueMicrotask(() => this.logBus.deliver(message));
+  }
+
   close(): Promise<void> {
     this.closed ??= this.closeOnce();
     return this.closed;
@@ -96,6 +113,7 @@ class LmdbStreams implements Streams, GroupOwner {
     this.commits.request();
     await this.commits.idle();
     this.bus.clear();
+    this.logBus.clear();
     await this.environment.close();
   }
 

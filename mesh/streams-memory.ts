@@ -10,6 +10,7 @@ import {
   type DeadLetter,
   type DeadLetters,
   type LiveMessage,
+  type PublishedEntry,
   type ReadOptions,
   type Running,
   type Stream,
@@ -52,8 +53,9 @@ export class MemoryStreamsServer {
   readonly revocations: MemoryStreamState;
   /** Encoded, by their keys. */
   readonly deadLetters = new Map<string, Uint8Array>();
-  /** Those of the connections that are open. */
+  /** Those of the connections that are open: of inboxes, and of logs. */
   readonly buses = new Set<LiveBus>();
+  readonly logBuses = new Set<LiveBus>();
 
   constructor({ clock, retention = defaultRetention, epoch = "memory" }: MemoryStreamsOptions) {
     this.clock = clock;
@@ -61,20 +63,20 @@ export class MemoryStreamsServer {
     this.log = new MemoryStreamState(clock, retention.log);
     this.inbox = new MemoryStreamState(clock, retention.inbox);
     this.revocations = new MemoryStreamState(clock, retention.revocations);
-    this.inbox.onStored = (entry, prevSequence) => this.publish({ ...entry, prevSequence });
+    this.inbox.onStored = (entry, prevSequence) => publish(this.buses, { ...entry, prevSequence });
   }
 
   /** The streams as one process has them. */
   connect(): Streams {
     return new MemoryStreams(this);
   }
+}
 
-  /** Tells everybody who listens, after the caller's turn. */
-  publish(message: LiveMessage): void {
-    queueMicrotask(() => {
-      for (const bus of this.buses) bus.deliver(message);
-    });
-  }
+/** Tells everybody who listens, after the caller's turn. */
+function publish(buses: Iterable<LiveBus>, message: LiveMessage): void {
+  queueMicrotask(() => {
+    for (const bus of buses) bus.deliver(message);
+  });
 }
 
 /** Streams of a process that is alone. */
@@ -89,6 +91,7 @@ class MemoryStreams implements Streams {
   readonly deadLetters: DeadLetters;
   private readonly server: MemoryStreamsServer;
   private readonly bus = new LiveBus();
+  private readonly logBus = new LiveBus();
 
   constructor(server: MemoryStreamsServer) {
     this.server = server;
@@ -97,6 +100,7 @@ class MemoryStreams implements Streams {
     this.revocations = new MemoryStream("revocations", server.revocations, server);
     this.deadLetters = new MemoryDeadLetters(server.deadLetters, () => this.log.checkOpen());
     server.buses.add(this.bus);
+    server.logBuses.add(this.logBus);
   }
 
   async subscribeInbox(
@@ -110,12 +114,30 @@ class MemoryStreams implements Streams {
 
   publishInbox(userId: string, data: Uint8Array): void {
     checkSubject(userId);
-    this.server.publish({ subject: userId, data: data.slice(), sequence: 0, prevSequence: 0 });
+    const message = { subject: userId, data: data.slice(), sequence: 0, prevSequence: 0 };
+    publish(this.server.buses, message);
+  }
+
+  async subscribeLog(
+    channelId: string,
+    onMessage: (message: LiveMessage) => void,
+  ): Promise<Running> {
+    checkSubject(channelId);
+    this.log.checkOpen();
+    return this.logBus.subscribe(channelId, onMessage);
+  }
+
+  publishLog(channelId: string, entry: PublishedEntry): void {
+    checkSubject(channelId);
+    const message = { ...entry, subject: channelId, data: entry.data.slice() };
+    publish(this.server.logBuses, message);
   }
 
   async close(): Promise<void> {
     this.server.buses.delete(this.bus);
+    this.server.logBuses.delete(this.logBus);
     this.bus.clear();
+    this.logBus.clear();
     await Promise.all([this.log.close(), this.inbox.close(), this.revocations.close()]);
   }
 }

@@ -3,8 +3,9 @@
  *
  * Each shard is a JetStream stream, `<prefix>LOG-<n>` or `<prefix>INBOX-<n>`, and there is one of
  * revocations, one of the workers' checkpoints, one of dead letters. What is stored in an inbox is
- * republished by the server on `<prefix>live.inbox.<n>.<user>`. Nothing is kept per user or channel
- * but what is subscribed to.
+ * republished by the server on `<prefix>live.inbox.<n>.<user>`, what a worker tells of a log is
+ * published on `<prefix>live.log.<n>.<channel>`. Nothing is kept per user or channel but what is
+ * subscribed to.
  *
  * What the server can't promise, beside what an acknowledgement means (AckMeaning):
  * - A leader that was cut off may answer leader reads for up to 10 s (streams-nats-reads.ts).
@@ -17,14 +18,14 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import type { Clock } from "./clock.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import type { Metrics } from "./metrics.ts";
-import type { LiveMessage, Running, Streams } from "./streams.ts";
+import type { LiveMessage, PublishedEntry, Running, Streams } from "./streams.ts";
 import { deadLettersMax } from "./streams-dead-letters.ts";
 import { checkSubject } from "./streams-input.ts";
 import { type AckMeaning, readAckMeaning } from "./streams-nats-ack-meaning.ts";
 import { ensureStream, type NatsStreamPlan } from "./streams-nats-config.ts";
 import { NatsDeadLetters } from "./streams-nats-dead-letters.ts";
-import { NatsInboxes } from "./streams-nats-inboxes.ts";
 import { type NatsCredentials, NatsLink } from "./streams-nats-link.ts";
+import { NatsLive } from "./streams-nats-live.ts";
 import { NatsShard } from "./streams-nats-shard.ts";
 import { NatsStream } from "./streams-nats-stream.ts";
 import { defaultRetention, type Retention, type StreamsRetention } from "./streams-retention.ts";
@@ -117,7 +118,8 @@ class NatsStreamsOverShards implements NatsStreams {
   readonly deadLetters: NatsDeadLetters;
   readonly ackMeaning: AckMeaning;
   private readonly link: NatsLink;
-  private readonly inboxes: NatsInboxes;
+  private readonly liveInboxes: NatsLive;
+  private readonly liveLogs: NatsLive;
   private readonly checkpoints: NatsShard;
   private closed: Promise<void> | undefined;
 
@@ -130,7 +132,8 @@ class NatsStreamsOverShards implements NatsStreams {
     this.inbox = new NatsStream("inbox", shards.inbox, checkpoints);
     this.revocations = new NatsStream("revocations", [shards.revocations], checkpoints);
     this.deadLetters = new NatsDeadLetters(shards.deadLetters, () => this.log.checkOpen());
-    this.inboxes = new NatsInboxes(link, livePrefix(prefix), shards.inbox.length);
+    this.liveInboxes = new NatsLive(link, livePrefix(prefix, "inbox"), shards.inbox.length);
+    this.liveLogs = new NatsLive(link, livePrefix(prefix, "log"), shards.log.length);
   }
 
   async subscribeInbox(
@@ -139,12 +142,26 @@ class NatsStreamsOverShards implements NatsStreams {
   ): Promise<Running> {
     checkSubject(userId);
     this.inbox.checkOpen();
-    return this.inboxes.subscribe(userId, onMessage);
+    return this.liveInboxes.subscribe(userId, onMessage);
   }
 
   publishInbox(userId: string, data: Uint8Array): void {
     checkSubject(userId);
-    this.inboxes.publish(userId, data);
+    this.liveInboxes.publish(userId, data);
+  }
+
+  async subscribeLog(
+    channelId: string,
+    onMessage: (message: LiveMessage) => void,
+  ): Promise<Running> {
+    checkSubject(channelId);
+    this.log.checkOpen();
+    return this.liveLogs.subscribe(channelId, onMessage);
+  }
+
+  publishLog(channelId: string, entry: PublishedEntry): void {
+    checkSubject(channelId);
+    this.liveLogs.publishEntry(channelId, entry);
   }
 
   close(): Promise<void> {
@@ -155,7 +172,8 @@ class NatsStreamsOverShards implements NatsStreams {
   private async closeOnce(): Promise<void> {
     await Promise.all([this.log, this.inbox, this.revocations].map((stream) => stream.close()));
     await this.checkpoints.appends.idle();
-    this.inboxes.close();
+    this.liveInboxes.close();
+    this.liveLogs.close();
     await this.link.close();
   }
 }
@@ -195,7 +213,7 @@ async function openShards(link: NatsLink, options: NatsStreamsOptions): Promise<
     open({
       name: `${prefix}INBOX-${n}`,
       subjectPrefix: `${prefix}inbox.${n}.`,
-      republishPrefix: `${livePrefix(prefix)}${n}.`,
+      republishPrefix: `${livePrefix(prefix, "inbox")}${n}.`,
       shards: shards.inbox,
       retention: retention.inbox,
     });
@@ -219,8 +237,8 @@ async function inOrder<T>(count: number, make: (n: number) => Promise<T>): Promi
   return made;
 }
 
-function livePrefix(prefix: string): string {
-  return `${prefix}live.inbox.`;
+function livePrefix(prefix: string, stream: "inbox" | "log"): string {
+  return `${prefix}live.${stream}.`;
 }
 
 /** Before it, acknowledged entries could be lost even with `sync_interval: always`. */

@@ -95,6 +95,9 @@ export interface LiveMessage {
   prevSequence: number;
 }
 
+/** An entry of a log, as who has read it tells others of it. */
+export type PublishedEntry = Pick<LiveMessage, "data" | "sequence" | "prevSequence">;
+
 /** A running subscription or worker. */
 export interface Running {
   /** Stops it. After the promise resolves no callback is under way nor follows. */
@@ -195,7 +198,7 @@ export interface DeadLetters {
 
 /** All that a process reads, writes and hears of streams. */
 export interface Streams {
-  /** Channel logs: subjects are {@link logSubject}. */
+  /** Channel logs: subjects are {@link logSubject}; nothing is republished but by `publishLog`. */
   readonly log: Stream;
   /** User inboxes: subjects are {@link inboxSubject}; every entry is republished live. */
   readonly inbox: Stream;
@@ -212,6 +215,18 @@ export interface Streams {
 
   /** Tells the subscribers of an inbox something that is not stored. May be lost. */
   publishInbox(userId: string, data: Uint8Array): void;
+
+  /**
+   * Hears the entries of a channel's log that somebody tells of, from about now on. The callback
+   * must not throw.
+   */
+  subscribeLog(channelId: string, onMessage: (message: LiveMessage) => void): Promise<Running>;
+
+  /**
+   * Tells the subscribers of a channel's log of an entry that is stored there. As with what is
+   * republished it may be lost; those of one caller arrive in the order of the calls.
+   */
+  publishLog(channelId: string, entry: PublishedEntry): void;
 
   /** Stops all workers and closes; what was acknowledged is durable. */
   close(): Promise<void>;

@@ -85,6 +85,12 @@ export class StreamsServer {
         return hops.ask(() => streams.subscribeInbox(userId, hear), away);
       },
       publishInbox: (userId, data) => streams.publishInbox(userId, data),
+      subscribeLog: (channelId, onMessage) => {
+        const lane = new Lane(time);
+        const hear = (message: LiveMessage) => hops.tell(lane, () => onMessage(message));
+        return hops.ask(() => streams.subscribeLog(channelId, hear), away);
+      },
+      publishLog: (channelId, entry) => streams.publishLog(channelId, entry),
       close: () => streams.close(),
     };
   }

@@ -1,17 +1,18 @@
-import type { Msg, Subscription } from "@nats-io/transport-node";
+import { headers, type Msg, type Subscription } from "@nats-io/transport-node";
 import { hash32 } from "./rendezvous.ts";
-import type { LiveMessage, Running } from "./streams.ts";
+import type { LiveMessage, PublishedEntry, Running } from "./streams.ts";
 import { LiveBus } from "./streams-bus.ts";
 import type { NatsLink } from "./streams-nats-link.ts";
 import { headerNames, numberIn } from "./streams-nats-message.ts";
 
 /**
- * Who hears of which inbox in this process: one subscription of the server for each inbox that
- * anybody listens to. What comes during an outage is lost; subscribers notice by the sequences.
+ * Who hears of which subject of a stream in this process: one subscription of the server for each
+ * subject that anybody listens to. What comes during an outage is lost; subscribers notice by the
+ * sequences.
  *
  * A subscription for a shard instead of a user would bring each process all inboxes' entries.
  */
-export class NatsInboxes {
+export class NatsLive {
   private readonly link: NatsLink;
   /** "t1-live.inbox." */
   private readonly prefix: string;
@@ -33,13 +34,17 @@ export class NatsInboxes {
   }
 
   /** Resolves when the server knows of it. @throws StreamUnavailable */
-  async subscribe(userId: string, onMessage: (message: LiveMessage) => void): Promise<Running> {
+  async subscribe(subject: string, onMessage: (message: LiveMessage) => void): Promise<Running> {
     this.link.checkUp();
-    const subscription = new InboxSubscription(this, userId, this.bus.subscribe(userId, onMessage));
-    if (!this.subscriptions.has(userId)) {
-      const subject = this.subjectOf(userId);
-      const made = this.link.connection.subscribe(subject, this.subscriptionOptions);
-      this.subscriptions.set(userId, made);
+    const subscription = new LiveSubscription(
+      this,
+      subject,
+      this.bus.subscribe(subject, onMessage),
+    );
+    if (!this.subscriptions.has(subject)) {
+      const { connection } = this.link;
+      const made = connection.subscribe(this.fullSubject(subject), this.subscriptionOptions);
+      this.subscriptions.set(subject, made);
     }
     try {
       await this.flushed();
@@ -51,15 +56,25 @@ export class NatsInboxes {
   }
 
   /** Tells whoever listens something that is not stored; nobody, while NATS is away. */
-  publish(userId: string, data: Uint8Array): void {
-    if (this.link.isUp) this.link.connection.publish(this.subjectOf(userId), data.slice());
+  publish(subject: string, data: Uint8Array): void {
+    if (this.link.isUp) this.link.connection.publish(this.fullSubject(subject), data.slice());
+  }
+
+  /** The same of an entry that is stored; it comes as if the server had republished it. */
+  publishEntry(subject: string, { data, sequence, prevSequence }: PublishedEntry): void {
+    if (!this.link.isUp) return;
+    const sent = headers();
+    sent.set("Nats-Sequence", String(sequence));
+    sent.set("Nats-Last-Sequence", String(prevSequence));
+    const full = this.fullSubject(subject);
+    this.link.connection.publish(full, data.slice(), { headers: sent });
   }
 
   /** Somebody has ended to listen. */
-  left(userId: string): void {
-    if (this.bus.hears(userId)) return;
-    this.subscriptions.get(userId)?.unsubscribe();
-    this.subscriptions.delete(userId);
+  left(subject: string): void {
+    if (this.bus.hears(subject)) return;
+    this.subscriptions.get(subject)?.unsubscribe();
+    this.subscriptions.delete(subject);
   }
 
   /** Ends everything. */
@@ -88,24 +103,24 @@ export class NatsInboxes {
     return this.flushing;
   }
 
-  private subjectOf(userId: string): string {
-    return `${this.prefix}${hash32(userId) % this.shards}.${userId}`;
+  private fullSubject(subject: string): string {
+    return `${this.prefix}${hash32(subject) % this.shards}.${subject}`;
   }
 }
 
-class InboxSubscription implements Running {
-  private readonly inboxes: NatsInboxes;
-  private readonly userId: string;
+class LiveSubscription implements Running {
+  private readonly live: NatsLive;
+  private readonly subject: string;
   private readonly inProcess: Running;
 
-  constructor(inboxes: NatsInboxes, userId: string, inProcess: Running) {
-    this.inboxes = inboxes;
-    this.userId = userId;
+  constructor(live: NatsLive, subject: string, inProcess: Running) {
+    this.live = live;
+    this.subject = subject;
     this.inProcess = inProcess;
   }
 
   async stop(): Promise<void> {
     await this.inProcess.stop();
-    this.inboxes.left(this.userId);
+    this.live.left(this.subject);
   }
 }
