@@ -29,12 +29,14 @@ afterAll(async () => {
 
 const program = `
 import { createClient, memoryTokenStore, MessageService, ParleyClient, signUp } from "@parley/sdk";
+import { FileClientStore } from "@parley/sdk/node";
 
 const url = process.argv[2];
 const heard = [];
 async function open(username) {
   const tokens = memoryTokenStore(await signUp({ url, username, password: "correct horse" }));
-  const client = await ParleyClient.open({ url, tokens });
+  const store = await FileClientStore.open(username + ".state");
+  const client = await ParleyClient.open({ url, tokens, store });
   client.on("message", ({ senderId, body }) => {
     if (body.case === "text") heard.push([username, senderId === client.owner.userId, body.value]);
   });

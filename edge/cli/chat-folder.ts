@@ -1,9 +1,10 @@
-/** Where `parley chat` keeps a device between two starts: its tokens, its position, unsent texts. */
+/** Where `parley chat` keeps a device between two starts: its tokens and what it knows. */
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { type FolderLock, FolderLocked, lockFolder } from "../../mesh/folder-lock.ts";
-import { type ClientStore, MemoryClientStore, type SignIn, type TokenStore } from "../sdk/index.ts";
+import { FileClientStore } from "../sdk/client-store-file.ts";
+import type { ClientStore, SignIn, TokenStore } from "../sdk/index.ts";
 
 /** The folder of all devices at a server: `$XDG_STATE_HOME/parley/<server>`. */
 export function serverFolder(
@@ -33,6 +34,7 @@ const devicesMax = 9;
 export class DeviceFolder {
   private readonly folder: string;
   private readonly lock: FolderLock;
+  private store: FileClientStore | undefined;
 
   private constructor(folder: string) {
     this.folder = folder;
@@ -64,23 +66,15 @@ export class DeviceFolder {
     };
   }
 
-  /** What the device knows. The file is small: it is written whole, and replaced at once. */
+  /** What the device knows. */
   async openStore(): Promise<ClientStore> {
-    const file = join(this.folder, "state.json");
-    const store = new MemoryClientStore();
-    const entries = readJson<Record<string, string>>(file) ?? {};
-    await store.write(new Map(Object.entries(entries)));
-    return {
-      readAll: () => store.readAll(),
-      async write(changed) {
-        await store.write(changed);
-        writeJson(file, Object.fromEntries(await store.readAll()));
-      },
-    };
+    this.store ??= await FileClientStore.open(join(this.folder, "state"));
+    return this.store;
   }
 
   /** Lets others open it. */
-  close(): void {
+  async close(): Promise<void> {
+    await this.store?.close();
     this.lock.release();
   }
 }

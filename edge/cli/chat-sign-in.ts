@@ -38,10 +38,10 @@ export async function signInAt(
       return folder;
     }
   } catch (error) {
-    folder.close();
+    await folder.close();
     throw error;
   }
-  folder.close();
+  await folder.close();
   return undefined;
 }
 

@@ -80,7 +80,7 @@ async function talk(terminal: Terminal, options: SignInOptions, folder: string):
     await client.close();
     return status === "signedOut" || status === "stopped" ? 1 : 0;
   } finally {
-    device.close();
+    await device.close();
   }
 }
 

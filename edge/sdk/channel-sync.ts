@@ -13,7 +13,7 @@ import {
   MessageOrder,
 } from "../../gen/parley/message/v1/message_service_pb.js";
 import { Backoff } from "./backoff.ts";
-import type { ChannelPosition } from "./device-state.ts";
+import type { ChannelPosition } from "./device-entries.ts";
 import { errorRetryAfterMs } from "./errors.ts";
 import type { Baseline } from "./events.ts";
 import { sleep, type Timers } from "./timers.ts";

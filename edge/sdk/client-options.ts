@@ -12,7 +12,10 @@ export interface ParleyClientOptions {
   url: string | EdgeAddresses;
   /** The device's sign-in, from `signUp` or `logIn`. */
   tokens: TokenStore;
-  /** What outlives the program. Default: nothing does. */
+  /**
+   * Where the position, unsent texts and the newest messages outlive the program: a
+   * FileClientStore in Node, an IndexedDbClientStore in a browser. Default: nowhere.
+   */
   store?: ClientStore;
   /**
    * How often channels are compared with the history, on average, besides after every

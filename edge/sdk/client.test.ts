@@ -240,6 +240,25 @@ describe("ParleyClient", () => {
     expect(second.texts(channelId)).toEqual(["2"]);
   });
 
+  it("[K3] has its newest messages at hand when it starts again, before it connects", async () => {
+    const store = new MemoryClientStore();
+    const { edge, clock, client, pass } = await start({ store });
+    for (const text of ["1", "2"]) edge.text(channelId, text);
+    await pass(3_000);
+    await client.close();
+    const calls = edge.calls.length;
+    edge.text(channelId, "3");
+    const second = await openFixture(edge, clock, { store });
+    const recent = () => second.client.recent(channelId).map(({ body }) => body.value);
+    expect(second.client.knownChannels.map((channel) => channel.channelId)).toEqual([channelId]);
+    expect(recent().slice(1)).toEqual(["1", "2"]);
+    await connected(second);
+    expect(recent().slice(1)).toEqual(["1", "2", "3"]);
+    // Only what is new was sent: nothing of it was asked for.
+    expect(second.texts(channelId)).toEqual(["3"]);
+    expect(edge.calls).toHaveLength(calls);
+  });
+
   it("does not use what another user left in the store", async () => {
     const store = new MemoryClientStore();
     await store.write(

@@ -11,9 +11,15 @@ import type { Presence } from "../../gen/parley/presence/v1/presence_pb.js";
 import { PresenceService } from "../../gen/parley/presence/v1/presence_service_pb.js";
 import type { KnownChannel } from "./channel-sync.ts";
 import type { HistoryRequest, ParleyClientOptions, Sending } from "./client-options.ts";
-import { MemoryClientStore } from "./client-store.ts";
 import { Connection, type ConnectionState } from "./connection.ts";
-import { DeviceState, type QueuedSend } from "./device-state.ts";
+import {
+  messageEntry,
+  messageRemoval,
+  type QueuedSend,
+  sendEntry,
+  sendRemoval,
+} from "./device-entries.ts";
+import { DeviceState } from "./device-state.ts";
 import { EdgeAddresses } from "./edge-addresses.ts";
 import { fromFrameError, sdkError } from "./errors.ts";
 import { Events, type ParleyEvents, type SentResult } from "./events.ts";
@@ -48,7 +54,7 @@ export class ParleyClient {
   private readonly ids: UuidV7;
   private readonly queue: ResendQueue;
   private readonly inbox: Inbox;
-  private readonly cache = new MessageCache();
+  private readonly cache: MessageCache;
   /** Aborted when the client is over, by `close`, a sign-out or the edge. */
   private readonly over = new AbortController();
   private serverAheadMs = 0;
@@ -62,7 +68,7 @@ export class ParleyClient {
   ) {
     const { timers = systemTimers, random = Math.random } = options;
     const { checkIntervalMs = checkIntervalMsDefault } = options;
-    const { sends } = deviceState.loaded;
+    const { sends, messages } = deviceState.loaded;
     const format = options.format === "json" ? jsonFrames : protobufFrames;
     this.tokens = tokens;
     this.deviceState = deviceState;
@@ -84,20 +90,27 @@ export class ParleyClient {
     this.transport = createSocketTransport({ connection: this.connection, format, timers });
     this.messages = createClient(MessageService, this.transport);
     this.presences = createClient(PresenceService, this.transport);
+    this.cache = new MessageCache(
+      {
+        onKept: (message) => deviceState.isKept && deviceState.put(messageEntry(message)),
+        onDropped: (message) => deviceState.put(messageRemoval(message)),
+      },
+      messages,
+    );
     this.queue = new ResendQueue(
       {
         put: (send) => this.put(send),
         isOnline: () => this.connection.current !== undefined,
         keep: (send) => {
-          deviceState.addSend(send);
+          deviceState.put(sendEntry(send));
           return deviceState.flush();
         },
         onSent: ({ channelId, clientMessageId }, result) => {
-          deviceState.removeSend(clientMessageId);
+          deviceState.put(sendRemoval(clientMessageId));
           events.emit("sent", { channelId, clientMessageId, result });
         },
         onRefused: ({ channelId, clientMessageId }, error) => {
-          deviceState.removeSend(clientMessageId);
+          deviceState.put(sendRemoval(clientMessageId));
           events.emit("refused", { channelId, clientMessageId, error });
         },
         timers,
@@ -130,10 +143,8 @@ export class ParleyClient {
     const url = EdgeAddresses.of(options.url);
     const tokens = await Tokens.load({ url, store, timers, ...(fetch && { fetch }) });
     const events = new Events<ParleyEvents>();
-    const deviceState = await DeviceState.load(
-      options.store ?? new MemoryClientStore(),
-      tokens.owner.userId,
-      (error) => events.emit("storeFailed", error),
+    const deviceState = await DeviceState.load(options.store, tokens.owner.userId, (error) =>
+      events.emit("storeFailed", error),
     );
     return new ParleyClient({ ...options, url }, tokens, deviceState, events);
   }
@@ -212,8 +223,9 @@ export class ParleyClient {
   }
 
   /**
-   * The channel's newest messages as far as they are in memory, oldest first and without a hole:
-   * what was told of, and the pages of history that join it. At most 200.
+   * The channel's newest messages as far as they are at hand, oldest first and without a hole:
+   * what was told of, and the pages of history that join it. At most 200. They are in the store as
+   * well, so that they are at hand when the program starts again, before it connects.
    */
   recent(channelId: string): readonly Message[] {
     return this.cache.of(channelId);

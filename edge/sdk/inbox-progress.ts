@@ -1,4 +1,4 @@
-import type { InboxPosition } from "./device-state.ts";
+import type { InboxPosition } from "./device-entries.ts";
 
 /**
  * How far the inbox is processed, which is less than what was received while messages are held

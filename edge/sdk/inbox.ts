@@ -14,7 +14,8 @@ import type { Channel, Message } from "../../gen/parley/message/v1/message_pb.js
 import type { MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
 import { Backoff } from "./backoff.ts";
 import { ChannelSync, type KnownChannel } from "./channel-sync.ts";
-import type { DeviceState, InboxPosition } from "./device-state.ts";
+import { channelEntry, type InboxPosition, positionEntry } from "./device-entries.ts";
+import type { DeviceState } from "./device-state.ts";
 import { errorRetryAfterMs } from "./errors.ts";
 import type { Events, ParleyEvents } from "./events.ts";
 import { HistoryCheck } from "./history-check.ts";
@@ -73,7 +74,7 @@ export class Inbox {
         },
         onMessage: (message) => this.onMessage(message),
         onBaseline: (baseline) => events.emit("baseline", baseline),
-        onPosition: (position) => state.setChannel(position),
+        onPosition: (position) => state.put(channelEntry(position)),
         onHeld: (channelId, before) => this.progress.hold(channelId, before),
         onReleased: (channelId) => {
           this.progress.release(channelId);
@@ -216,7 +217,7 @@ export class Inbox {
     const { position } = this.progress;
     if (position.epoch === this.kept.epoch && position.sequence === this.kept.sequence) return;
     this.kept = position;
-    this.options.state.setPosition(position, this.curMaxMessageId);
+    this.options.state.put(positionEntry(position, this.curMaxMessageId));
     this.ackTimer ??= this.options.timers.setTimer(ackDelayMs, () => this.acknowledge());
   }
 }

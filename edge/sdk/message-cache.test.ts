@@ -4,6 +4,23 @@ import { describe, expect, it } from "vitest";
 import { type Message, MessageSchema } from "../../gen/parley/message/v1/message_pb.js";
 import { cachedMessagesMax, cachedUnitsMax, MessageCache } from "./message-cache.ts";
 
+/** What lies where the cache is kept as well. */
+class Kept {
+  readonly messages = new Map<bigint, Message>();
+
+  open(): MessageCache {
+    return new MessageCache(
+      {
+        onKept: (message) => this.messages.set(message.messageId, message),
+        onDropped: ({ messageId }) => this.messages.delete(messageId),
+      },
+      [...this.messages.values()].sort((a, b) => Number(a.messageId - b.messageId)),
+    );
+  }
+}
+
+const openCache = () => new Kept().open();
+
 /** The messages of a channel. */
 function channel(length: number, channelId = "g-1", text = "x"): Message[] {
   return Array.from({ length }, (_, i) =>
@@ -26,7 +43,8 @@ describe("MessageCache", () => {
     fc.assert(
       fc.property(fc.array(page), (pages) => {
         const all = channel(400);
-        const cache = new MessageCache();
+        const kept = new Kept();
+        const cache = kept.open();
         let newestId = 0n;
         for (const { from, length, how } of pages) {
           const page = all.slice(from, from + (how === "told" ? 1 : length));
@@ -41,6 +59,8 @@ describe("MessageCache", () => {
             if (i > 0) expect(message.prevMessageId).toBe(run[i - 1]!.messageId);
           }
           expect(run.length).toBeLessThanOrEqual(cachedMessagesMax);
+          expect(kept.messages.size).toBe(run.length);
+          expect(kept.open().of("g-1")).toEqual(run);
         }
       }),
     );
@@ -48,16 +68,24 @@ describe("MessageCache", () => {
 
   it("joins what was told to the page of history before it", () => {
     const all = channel(30);
-    const cache = new MessageCache();
+    const cache = openCache();
     for (const message of all.slice(20)) cache.append(message);
     cache.joinPage("g-1", all.slice(5, 20).reverse());
     expect(cache.of("g-1")).toEqual(all.slice(5));
   });
 
   it("lets go of what was not used for longest", () => {
-    const cache = new MessageCache();
+    const kept = new Set<string>();
+    const cache = new MessageCache(
+      {
+        onKept: ({ channelId }) => kept.add(channelId),
+        onDropped: ({ channelId }) => kept.delete(channelId),
+      },
+      [],
+    );
     const text = "x".repeat(cachedUnitsMax / 4);
     for (const id of ["a", "b", "c", "a", "d"]) cache.appendPage(id, channel(1, id, text));
     expect(["a", "b", "c", "d"].filter((id) => cache.of(id).length > 0)).toEqual(["a", "c", "d"]);
+    expect([...kept].sort()).toEqual(["a", "c", "d"]);
   });
 });

@@ -11,20 +11,44 @@ interface Run {
   units: number;
 }
 
+/** Where the cache is kept as well. */
+export interface MessageCacheOptions {
+  /** A message is in the cache from now on, or another form of it. */
+  onKept(message: Message): void;
+  /** And now it is not any more. */
+  onDropped(message: Message): void;
+}
+
 /**
- * The newest messages of channels, in memory, to draw a conversation before a page of history has
+ * The newest messages of channels, at hand to draw a conversation before a page of history has
  * come. Of one channel it is always a run without a hole: each message names the one before it.
  */
 export class MessageCache {
+  private readonly options: MessageCacheOptions;
   /** The channel that was used last stands last. */
   private readonly runs = new Map<string, Run>();
   private units = 0;
 
+  /** @param kept messages of the program's last run, each channel's in its order */
+  constructor(options: MessageCacheOptions, kept: readonly Message[]) {
+    this.options = options;
+    const runs = [...Map.groupBy(kept, ({ channelId }) => channelId)];
+    const newest = (messages: readonly Message[]) => messages.at(-1)!.messageId;
+    // What is newest counts as used last.
+    runs.sort(([, a], [, b]) => (newest(a) < newest(b) ? -1 : 1));
+    for (const [channelId, messages] of runs) {
+      this.runs.set(channelId, { messages, units: 0 });
+      this.join(channelId, messages);
+    }
+  }
+
   /** The channel's newest messages, oldest first; empty: none is known. */
   of(channelId: string): readonly Message[] {
     const run = this.runs.get(channelId);
-    if (run) this.put(channelId, run);
-    return run?.messages ?? [];
+    if (!run) return [];
+    this.runs.delete(channelId);
+    this.runs.set(channelId, run);
+    return run.messages;
   }
 
   /** Takes in the message that was told last. */
@@ -71,9 +95,16 @@ export class MessageCache {
   }
 
   private put(channelId: string, run: Run): void {
-    this.drop(channelId);
+    const { onKept, onDropped } = this.options;
+    const before = this.runs.get(channelId);
+    const dropped = new Set(before?.messages);
+    const kept = run.messages.filter((message) => !dropped.delete(message));
+    // In this order: one that is dropped may be another form of one that is kept.
+    for (const message of dropped) onDropped(message);
+    for (const message of kept) onKept(message);
+    this.runs.delete(channelId);
     this.runs.set(channelId, run);
-    this.units += run.units;
+    this.units += run.units - (before?.units ?? 0);
     for (const oldest of this.runs.keys()) {
       if (this.units <= cachedUnitsMax || oldest === channelId) break;
       this.drop(oldest);
@@ -81,7 +112,9 @@ export class MessageCache {
   }
 
   private drop(channelId: string): void {
-    this.units -= this.runs.get(channelId)?.units ?? 0;
+    const { messages, units } = this.runs.get(channelId)!;
+    for (const message of messages) this.options.onDropped(message);
+    this.units -= units;
     this.runs.delete(channelId);
   }
 }

@@ -5,7 +5,7 @@
  */
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { Backoff } from "./backoff.ts";
-import type { QueuedSend } from "./device-state.ts";
+import type { QueuedSend } from "./device-entries.ts";
 import { errorRetryAfterMs, isFault, isTransient, sdkError } from "./errors.ts";
 import type { SentResult } from "./events.ts";
 import type { Timers } from "./timers.ts";
