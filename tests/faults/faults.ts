@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Cluster } from "../../deploy/cluster.ts";
 import type { ServerProcess } from "../../deploy/servers/server-process.ts";
 import type { Random } from "../simulation/random.ts";
+import { cutNetwork, portsOf } from "./network-cut.ts";
 
 /** Something that breaks. */
 export interface Fault {
@@ -76,13 +77,48 @@ export const serverPauses: readonly Fault[] = Object.entries(servers).map(([name
   },
 }));
 
-/** All of them. */
+/** Who calls whom: a role, and a role or a server. */
+const ways: readonly [caller: string, called: string][] = [
+  ["edge", "message"],
+  ["edge", "presence"],
+  ["edge", "NATS"],
+  ["message", "idgen"],
+  ["message", "NATS"],
+  ["worker", "NATS"],
+  ["worker", "Cassandra"],
+  ["session", "PostgreSQL"],
+  ["idgen", "Consul"],
+];
+
+/** The network between two processes loses every packet; both go on with all others. */
+export const networkCuts: readonly Fault[] = ways.map(([caller, called]) => ({
+  name: `no network from ${caller} to ${called} for ${pauseMs / 1_000} s`,
+  async run(cluster, random) {
+    const { pid } = pickProcess(cluster, caller, random);
+    await cutNetwork(pid!, portsCalled(cluster, called, random), pauseMs);
+  },
+}));
+
+/** All of them, but for {@link networkCuts}. */
 export const faults: readonly Fault[] = [
   ...roleKills,
   ...serverKills,
   ...rolePauses,
   ...serverPauses,
 ];
+
+/** Of one instance, or of the whole server. */
+function portsCalled(cluster: Cluster, called: string, random: Random): number[] {
+  if (roles.includes(called)) return portsOf(pickProcess(cluster, called, random).pid!);
+  const { nats, cassandra, postgres, consul } = cluster.servers;
+  const urls = {
+    NATS: nats.url.split(","),
+    Cassandra: [`cassandra://${cassandra.address}`],
+    PostgreSQL: [postgres.url],
+    Consul: [consul.url],
+  }[called]!;
+  return urls.map((url) => Number(new URL(url).port));
+}
 
 function pickProcess({ processes }: Cluster, role: string, random: Random) {
   return random.pick(processes.filter((each) => each.role === role));

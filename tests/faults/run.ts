@@ -1,17 +1,19 @@
 /**
  * The long fault suite: every fault once on a cluster of three NATS nodes, each while dialogues are
  * replayed. Writes the table of docs/RELIABILITY.md.
- *   npm run faults -- [--seed N] [--only "kill -9 NATS"] [--dialogues 300]
+ *   npm run faults -- [--seed N] [--only "kill -9"] [--dialogues 300]
  */
 import { randomInt } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { provisionServers } from "../../deploy/servers/provision.ts";
 import { faultKinds } from "../../edge/cli/replay-check.ts";
 import { OwnCluster } from "../cluster/own-cluster.ts";
 import { someDialogues } from "../e2e/dialogues.ts";
 import { Random } from "../simulation/random.ts";
-import { faults } from "./faults.ts";
+import { faults, networkCuts } from "./faults.ts";
+import { canCut, runInNamespace } from "./network-cut.ts";
 import { type FaultResult, replayUnder } from "./replay-under.ts";
 
 const { values } = parseArgs({
@@ -21,9 +23,16 @@ const { values } = parseArgs({
     dialogues: { type: "string", default: "300" },
   },
 });
+// A namespace of its own has no way to where servers come from.
+await provisionServers(console.log);
+const exitCode = runInNamespace();
+if (exitCode !== undefined) process.exit(exitCode);
+if (!canCut) console.log("no network namespace can be made here: networks are not cut");
+
 const random = new Random(Number(values.seed));
 const dialogues = someDialogues(3).slice(0, Number(values.dialogues));
-const chosen = faults.filter(({ name }) => values.only === undefined || name === values.only);
+const all = canCut ? [...faults, ...networkCuts] : faults;
+const chosen = all.filter(({ name }) => values.only === undefined || name.includes(values.only));
 console.log(
   `--seed ${values.seed}: ${chosen.length} faults, ${dialogues.length} dialogues at least`,
 );
