@@ -36,14 +36,19 @@ export async function readCheckpoint(
   return decode(await checkpoints.reads.last(subject, fromLeader)).sequence;
 }
 
-/** Waits until the lease is free, and takes it. Undefined: the signal came first. */
+/**
+ * Waits until the lease is free, and takes it; who should have it asks for it meanwhile. Undefined:
+ * the signal came first.
+ */
 export async function acquireCheckpoint(
   checkpoints: NatsShard,
   key: string,
   owner: string,
+  isOurs: () => boolean,
   signal: AbortSignal,
 ): Promise<HeldCheckpoint | undefined> {
-  const { clock } = checkpoints.link;
+  const { link } = checkpoints;
+  const { clock } = link;
   const subject = checkpoints.subjectPrefix + key;
   let seen: { revision: number; atMs: number } | undefined;
   while (!signal.aborted) {
@@ -53,19 +58,26 @@ export async function acquireCheckpoint(
       const revision = last?.sequence ?? 0;
       const nowMs = clock.monotonicMs();
       if (seen?.revision !== revision) seen = { revision, atMs: nowMs };
-      const isFree = current === "" || current === owner || nowMs - seen.atMs >= leaseMs;
-      if (isFree) {
+      const ours = isOurs();
+      const isGiven = current === owner || (current === "" && ours);
+      if (isGiven || nowMs - seen.atMs >= leaseMs) {
         const held = new HeldCheckpoint(checkpoints, subject, owner, sequence, revision);
         await held.take();
         return held;
       }
+      if (ours) link.publish(wantedSubject(checkpoints, key), "");
     } catch (err) {
       // Somebody else was faster, or the server is away: look again.
-      checkpoints.link.log.debug({ event: "nats_lease_not_taken", key, err });
+      link.log.debug({ event: "nats_lease_not_taken", key, err });
     }
     await sleep(clock, renewMs, signal).catch(() => {});
   }
   return undefined;
+}
+
+/** Where whoever has a lease is asked for it. */
+export function wantedSubject(checkpoints: NatsShard, key: string): string {
+  return `${checkpoints.stream}.wanted.${key}`;
 }
 
 /** A checkpoint whose lease this process has. */

@@ -110,6 +110,43 @@ describe("NATS streams", () => {
     expect(given).toEqual(["first 1", "first 2", "second 3"]);
   });
 
+  it("[D3] hand shards over to a process that comes later, and work in each all the time", async () => {
+    const [first, second] = await Promise.all([open(), open()]);
+    const given = new Map<string, string[]>();
+    const shards = { first: new Set<string>(), second: new Set<string>() };
+    let isShared = false;
+    const work = (streams: Streams, name: "first" | "second") =>
+      streams.log.work(
+        {
+          name: "persist",
+          batchMax: 100,
+          onError() {},
+          isOurs: (shard) => (isShared && /-[01]$/.test(shard)) === (name === "second"),
+        },
+        async (entries) => {
+          for (const entry of entries) {
+            given.set(entry.subject, [...(given.get(entry.subject) ?? []), text(entry)]);
+            shards[name].add(streams.log.epoch(entry.subject));
+          }
+        },
+      );
+    let count = 0;
+    const append = async () => {
+      await Promise.all(channels.map((each) => first.log.append(each, bytes(`${count}`))));
+      count++;
+      await until(() => channels.every((each) => given.get(each)?.at(-1) === `${count - 1}`));
+    };
+    work(first, "first");
+    await append();
+    expect(shards.first.size).toBe(4);
+    work(second, "second");
+    await append();
+    isShared = true;
+    while (shards.second.size < 2) await append();
+    // What was done before a hand-over is not done again.
+    for (const texts of given.values()) expect(texts).toEqual(texts.map((_, i) => `${i}`));
+  });
+
   it("refuse to be opened with other shards, naming both counts", async () => {
     await open();
     const wrong = open({ shards: { log: 2, inbox: 3 } });

@@ -39,6 +39,12 @@ export class NatsStream implements Stream {
     for (const shard of shards) this.workers.set(shard, new Set());
   }
 
+  /** In how many shards workers of this process have the lease, each worker by itself. */
+  get leasesHeld(): number {
+    const workers = [...this.workers.values()].flatMap((each) => [...each]);
+    return workers.filter(({ checkpoint }) => checkpoint !== undefined).length;
+  }
+
   epoch(subject: string): string {
     return this.shardOf(subject).epoch;
   }

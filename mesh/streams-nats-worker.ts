@@ -1,6 +1,10 @@
 import { randomBytes } from "node:crypto";
 import type { BatchHandler, Running, WorkOptions } from "./streams.ts";
-import { acquireCheckpoint, type HeldCheckpoint } from "./streams-nats-checkpoint.ts";
+import {
+  acquireCheckpoint,
+  type HeldCheckpoint,
+  wantedSubject,
+} from "./streams-nats-checkpoint.ts";
 import { NatsReader } from "./streams-nats-reader.ts";
 import type { NatsShard } from "./streams-nats-shard.ts";
 import { EntryWorker } from "./streams-worker.ts";
@@ -48,15 +52,24 @@ export class NatsShardWorker implements Running {
   private async run(): Promise<void> {
     const { signal } = this.stopping;
     const owner = randomBytes(8).toString("hex");
-    const key = checkpointKey(this.shard, this.name);
+    const { checkpoints, key } = this;
+    const isOurs = () => this.isOurs();
     while (!signal.aborted) {
-      this.held = await acquireCheckpoint(this.checkpoints, key, owner, signal);
+      this.held = await acquireCheckpoint(checkpoints, key, owner, isOurs, signal);
       if (this.held) await this.work(this.held);
       this.held = undefined;
     }
   }
 
-  /** Works until it is stopped or the lease is lost. */
+  private get key(): string {
+    return checkpointKey(this.shard, this.name);
+  }
+
+  private isOurs(): boolean {
+    return this.options.isOurs?.(this.shard.stream) ?? true;
+  }
+
+  /** Works until it is stopped, the lease is lost, or one asks for it whose it should be. */
   private async work(held: HeldCheckpoint): Promise<void> {
     const { link } = this.shard;
     const reader = new NatsReader(this.shard, held.sequence, this.options.batchMax);
@@ -69,9 +82,21 @@ export class NatsShardWorker implements Running {
       },
     };
     const worker = new EntryWorker(link.clock, source, this.options, this.handler);
-    const isLost = await Promise.race([held.lost.then(() => true), this.stopped.then(() => false)]);
-    if (isLost)
-      link.log.info({ event: "nats_lease_lost", worker: this.name, shard: this.shard.stream });
+    const wanted = Promise.withResolvers<void>();
+    const asked = link.connection.subscribe(wantedSubject(this.checkpoints, this.key), {
+      callback: () => {
+        if (!this.isOurs()) wanted.resolve();
+      },
+    });
+    const why = await Promise.race([
+      held.lost.then(() => "lost"),
+      wanted.promise.then(() => "handed_over"),
+      this.stopped.then(() => "stopped"),
+    ]);
+    asked.unsubscribe();
+    if (why !== "stopped") {
+      link.log.info({ event: `nats_lease_${why}`, worker: this.name, shard: this.shard.stream });
+    }
     // The reader first: the worker may be waiting for it.
     const ended = worker.stop();
     reader.close();

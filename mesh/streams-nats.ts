@@ -93,7 +93,7 @@ export async function openNatsStreams(options: NatsStreamsOptions): Promise<Nats
     const streams = new NatsStreamsOverShards(link, prefix, shards, ackMeaning);
     const level = ackMeaning.isSynced ? "info" : "warn";
     log[level]({ event: "nats_streams_open", ackMeaning: ackMeaning.text });
-    if (metrics) showMetrics(metrics, link, ackMeaning, shards);
+    if (metrics) showMetrics(metrics, link, ackMeaning, shards, streams.log);
     return streams;
   } catch (thrown) {
     await link.close();
@@ -256,6 +256,7 @@ function showMetrics(
   link: NatsLink,
   { replicas, isSynced }: AckMeaning,
   shards: Shards,
+  logStream: NatsStream,
 ) {
   const all = [...shards.log, ...shards.inbox, shards.revocations];
   const gauges: [name: string, help: string, read: () => number][] = [
@@ -271,6 +272,11 @@ function showMetrics(
       "appends_of_unknown_outcome",
       "Appends that may or may not be stored.",
       () => all.reduce((sum, { appends }) => sum + appends.unknown, 0),
+    ],
+    [
+      "worker_leases",
+      "In how many shards workers of this process work, each worker by itself.",
+      () => logStream.leasesHeld,
     ],
   ];
   for (const [name, help, read] of gauges) metrics.gauge(`parley_nats_${name}`, help, read);

@@ -115,6 +115,11 @@ export interface WorkOptions {
   batchMax: number;
   /** Told of a failed batch before it is given again. */
   onError(error: unknown, entries: StreamEntry[]): void;
+  /**
+   * Whether this process, of several with the same worker, is the one for a shard; asked now and
+   * then. One that is not hands the shard over to one that is. Default: always.
+   */
+  isOurs?: ((shard: string) => boolean) | undefined;
 }
 
 /** One stream. */

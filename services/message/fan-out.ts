@@ -48,6 +48,7 @@ export function startFanOut(deps: FanOutDependencies): Running {
     {
       name: fanOutWorker,
       batchMax,
+      isOurs: deps.isOurs,
       onError: (err) => deps.logger.error({ event: "fan_out_failed", err }),
     },
     (entries) => fanOut(entries, states, parking, deps),

@@ -33,6 +33,7 @@ import { messageCodes, notAMember, orUnavailable, refuse } from "./message-codes
 import type { messageConfig } from "./message-config.ts";
 import { sendChange, sendDeadlineMs, sendResponse, serveLink } from "./message-link.ts";
 import type { MessageStore } from "./message-store.ts";
+import type { ParkingDependencies } from "./parking.ts";
 import { persistWorker, startPersist } from "./persist.ts";
 import {
   checkChannelId,
@@ -242,7 +243,8 @@ export function createMessageService(deps: MessageDependencies): Served {
 
 /** Starts the workers that carry the log on, and the trimmer behind them. */
 export function startMessageWorkers(
-  deps: Pick<MessageDependencies, "streams" | "store" | "clock" | "logger" | "metrics">,
+  deps: Pick<MessageDependencies, "streams" | "store" | "clock" | "logger" | "metrics"> &
+    Pick<ParkingDependencies, "isOurs">,
   config: ConfigOf<typeof messageConfig>,
 ): Running {
   const { streams, clock, logger } = deps;

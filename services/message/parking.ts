@@ -5,7 +5,7 @@
 import type { LogEntry } from "../../gen/parley/log/v1/log_pb.js";
 import type { Logger } from "../../mesh/logger.ts";
 import type { Metrics } from "../../mesh/metrics.ts";
-import type { DeadLetters, Stream, StreamEntry } from "../../mesh/streams.ts";
+import type { DeadLetters, Stream, StreamEntry, WorkOptions } from "../../mesh/streams.ts";
 import type { ChannelState } from "./channel-state.ts";
 import type { ChannelStates } from "./channel-states.ts";
 import { decode, Undecodable } from "./log-entries.ts";
@@ -16,6 +16,8 @@ export interface ParkingDependencies {
   deadLetters: DeadLetters;
   logger: Logger;
   metrics?: Metrics;
+  /** See WorkOptions. */
+  isOurs?: WorkOptions["isOurs"];
 }
 
 /** One worker's dead letters. */

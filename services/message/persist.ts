@@ -37,6 +37,7 @@ export function startPersist(deps: PersistDependencies): Running {
     {
       name: persistWorker,
       batchMax,
+      isOurs: deps.isOurs,
       onError: (err) => logger.error({ event: "persist_failed", err }),
     },
     async (entries) => {

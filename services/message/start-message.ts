@@ -5,6 +5,7 @@ import { parseConfig } from "../../mesh/config.ts";
 import { IdSource } from "../../mesh/id-source.ts";
 import { newInstanceId, type Role, type Runtime } from "../../mesh/runtime.ts";
 import type { Streams } from "../../mesh/streams.ts";
+import { WorkShare } from "../../mesh/work-share.ts";
 import { snapshotAgeMaxMsDefault } from "./channel-writer.ts";
 import { messageConfig } from "./message-config.ts";
 import { createMessageService, startMessageWorkers } from "./message-service.ts";
@@ -47,9 +48,11 @@ export async function startWorkers(
 ): Promise<{ instanceId: string; stop(): Promise<void> }> {
   const { clock, registry, metadata, metrics } = runtime;
   const config = parseConfig(messageConfig, runtime.environment);
-  const parts = { streams, store, clock, logger: runtime.log("worker"), metrics };
-  const workers = startMessageWorkers(parts, config);
   const instanceId = newInstanceId("worker");
+  const share = new WorkShare(registry, workerService, instanceId);
+  const isOurs = (shard: string) => share.isOurs(shard);
+  const parts = { streams, store, clock, logger: runtime.log("worker"), metrics, isOurs };
+  const workers = startMessageWorkers(parts, config);
   const instance = { instanceId, service: workerService, address: "", metadata };
   const registration = await registry.register(instance);
   return {
@@ -57,6 +60,7 @@ export async function startWorkers(
     async stop() {
       await registration.deregister();
       await workers.stop();
+      share.stop();
     },
   };
 }

@@ -7,6 +7,7 @@ import { Device, newAccount } from "../e2e/device.ts";
 import { noFaults, someDialogues } from "../e2e/dialogues.ts";
 import { Instances } from "../instances.ts";
 import { openParley, type ParleyUnderTest, startRole } from "../parley-under-test.ts";
+import { eventually } from "./own-cluster.ts";
 
 // Processes take their time to start on a busy machine.
 vi.setConfig({ testTimeout: 180_000 });
@@ -59,6 +60,25 @@ describe("an instance that is added", () => {
     };
     while ((await calls()) === 0) await twoTalk();
     console.log(`${role}: its first call after ${Math.round(performance.now() - startMs)} ms`);
+  });
+
+  it("[D1] [D3] as worker takes over its share of the shards", async () => {
+    await using added = startRole("worker");
+    await added.ready();
+    const startMs = performance.now();
+    const workers = await instances.find("parley.worker", 3);
+    const leases = async () => {
+      const held = await Promise.all(
+        workers.map(async ({ metadata }) => {
+          const text = await (await fetch(metadata.metrics_url!)).text();
+          return Number(/^parley_nats_worker_leases (\d+)/m.exec(text)![1]);
+        }),
+      );
+      return held.sort((a, b) => a - b);
+    };
+    await vi.waitFor(async () => expect((await leases())[0]).toBeGreaterThan(0), eventually);
+    console.log(`worker: its first shard after ${Math.round(performance.now() - startMs)} ms`);
+    await twoTalk();
   });
 
   it("[D1] [D3] as edge serves clients, who meet those of other edges", async () => {
