@@ -1,7 +1,5 @@
-/** What tests of stores on Cassandra share: a keyspace of their own, and a way there to cut. */
+/** What tests of stores on Cassandra share: a keyspace of their own. */
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import cassandra from "cassandra-driver";
 import type { CassandraOptions } from "./cassandra.ts";
 import { systemClock } from "./clock.ts";
@@ -56,67 +54,4 @@ export async function newKeyspace(address: string): Promise<KeyspaceUnderTest> {
       await client.shutdown();
     },
   };
-}
-
-/** A way to a server that can be cut and restored. */
-export class Way {
-  /** "127.0.0.1:port": connections to it go on to the server. */
-  readonly address: string;
-  private readonly server: Server;
-  private readonly sockets = new Set<Socket>();
-  private state: "open" | "cut" | "silent" = "open";
-
-  private constructor(server: Server, target: string) {
-    this.server = server;
-    this.address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const [host, port] = target.split(":");
-    server.on("connection", (from) => {
-      const to = connect(Number(port), host);
-      for (const [one, other] of [
-        [from, to],
-        [to, from],
-      ] as const) {
-        this.sockets.add(one);
-        one.on("data", (bytes) => {
-          if (this.state === "open") other.write(bytes);
-        });
-        one.on("error", () => {});
-        one.on("close", () => {
-          this.sockets.delete(one);
-          other.destroy();
-        });
-      }
-      if (this.state === "cut") from.destroy();
-    });
-  }
-
-  /** Makes a way to the server at "host:port". */
-  static async to(target: string): Promise<Way> {
-    const server = createServer().listen(0, "127.0.0.1");
-    await once(server, "listening");
-    return new Way(server, target);
-  }
-
-  /** Ends the connections, and every new one at once. */
-  cut(): void {
-    this.state = "cut";
-    for (const socket of this.sockets) socket.destroy();
-  }
-
-  /** Lets nothing through while everybody stays connected. */
-  silence(): void {
-    this.state = "silent";
-  }
-
-  /** Lets new connections through; what was said before is lost, and so are its connections. */
-  restore(): void {
-    this.cut();
-    this.state = "open";
-  }
-
-  /** Ends it. */
-  close(): void {
-    this.cut();
-    this.server.close();
-  }
 }

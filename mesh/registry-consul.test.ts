@@ -11,7 +11,7 @@ import { registryContract } from "./registry.contract.ts";
 import type { Instance, Registration, Watch } from "./registry.ts";
 import { ConsulRegistry } from "./registry-consul.ts";
 import { serve, served } from "./serve.ts";
-import { FaultyWay } from "./tcp-faults.ts";
+import { TcpProxy } from "./tcp-proxy.ts";
 
 const { consulUrl } = inject("servers");
 const clock = systemClock;
@@ -124,34 +124,34 @@ describe("ConsulRegistry", { timeout: 60_000 }, () => {
   });
 
   it("[D2] [R3] while Consul is away the last list stands, and changes are seen when it is back", async () => {
-    const way = await FaultyWay.to(new URL(consulUrl).host);
-    cleanUp.push(() => way.close());
-    const { registry, servicePrefix } = newRegistry(`http://${way.address}`);
+    const proxy = await TcpProxy.start(new URL(consulUrl).host);
+    cleanUp.push(() => proxy.stop());
+    const { registry, servicePrefix } = newRegistry(`http://${proxy.address}`);
     const { registry: others } = newRegistry(consulUrl, servicePrefix);
     const watched = watch(registry, "parley.edge");
     const first = await others.register(edge("edge-1"));
     await watched.sees("edge-1");
 
     events.length = 0;
-    way.cut();
+    proxy.cut();
     await vi.waitFor(() => expect(events).toContain("consul_watch_failed"));
     await expect(registry.register(edge("edge-2"))).rejects.toThrow("Consul http://");
     keep(await others.register(edge("edge-3")));
     await first.deregister();
     expect(watched.lists.at(-1)).toEqual([edge("edge-1")]);
 
-    way.restore();
+    proxy.restore();
     await watched.sees("edge-1", "edge-3");
     await watched.sees("edge-3");
     expect(watched.lists.map((list) => list.length)).toEqual([0, 1, 2, 1]);
   });
 
   it("[D2] an offer can be withdrawn while Consul is away", async () => {
-    const way = await FaultyWay.to(new URL(consulUrl).host);
-    cleanUp.push(() => way.close());
-    const { registry, servicePrefix } = newRegistry(`http://${way.address}`);
+    const proxy = await TcpProxy.start(new URL(consulUrl).host);
+    cleanUp.push(() => proxy.stop());
+    const { registry, servicePrefix } = newRegistry(`http://${proxy.address}`);
     const registration = await registry.register(edge("edge-1"));
-    way.cut();
+    proxy.cut();
     await registration.deregister();
     await newRegistry(consulUrl, servicePrefix).consul.deregisterService(
       `${servicePrefix}parley.edge:edge-1`,

@@ -10,7 +10,7 @@ import { openPostgres, type PostgresOptions } from "./sql-postgres.ts";
 import { sqlWaitingMax } from "./sql-postgres-line.ts";
 import { unfit } from "./sql-postgres-settings.ts";
 import { makeTestDatabase, type TestDatabase } from "./sql-postgres-under-test.ts";
-import { FaultyWay } from "./tcp-faults.ts";
+import { TcpProxy } from "./tcp-proxy.ts";
 
 const { postgresUrl } = inject("servers");
 const clock = systemClock;
@@ -196,32 +196,32 @@ describe("openPostgres", () => {
     });
 
     it("[R1] [R3] a cut way is answered UNAVAILABLE at once, and heals by itself", async () => {
-      const way = await FaultyWay.to(new URL(database.url).host);
-      const url = Object.assign(new URL(database.url), { host: way.address }).href;
+      const proxy = await TcpProxy.start(new URL(database.url).host);
+      const url = Object.assign(new URL(database.url), { host: proxy.address }).href;
       const sql = await open({ url, poolMax: 2 });
       const underWay = sql.transaction((transaction) => transaction.query("SELECT pg_sleep(60)"));
       const answers = Promise.allSettled([underWay, sql.query("SELECT pg_sleep(60)")]);
-      way.cut();
+      proxy.cut();
       for (const answer of await answers) expect(answer).toMatchObject({ reason: unavailable });
       for (let i = 0; i < 10; i++) {
         await expect(sql.query("SELECT 1")).rejects.toThrow(SqlUnavailable);
       }
-      way.restore();
+      proxy.restore();
       await vi.waitFor(() => sql.query("SELECT 1"), { timeout: 10_000 });
-      await way.close();
+      await proxy.stop();
     });
 
     it("[R1] a server that hangs is given up, and its connection with it", async () => {
-      const way = await FaultyWay.to(new URL(database.url).host);
-      const url = Object.assign(new URL(database.url), { host: way.address }).href;
+      const proxy = await TcpProxy.start(new URL(database.url).host);
+      const url = Object.assign(new URL(database.url), { host: proxy.address }).href;
       const sql = await open({ url, poolMax: 1, statementTimeoutMs: 50, connectTimeoutMs: 500 });
-      way.hang();
+      proxy.hang();
       const work = sql.transaction((transaction) => transaction.query("SELECT 1"));
       await expect(work).rejects.toThrow(SqlUnavailable);
       await expect(sql.query("SELECT 1")).rejects.toThrow(SqlUnavailable);
-      way.restore();
+      proxy.restore();
       expect(await sql.query("SELECT 1 AS one")).toEqual([{ one: 1 }]);
-      await way.close();
+      await proxy.stop();
     });
 
     it("[R1] a statement that takes too long is cancelled and costs no connection", async () => {

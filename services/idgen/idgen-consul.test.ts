@@ -9,7 +9,7 @@ import { ConsulClient } from "../../mesh/consul-client.ts";
 import { ConsulLeases } from "../../mesh/leases-consul.ts";
 import type { LogFields } from "../../mesh/logger.ts";
 import type { CallContext } from "../../mesh/rpc.ts";
-import { FaultyWay } from "../../mesh/tcp-faults.ts";
+import { TcpProxy } from "../../mesh/tcp-proxy.ts";
 import { idgenConfig } from "./idgen-config.ts";
 import { createIdGenService, type IdGen } from "./idgen-service.ts";
 
@@ -24,18 +24,18 @@ async function firstId(idgen: IdGen): Promise<bigint> {
 }
 
 describe("IdGen on Consul", () => {
-  let way: FaultyWay;
+  let proxy: TcpProxy;
   beforeAll(async () => {
-    way = await FaultyWay.to(new URL(consulUrl).host);
+    proxy = await TcpProxy.start(new URL(consulUrl).host);
   });
   afterAll(async () => {
-    await way.close();
+    await proxy.stop();
     await new ConsulClient({ url: consulUrl, clock: systemClock }).deleteEntries(keyPrefix);
   });
 
   it("[D2] [M4] Consul away for an hour (clock advanced) and ids go on, then the lease is renewed", async () => {
     const clock = new ManualClock();
-    const consul = new ConsulClient({ url: `http://${way.address}`, clock: systemClock });
+    const consul = new ConsulClient({ url: `http://${proxy.address}`, clock: systemClock });
     const lines: LogFields[] = [];
     const add = (fields: LogFields) => void lines.push(fields);
     const log = { debug: add, info: add, warn: add, error: add };
@@ -47,7 +47,7 @@ describe("IdGen on Consul", () => {
     await new Promise(setImmediate);
     // As long after the last renewal as can be.
     clock.advance(config.leaseMs / 3 - 1);
-    way.cut();
+    proxy.cut();
 
     let last = await firstId(idgen);
     // Said once, however many fail.
@@ -61,7 +61,7 @@ describe("IdGen on Consul", () => {
       last = next;
     }
 
-    way.restore();
+    proxy.restore();
     const endMs = await heldUntil();
     await vi.waitFor(async () => {
       clock.advance(2_000);

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeEach, describe, expect, inject, it, vi } from "vitest";
-import { newKeyspace, Way } from "../../mesh/cassandra-under-test.ts";
+import { newKeyspace } from "../../mesh/cassandra-under-test.ts";
 import { type Clock, systemClock } from "../../mesh/clock.ts";
+import { TcpProxy } from "../../mesh/tcp-proxy.ts";
 import { type MessageStore, StoreUnavailable } from "./message-store.ts";
 import { openCassandraMessageStore } from "./message-store-cassandra.ts";
 import { channel } from "./message-store-under-test.ts";
@@ -16,58 +17,58 @@ const hurried: Clock = {
   setTimer: (delayMs, callback) => systemClock.setTimer(delayMs / 10, callback),
 };
 
-let way: Way;
+let proxy: TcpProxy;
 const opened: MessageStore[] = [];
 const open = async (options = kept.options) => {
   const store = await openCassandraMessageStore(options);
   opened.push(store);
   return store;
 };
-const throughWay = () => ({ ...kept.options, contactPoints: [way.address], clock: hurried });
+const throughProxy = () => ({ ...kept.options, contactPoints: [proxy.address], clock: hurried });
 beforeEach(async () => {
-  way = await Way.to(address);
+  proxy = await TcpProxy.start(address);
 });
 afterEach(async () => {
   await Promise.all(opened.splice(0).map((store) => store.close()));
-  way.close();
+  await proxy.stop();
 });
 const comesBack = (store: MessageStore) =>
   vi.waitFor(() => store.getChannel("g-1"), { timeout: 15_000, interval: 100 });
 
 describe("a message store whose Cassandra is away", () => {
   it("[R2] opens without it, and serves when it is there", async () => {
-    way.cut();
-    const store = await open(throughWay());
+    proxy.cut();
+    const store = await open(throughProxy());
     await expect(store.getChannel("g-1")).rejects.toThrow(StoreUnavailable);
-    way.restore();
+    proxy.restore();
     await comesBack(store);
   });
 
   it("[R3] says so at every call, and heals by itself", async () => {
-    const store = await open(throughWay());
+    const store = await open(throughProxy());
     const batch = { messages: [], channels: [channel(7)], memberships: [] };
     await store.apply(batch);
-    way.cut();
+    proxy.cut();
     for (let i = 0; i < 20; i++) {
       await expect(store.getChannel("g-1")).rejects.toThrow(StoreUnavailable);
       await expect(store.apply(batch)).rejects.toThrow(StoreUnavailable);
     }
-    way.restore();
+    proxy.restore();
     await comesBack(store);
     expect(await store.getChannel("g-1")).toEqual(channel(7));
   });
 
   it("[R1] gives up on a server that says nothing, and heals by itself", async () => {
-    const store = await open(throughWay());
-    way.silence();
+    const store = await open(throughProxy());
+    proxy.hang();
     await expect(store.getChannel("g-1")).rejects.toThrow(StoreUnavailable);
-    way.restore();
+    proxy.restore();
     await comesBack(store);
   });
 
   it("[R1] does not ask for a while what keeps failing", async () => {
-    const store = await open(throughWay());
-    way.cut();
+    const store = await open(throughProxy());
+    proxy.cut();
     await vi.waitFor(async () => {
       const error = await store.getChannel("g-1").catch((thrown) => thrown);
       expect(String(error.cause.message)).toContain("is not asked");

@@ -15,7 +15,7 @@ import {
   SessionService,
   signUp,
 } from "../../edge/sdk/index.ts";
-import { FaultyWay } from "../../mesh/tcp-faults.ts";
+import { TcpProxy } from "../../mesh/tcp-proxy.ts";
 import { freePort, type ParleyProcess, startParley } from "../parley-process.ts";
 import { Program } from "./program.ts";
 import { buildGo, buildMsMax, buildPython, type Consumers } from "./toolchains.ts";
@@ -152,8 +152,8 @@ describe.each([
 
   it("[K4] a bot whose stream is cut, and which crashes, loses nothing and doubles nothing", async () => {
     const botName = `${name}-tough`;
-    const way = await FaultyWay.to(server.grpcAddress);
-    let bot = startBot(botName, way.address);
+    const proxy = await TcpProxy.start(server.grpcAddress);
+    let bot = startBot(botName, proxy.address);
     await bot.says("caught up");
     const ann = await Friend.of(botName, `${name}-eve`);
     const asked: bigint[] = [];
@@ -163,10 +163,10 @@ describe.each([
     await ask(3);
     await ann.hears(3);
 
-    way.cut();
+    proxy.cut();
     await ask(10);
     await bot.says("broke off");
-    way.restore();
+    proxy.restore();
     await ann.hears(13);
 
     // While it is answering: somewhere between an answer and the storing of its position.
@@ -174,14 +174,14 @@ describe.each([
     await ann.hears(18);
     await bot.kill();
     await ask(5);
-    bot = startBot(botName, way.address);
+    bot = startBot(botName, proxy.address);
     await ann.hears(38);
 
     expect((await ann.hears(38)).map(({ to }) => to)).toEqual(asked);
     expect(sorted(await ann.answeredInHistory())).toEqual(sorted(asked));
     await ann.client.close();
     await bot.kill();
-    await way.close();
+    await proxy.stop();
   }, 120_000);
 
   it("[K2] [R4] a bot goes on where it was when the server comes back", async () => {
@@ -200,9 +200,9 @@ describe.each([
   }, 150_000);
 
   it("[K1] [K2] [T1] an app's client talks with the SDK in Protobuf frames, and comes back", async () => {
-    const way = await FaultyWay.to(new URL(server.url).host);
+    const proxy = await TcpProxy.start(new URL(server.url).host);
     const user = `${name}-app`;
-    const app = startClient(user, `http://${way.address}`);
+    const app = startClient(user, `http://${proxy.address}`);
     await app.says("connected");
     const ben = await Friend.of(user, `${name}-ben`);
     await ben.say("hello, app 🌍");
@@ -210,11 +210,11 @@ describe.each([
     app.type(`${name}-ben hello, ben 🌍`);
     expect((await ben.hears(1))[0]!.text).toBe("hello, ben 🌍");
 
-    way.cut();
+    proxy.cut();
     await app.says("not connected");
     app.type(`${name}-ben said while away`);
     await ben.say("and you missed this");
-    way.restore();
+    proxy.restore();
     await app.says(`${name}-ben: and you missed this`);
     expect((await ben.hears(2))[1]!.text).toBe("said while away");
 
@@ -225,6 +225,6 @@ describe.each([
     expect(app.output).toBe(`${name}-ben: hello, app 🌍\n${name}-ben: and you missed this\n`);
     await ben.client.close();
     await app.kill();
-    await way.close();
+    await proxy.stop();
   }, 120_000);
 });
