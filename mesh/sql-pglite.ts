@@ -3,6 +3,7 @@ import { DomainError } from "./errors.ts";
 import { type FolderLock, lockFolder } from "./folder-lock.ts";
 import { type Sql, type SqlQueries, SqlUnavailable, type SqlValue, sqlError } from "./sql.ts";
 import type { FromWorker, ToWorker, WorkerStart } from "./sql-pglite-worker.ts";
+import { runTransaction, type SqlConnection } from "./sql-transaction.ts";
 
 /** Statements and transactions that wait at most; more are answered OVERLOADED. */
 export const sqlQueueMax = 1_000;
@@ -51,6 +52,13 @@ class Pglite implements Sql {
   /** Whether somebody has the connection, and who is next. */
   private taken = false;
   private readonly waiting: (() => void)[] = [];
+  /** For who has taken it. A database that can't roll back is gone, and the transaction with it. */
+  private readonly connection: SqlConnection = {
+    query: (text, params) => this.run(text, params),
+    rollBack: async () => {
+      await this.run("ROLLBACK").catch(() => {});
+    },
+  };
 
   constructor(worker: Worker, lock: FolderLock | undefined) {
     this.worker = worker;
@@ -79,17 +87,7 @@ class Pglite implements Sql {
     this.refuseOverload();
     await this.take();
     try {
-      await this.run("BEGIN");
-      const transaction = new PgliteTransaction((text, params) => this.run(text, params));
-      try {
-        const result = await work(transaction);
-        if (transaction.failed) throw transaction.failed;
-        await this.run("COMMIT");
-        return result;
-      } catch (error) {
-        await this.run("ROLLBACK");
-        throw transaction.failed ?? error;
-      }
+      return await runTransaction(this.connection, work);
     } finally {
       this.give();
     }
@@ -144,24 +142,5 @@ class Pglite implements Sql {
     this.closed ??= reason;
     this.pending?.reject(new SqlUnavailable("the database is away", reason));
     this.pending = undefined;
-  }
-}
-
-/** Remembers the first failure: what the database answers after it means nothing. */
-class PgliteTransaction implements SqlQueries {
-  failed: Error | undefined;
-  private readonly run: SqlQueries["query"];
-
-  constructor(run: SqlQueries["query"]) {
-    this.run = run;
-  }
-
-  async query<Row extends object>(text: string, params: readonly SqlValue[] = []): Promise<Row[]> {
-    try {
-      return await this.run<Row>(text, params);
-    } catch (error) {
-      this.failed ??= error as Error;
-      throw error;
-    }
   }
 }

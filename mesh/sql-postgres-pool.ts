@@ -15,8 +15,9 @@ import type { Clock } from "./clock.ts";
 import { ConfigError } from "./config.ts";
 import { within } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
-import { type SqlQueries, SqlUnavailable, type SqlValue, sqlError } from "./sql.ts";
+import { SqlUnavailable, type SqlValue, sqlError } from "./sql.ts";
 import { ConnectionLine } from "./sql-postgres-line.ts";
+import type { SqlConnection } from "./sql-transaction.ts";
 
 /** How long nobody tries to connect after `connectFailuresMax` failures in a row. */
 const breakMs = 1_000;
@@ -144,7 +145,7 @@ export class PostgresPool {
 }
 
 /** A connection in somebody's hands. One statement at a time. */
-export class PostgresConnection implements SqlQueries {
+export class PostgresConnection implements SqlConnection {
   /** Whether it is of no further use. */
   broken = false;
   private readonly client: pg.PoolClient;

@@ -161,19 +161,6 @@ describe("openPostgres", () => {
       await sql.query("BEGIN; INSERT INTO left_open VALUES (1)");
       expect(await sql.query("SELECT * FROM left_open")).toEqual([]);
     });
-
-    it("[O4] what a transaction's work has left under way is part of it, what comes later is refused", async () => {
-      const sql = await open({ poolMax: 1 });
-      await sql.query("CREATE TABLE late (id integer)");
-      let late = () => Promise.resolve<object[]>([]);
-      await sql.transaction(async (transaction) => {
-        void transaction.query("SELECT pg_sleep(0.05)");
-        void transaction.query("INSERT INTO late VALUES (1)");
-        late = () => transaction.query("INSERT INTO late VALUES (2)");
-      });
-      await expect(late()).rejects.toThrow("the transaction has ended");
-      expect(await sql.query("SELECT * FROM late")).toEqual([{ id: 1 }]);
-    });
   });
 
   describe("when the database is away", () => {

@@ -1,8 +1,9 @@
 import type { Clock } from "./clock.ts";
 import type { Logger } from "./logger.ts";
 import { type Sql, type SqlQueries, SqlUnavailable, type SqlValue } from "./sql.ts";
-import { type PostgresConnection, PostgresPool } from "./sql-postgres-pool.ts";
+import { PostgresPool } from "./sql-postgres-pool.ts";
 import { checkPostgres } from "./sql-postgres-settings.ts";
+import { runTransaction } from "./sql-transaction.ts";
 
 /** What a connection to PostgreSQL needs. */
 export interface PostgresOptions {
@@ -62,58 +63,10 @@ class Postgres implements Sql {
   }
 
   transaction<T>(work: (transaction: SqlQueries) => Promise<T>): Promise<T> {
-    return this.pool.use(async (connection) => {
-      await connection.query("BEGIN");
-      const transaction = new PostgresTransaction(connection);
-      try {
-        const result = await work(transaction);
-        await transaction.end();
-        if (transaction.failed) throw transaction.failed;
-        await connection.query("COMMIT");
-        return result;
-      } catch (error) {
-        await transaction.end();
-        await connection.rollBack();
-        throw transaction.failed ?? error;
-      }
-    });
+    return this.pool.use((connection) => runTransaction(connection, work));
   }
 
   close(): Promise<void> {
     return this.pool.close();
-  }
-}
-
-/**
- * One statement after the other. Remembers the first failure: what the database answers after it
- * means nothing.
- */
-class PostgresTransaction implements SqlQueries {
-  failed: Error | undefined;
-  private readonly connection: PostgresConnection;
-  private last: Promise<void> = Promise.resolve();
-  private ended = false;
-
-  constructor(connection: PostgresConnection) {
-    this.connection = connection;
-  }
-
-  query<Row extends object>(text: string, params: readonly SqlValue[] = []): Promise<Row[]> {
-    // The connection may be another's by now.
-    if (this.ended) return Promise.reject(new Error("the transaction has ended"));
-    const rows = this.last.then(() => this.connection.query<Row>(text, params));
-    this.last = rows.then(
-      () => {},
-      (error: Error) => {
-        this.failed ??= error;
-      },
-    );
-    return rows;
-  }
-
-  /** Waits for what its work has left under way; nothing follows. */
-  end(): Promise<void> {
-    this.ended = true;
-    return this.last;
   }
 }

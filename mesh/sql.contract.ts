@@ -103,6 +103,27 @@ export function sqlContract(name: string, open: () => Promise<Sql>): void {
       expect(await ids()).toEqual([]);
     });
 
+    it("[O4] a transaction's statements run one after the other, whoever waits for them", async () => {
+      await sql.transaction(async (transaction) => {
+        const one = transaction.query("SELECT 1 AS one");
+        const none = transaction.query("INSERT INTO things (id) VALUES ('a')");
+        const two = transaction.query("SELECT 2 AS two");
+        expect(await Promise.all([one, none, two])).toEqual([[{ one: 1 }], [], [{ two: 2 }]]);
+      });
+      expect(await ids()).toEqual(["a"]);
+    });
+
+    it("[O4] what a transaction's work has left under way is part of it, what comes later is refused", async () => {
+      let late = () => Promise.resolve<object[]>([]);
+      await sql.transaction(async (transaction) => {
+        void transaction.query("SELECT pg_sleep(0.05)");
+        void transaction.query("INSERT INTO things (id) VALUES ('a')");
+        late = () => transaction.query("INSERT INTO things (id) VALUES ('b')");
+      });
+      await expect(late()).rejects.toThrow("the transaction has ended");
+      expect(await ids()).toEqual(["a"]);
+    });
+
     it("[O4] transactions that lock what they read lose no update", async () => {
       await sql.query("INSERT INTO things (id) VALUES ('a')");
       const increment = () =>
