@@ -141,7 +141,11 @@ describe("SendLinks", () => {
     const { send, stream, results, clock } = setUp();
     send("g-1");
     await turn();
-    clock.advance(9_000);
+    // Others are answered meanwhile.
+    for (let seconds = 0; seconds < 9; seconds++) {
+      clock.advance(1_000);
+      stream("message-a").answer();
+    }
     expect(results[0]).toBeUndefined();
     clock.advance(2_000);
     expect((results[0] as RpcError).code).toBe(Code.DEADLINE_EXCEEDED);
@@ -161,6 +165,38 @@ describe("SendLinks", () => {
     expect(stream("message-b").written).toHaveLength(1);
     leaving.answer(1);
     expect(results[0]).toMatchObject({ messageId: 1n });
+  });
+
+  it("[R3] gives an instance up that says nothing while a send waits, and not one that is idle", async () => {
+    const { send, stream, streams, results, clock } = setUp(["message-a", "message-b"]);
+    send("g-1");
+    await turn();
+    const [first] = streams.keys();
+    stream(first!).answer(1);
+    clock.advance(60_000);
+    expect(stream(first!).ended).toBe(false);
+    send("g-1");
+    await turn();
+    clock.advance(4_000);
+    expect((results[1] as RpcError).code).toBe(Code.UNAVAILABLE);
+    send("g-1");
+    await turn();
+    expect([...streams.keys()]).toHaveLength(2);
+    expect(streams.get(first!)).toHaveLength(1);
+  });
+
+  it("[R3] turns to another instance when one can't serve", async () => {
+    const { send, stream, streams, results } = setUp(["message-a", "message-b"]);
+    send("g-1");
+    await turn();
+    const [first] = streams.keys();
+    const error = { code: Code.UNAVAILABLE, reason: "UNAVAILABLE", message: "NATS is away" };
+    const result = { case: "error" as const, value: error };
+    stream(first!).onMessage(create(LinkResponseSchema, { results: [{ linkId: 1, result }] }));
+    expect((results[0] as RpcError).code).toBe(Code.UNAVAILABLE);
+    send("g-1");
+    await turn();
+    expect([...streams.keys()]).toHaveLength(2);
   });
 
   it("answers UNAVAILABLE at once where no instance is known", () => {

@@ -3,7 +3,9 @@
  * for its devices' sends, and now and then one for what they have acknowledged.
  * A channel's sends go to one instance, in the order in which they came. What a broken stream
  * leaves unanswered is answered UNAVAILABLE: it may have happened, and the device sends it again,
- * which goes to another instance: the registry may not know yet that one is gone, or be away.
+ * which goes to another instance: the registry may not know yet that one is gone, or be away. So
+ * it is with an instance that says nothing while sends wait, or can't serve: it may be the only one
+ * that is cut off from what it needs.
  */
 import { create } from "@bufbuild/protobuf";
 import {
@@ -39,8 +41,10 @@ const queueBytesMax = 32 * 1024 * 1024;
 const sweepMs = 500;
 /** How long who meets a broken link waits. */
 const retryAfterMs = 300;
-/** How long an instance whose link broke is passed over, if there are others. */
+/** How long an instance whose link broke, or that can't serve, is passed over, if there are others. */
 const passedOverMs = 5_000;
+/** An instance that says nothing for so long while sends wait for it is taken to be cut off. */
+const silentMsMax = 3_000;
 
 /** The links of one edge. */
 export class SendLinks {
@@ -95,7 +99,7 @@ export class SendLinks {
 
   private open(instanceId: string): SendLink {
     const stream = this.mesh.openStream(MessageService.method.link, instanceId);
-    const link = new SendLink(stream, instanceId, this.log, () => {
+    const link = new SendLink(stream, instanceId, this.clock, this.log, () => {
       if (this.links.get(instanceId) !== link) return;
       this.passedOver.set(instanceId, this.clock.monotonicMs() + passedOverMs);
       this.choose();
@@ -121,13 +125,15 @@ export class SendLinks {
   }
 
   private sweep(): void {
+    const nowMs = this.clock.monotonicMs();
     for (const [instanceId, untilMs] of this.passedOver) {
-      if (untilMs <= this.clock.monotonicMs()) this.passedOver.delete(instanceId);
+      if (untilMs <= nowMs) this.passedOver.delete(instanceId);
     }
     this.choose();
     const { deadlineMs } = methodPolicy(MessageService.method.sendMessage);
     for (const link of this.links.values()) {
-      link.expire(this.clock.monotonicMs() - deadlineMs);
+      link.expire(nowMs - deadlineMs);
+      link.breakIfSilentSince(nowMs - silentMsMax);
     }
     this.sweeper = this.clock.setTimer(sweepMs, () => this.sweep());
   }
@@ -142,13 +148,24 @@ interface Unanswered {
 class SendLink {
   isClosed = false;
   private readonly stream: DuplexStream<LinkResponse, object>;
+  private readonly onFailing: () => void;
   private readonly batch: TurnBatch<LinkSend>;
   /** In the order of sending, which is the order of their deadlines. */
   private readonly unanswered = new Map<number, Unanswered>();
   private nextLinkId = 1;
+  private heardMs: number;
 
-  constructor(stream: SendLink["stream"], instanceId: string, log: Logger, onBroken: () => void) {
+  /** @param onFailing told that the link has broken, or that its instance can't serve */
+  constructor(
+    stream: SendLink["stream"],
+    instanceId: string,
+    clock: Clock,
+    log: Logger,
+    onFailing: () => void,
+  ) {
     this.stream = stream;
+    this.onFailing = onFailing;
+    this.heardMs = clock.monotonicMs();
     const limits = {
       itemsMax: batchItemsMax,
       bytesMax: batchBytesMax,
@@ -159,17 +176,16 @@ class SendLink {
       stream.write(create(LinkRequestSchema, { sends })),
     );
     stream.onMessage = ({ results }) => {
+      this.heardMs = clock.monotonicMs();
       for (const { linkId, result } of results) {
         if (result.case === "response") this.answer(linkId, result.value);
-        else if (result.case === "error") this.answer(linkId, asRpcError(result.value));
+        else if (result.case === "error") this.refused(linkId, asRpcError(result.value));
       }
     };
     stream.onDrain = () => this.batch.resume();
     stream.onClose = (err) => {
       if (this.unanswered.size > 0) log.warn({ event: "send_link_lost", instanceId, err });
-      // Before those who wait are told: they may send again at once.
-      if (!this.isClosed) onBroken();
-      this.close();
+      this.break();
     };
   }
 
@@ -202,6 +218,12 @@ class SendLink {
     }
   }
 
+  /** Gives the instance up where sends from before `beforeMs` wait and it has said nothing since. */
+  breakIfSilentSince(beforeMs: number): void {
+    const [oldest] = this.unanswered.values();
+    if (oldest && oldest.sentMs < beforeMs && this.heardMs < beforeMs) this.break();
+  }
+
   /** No send follows; answers may. */
   end(): void {
     this.batch.flush();
@@ -215,6 +237,17 @@ class SendLink {
     this.stream.end();
     const lost = unavailable("the link to the message service broke");
     for (const linkId of [...this.unanswered.keys()]) this.answer(linkId, lost);
+  }
+
+  private break(): void {
+    // Before those who wait are told: they may send again at once.
+    if (!this.isClosed) this.onFailing();
+    this.close();
+  }
+
+  private refused(linkId: number, error: RpcError): void {
+    if (error.code === Code.UNAVAILABLE) this.onFailing();
+    this.answer(linkId, error);
   }
 
   private answer(linkId: number, result: SendMessageResponse | RpcError): void {
