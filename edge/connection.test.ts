@@ -24,7 +24,7 @@ describe.each(["parley.v1.protobuf", "parley.v1.json"])("[T1] over %s", (subprot
       const { deliveries } = await device.next("deliveries");
       expect(deliveries).toMatchObject([{ inboxSequence: 2n, prevInboxSequence: 1n }]);
       const item = deliveries[0]!.entry!.items[0]!.item;
-      expect(item.value!.body).toEqual({ case: "text", value: "hello 🌍" });
+      expect(item.value).toMatchObject({ body: { case: "text", value: "hello 🌍" } });
     }
   });
 

@@ -237,7 +237,9 @@ export class TestClient {
     while (texts.length < count) {
       const { deliveries } = await this.next("deliveries");
       for (const { entry } of deliveries) {
-        for (const { item } of entry!.items) texts.push(String(item.value!.body.value));
+        for (const { item } of entry!.items) {
+          if (item.case === "message") texts.push(String(item.value.body.value));
+        }
       }
     }
     return texts;

@@ -1,5 +1,5 @@
 /** What somebody wants of a channel, and what becomes of it. */
-import type { Channel, Message } from "../../gen/parley/message/v1/message_pb.js";
+import type { Channel, Message, Revision } from "../../gen/parley/message/v1/message_pb.js";
 import type { ChannelState } from "./channel-state.ts";
 import type { Placement } from "./recent-sends.ts";
 
@@ -21,7 +21,7 @@ export interface Change {
   deadlineMs: number;
   /**
    * Decides against the channel as it is (undefined: it does not exist), again at every try:
-   * a body to append, or undefined where nothing is left to do. A new channel comes with it.
+   * what to append, or undefined where nothing is left to do. A new channel comes with it.
    * @throws DomainError to refuse.
    */
   decide(state: ChannelState | undefined): Decision | undefined;
@@ -29,11 +29,22 @@ export interface Change {
   done(outcome: Outcome | Error): void;
 }
 
-/** What to append. */
-export interface Decision {
+/** What to append: a message or a revision of one. */
+export type Decision = NewMessage | NewRevision;
+
+/** A message to append. */
+export interface NewMessage {
   body: Body;
   /** Set where the change creates the channel. */
   newChannel?: Channel;
+}
+
+/** A revision to append. */
+export interface NewRevision {
+  /** The message that it changes. */
+  messageId: bigint;
+  messageChannelSequence: number;
+  change: Revision["change"];
 }
 
 /** The change is durable. */

@@ -7,9 +7,10 @@ import {
   ItemSchema,
   LogEntrySchema,
 } from "../../gen/parley/log/v1/log_pb.js";
-import { MessageSchema } from "../../gen/parley/message/v1/message_pb.js";
+import { MessageSchema, RevisionSchema } from "../../gen/parley/message/v1/message_pb.js";
 import { logSubject, type Stream } from "../../mesh/streams.ts";
-import type { Change, Decision } from "./channel-change.ts";
+import type { Change, Decision, NewMessage, NewRevision } from "./channel-change.ts";
+import type { ChannelItem } from "./channel-item.ts";
 import { type LoadedChannel, noteAppended } from "./channel-loader.ts";
 import { ChannelState } from "./channel-state.ts";
 import { type Placement, placementOf } from "./recent-sends.ts";
@@ -46,31 +47,50 @@ export class Draft {
     }
   }
 
-  add(change: Change, { body, newChannel }: Decision): Placement {
+  /** Adds what was decided and moves the channel on by it. */
+  add(change: Change, decision: Decision): Placement {
+    const item =
+      "change" in decision ? this.revision(change, decision) : this.message(change, decision);
+    const { loaded } = this;
+    loaded.state!.applyItem(item);
+    loaded.recent.add(item);
+    this.maxClientTimeMs = Math.max(this.maxClientTimeMs, change.clientTimeMs);
+    this.traceParent ||= change.traceParent;
+    this.items.push(create(ItemSchema, { item }));
+    return placementOf(item);
+  }
+
+  private message(change: Change, { body, newChannel }: NewMessage): ChannelItem {
     const { loaded } = this;
     if (!loaded.state) {
       this.snapshot = create(ChannelSnapshotSchema, { channel: newChannel });
       loaded.state = new ChannelState(this.snapshot);
     }
-    const { channel } = loaded.state;
-    const messageId = this.ids[this.items.length]!;
-    const message = create(MessageSchema, {
+    const { lastMessageId, lastChannelSequence } = loaded.state.channel;
+    const value = create(MessageSchema, {
       channelId: this.channelId,
-      messageId,
-      prevMessageId: channel.lastMessageId,
-      channelSequence: channel.lastChannelSequence + 1,
+      messageId: this.ids[this.items.length]!,
+      prevMessageId: lastMessageId,
+      channelSequence: lastChannelSequence + 1,
       senderId: change.senderId,
       clientMessageId: change.clientMessageId,
       sendTime: timestampFromMs(this.nowMs),
       replyToMessageId: change.replyToMessageId,
       body,
     });
-    loaded.state.applyMessage(message);
-    loaded.recent.add(message);
-    this.maxClientTimeMs = Math.max(this.maxClientTimeMs, change.clientTimeMs);
-    this.traceParent ||= change.traceParent;
-    this.items.push(create(ItemSchema, { item: { case: "message", value: message } }));
-    return placementOf(message);
+    return { case: "message", value };
+  }
+
+  private revision(change: Change, decision: NewRevision): ChannelItem {
+    const value = create(RevisionSchema, {
+      ...decision,
+      channelId: this.channelId,
+      channelSequence: this.loaded.state!.channel.lastChannelSequence + 1,
+      senderId: change.senderId,
+      clientMessageId: change.clientMessageId,
+      reviseTime: timestampFromMs(this.nowMs),
+    });
+    return { case: "revision", value };
   }
 
   get isEmpty(): boolean {

@@ -8,6 +8,7 @@ import { ChannelSnapshotSchema, type LogEntry } from "../../gen/parley/log/v1/lo
 import { MemberSchema } from "../../gen/parley/message/v1/message_pb.js";
 import type { Stream, StreamEntry } from "../../mesh/streams.ts";
 import { logSubject } from "../../mesh/streams.ts";
+import { itemsOf } from "./channel-item.ts";
 import { ChannelState } from "./channel-state.ts";
 import { decode, entriesOf } from "./log-entries.ts";
 import type { MessageStore } from "./message-store.ts";
@@ -103,9 +104,7 @@ function applyStored(loaded: LoadedChannel, stored: StreamEntry): void {
     loaded.recent = new RecentSends(isFirst ? 0 : Number(entry.maxClientTimeMs));
   }
   loaded.state.applyEntry(entry);
-  for (const { item } of entry.items) {
-    if (item.case === "message") loaded.recent.add(item.value);
-  }
+  for (const item of itemsOf(entry)) loaded.recent.add(item);
   noteAppended(loaded, entry, stored.sequence, stored.data.length);
 }
 

@@ -20,6 +20,7 @@ import {
   type MembershipChange,
   type Message,
 } from "../../gen/parley/message/v1/message_pb.js";
+import { type ChannelItem, itemsOf } from "./channel-item.ts";
 
 /** An entry does not continue the state: one is missing or comes again. */
 export class OutOfSequence extends Error {
@@ -40,21 +41,21 @@ export class ChannelState {
   }
 
   /** Moves on by one item. @throws OutOfSequence */
-  applyMessage(message: Message): void {
+  applyItem(item: ChannelItem): void {
     const { channel } = this;
-    if (message.channelSequence !== channel.lastChannelSequence + 1) {
+    const { channelSequence } = item.value;
+    if (channelSequence !== channel.lastChannelSequence + 1) {
       throw new OutOfSequence(
-        `${channel.channelId}: item ${message.channelSequence} after ${channel.lastChannelSequence}`,
+        `${channel.channelId}: item ${channelSequence} after ${channel.lastChannelSequence}`,
       );
     }
-    if (message.body.case === "membershipChange") this.applyChange(message, message.body.value);
-    channel.lastChannelSequence = message.channelSequence;
-    channel.lastMessageId = message.messageId;
+    if (item.case === "message") this.applyMessage(item.value);
+    channel.lastChannelSequence = channelSequence;
   }
 
   /** Moves on by one entry. @throws OutOfSequence */
   applyEntry(entry: LogEntry): void {
-    for (const { item } of entry.items) if (item.case === "message") this.applyMessage(item.value);
+    for (const item of itemsOf(entry)) this.applyItem(item);
   }
 
   /**
@@ -73,6 +74,11 @@ export class ChannelState {
       channel: clone(ChannelSchema, this.channel),
       members: [...this.members.values()],
     });
+  }
+
+  private applyMessage(message: Message): void {
+    if (message.body.case === "membershipChange") this.applyChange(message, message.body.value);
+    this.channel.lastMessageId = message.messageId;
   }
 
   private applyChange(message: Message, change: MembershipChange): void {

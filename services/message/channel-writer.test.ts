@@ -46,7 +46,10 @@ async function setUp() {
     (await fixture.entriesOf(channelId)).map(({ items }) => items.length);
   const texts = async () =>
     (await fixture.entriesOf(channelId)).flatMap(({ items }) =>
-      items.flatMap(({ item }) => (item.value?.body.case === "text" ? item.value.body.value : [])),
+      items.flatMap(({ item }) => {
+        if (item.case !== "message") return [];
+        return item.value.body.case === "text" ? item.value.body.value : [];
+      }),
     );
   return { fixture, writer, send, outcomes, entrySizes, texts };
 }

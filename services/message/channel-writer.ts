@@ -201,7 +201,7 @@ export class ChannelWriter {
     }
     // Who resends learns the first result, but a client id used for something else is refused.
     const decision = tryOr(decide, undefined);
-    if (decision && fingerprint(decision.body) !== known.fingerprint) {
+    if (decision && fingerprint(decision) !== known.fingerprint) {
       throw refuse(
         "CLIENT_MESSAGE_ID_REUSED",
         `client_message_id ${change.clientMessageId} was used for something else`,

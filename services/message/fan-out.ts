@@ -11,8 +11,9 @@ import {
   ItemSchema,
   type LogEntry,
 } from "../../gen/parley/log/v1/log_pb.js";
-import { type Message, MessageSchema } from "../../gen/parley/message/v1/message_pb.js";
+import type { Revision } from "../../gen/parley/message/v1/message_pb.js";
 import { inboxSubject, type Running, type Stream, type StreamEntry } from "../../mesh/streams.ts";
+import { type ChannelItem, itemsOf } from "./channel-item.ts";
 import type { ChannelState } from "./channel-state.ts";
 import { ChannelStates } from "./channel-states.ts";
 import { type MembershipRow, type MessageStore, StoreUnavailable } from "./message-store.ts";
@@ -94,37 +95,61 @@ function groupByRecipients(
   memberships: MembershipRow[],
 ): Group[] {
   const groups: Group[] = [];
-  let texts: Group | undefined;
-  for (const item of entry.items) {
-    if (item.item.case !== "message") continue;
-    const message = item.item.value;
-    memberships.push(...applyWithRows(state, message));
-    if (message.body.case === "membershipChange") {
+  let everybody: Group | undefined;
+  for (const item of itemsOf(entry)) {
+    memberships.push(...applyWithRows(state, item));
+    if (item.case === "message" && item.value.body.case === "membershipChange") {
       // Who was removed is told so; who was added is a member by now.
-      const userIds = new Set([...state.members.keys(), ...message.body.value.userIds]);
-      groups.push({ userIds, items: [item] });
-      texts = undefined;
-    } else {
-      if (!texts) {
-        texts = { userIds: [...state.members.keys()], items: [] };
-        groups.push(texts);
-      }
-      texts.items.push(isInline(message, state) ? item : withoutBody(message));
+      const userIds = new Set([...state.members.keys(), ...item.value.body.value.userIds]);
+      groups.push({ userIds, items: [create(ItemSchema, { item })] });
+      everybody = undefined;
+      continue;
     }
+    const hidden = item.case === "revision" ? membersWithout(item.value, state) : [];
+    if (hidden.length > 0) {
+      const others = [...state.members.keys()].filter((userId) => !hidden.includes(userId));
+      groups.push({ userIds: others, items: [inlined(item, state)] });
+      groups.push({ userIds: hidden, items: [withoutBody(item)] });
+      everybody = undefined;
+      continue;
+    }
+    if (!everybody) {
+      everybody = { userIds: [...state.members.keys()], items: [] };
+      groups.push(everybody);
+    }
+    everybody.items.push(inlined(item, state));
   }
   return groups;
 }
 
-function isInline({ body }: Message, state: ChannelState): boolean {
-  if (body.case !== "text" || body.value.length <= inlineTextMax) return true;
-  return state.members.size <= inlineAlwaysMembers;
+/** The members who may not see the message that is revised: they came after it. */
+function membersWithout(revision: Revision, { channel, members }: ChannelState): string[] {
+  if (channel.historyBeforeJoining) return [];
+  return [...members.values()]
+    .filter(({ joinedSequence }) => joinedSequence > revision.messageChannelSequence)
+    .map(({ userId }) => userId);
 }
 
-function withoutBody(message: Message): Item {
-  const value = clone(MessageSchema, message);
-  value.body = { case: undefined };
-  value.bodyOmitted = true;
-  return create(ItemSchema, { item: { case: "message", value } });
+function inlined(item: ChannelItem, state: ChannelState): Item {
+  const isInline = textUnits(item) <= inlineTextMax || state.members.size <= inlineAlwaysMembers;
+  return isInline ? create(ItemSchema, { item }) : withoutBody(item);
+}
+
+function textUnits({ case: kind, value }: ChannelItem): number {
+  if (kind === "message") return value.body.case === "text" ? value.body.value.length : 0;
+  return value.change.case === "edit" ? value.change.value.text.length : 0;
+}
+
+/** What tells of an item but not what it says: who may reads it in the history. */
+function withoutBody(item: ChannelItem): Item {
+  const copy = clone(ItemSchema, create(ItemSchema, { item }));
+  if (copy.item.case === "message") {
+    copy.item.value.body = { case: undefined };
+    copy.item.value.bodyOmitted = true;
+  } else if (copy.item.case === "revision") {
+    copy.item.value.change = { case: undefined };
+  }
+  return copy;
 }
 
 /**

@@ -59,7 +59,8 @@ class Reader implements ResponseStream<Init> {
       this.responseSizes.push(event.value.deliveries.length);
       for (const { inboxSequence, prevInboxSequence, entry } of event.value.deliveries) {
         const said = entry!.items.map(({ item }) => {
-          const { body } = item.value!;
+          if (item.case !== "message") return item.case;
+          const { body } = item.value;
           return body.case === "text" ? body.value.slice(0, 20) : body.value?.kind;
         });
         this.heard.push(`${inboxSequence} after ${prevInboxSequence}: ${said.join(", ")}`);

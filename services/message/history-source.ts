@@ -8,6 +8,7 @@ import { DomainError, unavailable } from "../../mesh/errors.ts";
 import { messageIdMax } from "../../mesh/ids.ts";
 import type { Logger } from "../../mesh/logger.ts";
 import { logSubject, type Stream, StreamUnavailable } from "../../mesh/streams.ts";
+import type { ChannelItem } from "./channel-item.ts";
 import type { Channels } from "./channels.ts";
 import { readTail } from "./log-tail.ts";
 import { notAMember } from "./message-codes.ts";
@@ -139,7 +140,7 @@ async function openOverLog(
     const range = { channelId, minMessageId: minId, maxMessageId, newestFirst, limit };
     const stored = (await fromStore(() => store.listMessages(range))) ?? [];
     const byId = new Map(stored.map((message) => [message.messageId, message]));
-    for (const message of tail.flat()) {
+    for (const message of tail.flatMap(messagesOf)) {
       const { messageId } = message;
       if (messageId >= minId && messageId <= maxMessageId) byId.set(messageId, message);
     }
@@ -151,17 +152,20 @@ async function openOverLog(
   function missing(): IdRange[] {
     const ranges: IdRange[] = [];
     const [older, newest] = tail;
-    const first = older[0];
-    if (storeIsAway && first?.channelSequence !== 1) {
-      ranges.push({
-        minMessageId: 1n,
-        maxMessageId: (first?.messageId ?? lastMessageId + 1n) - 1n,
-      });
+    const endId = lastMessageId + 1n;
+    if (storeIsAway && older[0]?.value.channelSequence !== 1) {
+      const first = messagesOf(older)[0] ?? (newest && messagesOf(newest)[0]);
+      ranges.push({ minMessageId: 1n, maxMessageId: (first?.messageId ?? endId) - 1n });
     }
     if (newest) {
-      const minMessageId = older.at(-1)!.messageId + 1n;
-      ranges.push({ minMessageId, maxMessageId: newest[0]!.messageId - 1n });
+      const before = messagesOf(older).at(-1)?.messageId ?? 0n;
+      const after = messagesOf(newest)[0]?.messageId ?? endId;
+      ranges.push({ minMessageId: before + 1n, maxMessageId: after - 1n });
     }
     return ranges;
   }
+}
+
+function messagesOf(items: readonly ChannelItem[]): Message[] {
+  return items.flatMap((item) => (item.case === "message" ? item.value : []));
 }

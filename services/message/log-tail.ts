@@ -1,6 +1,6 @@
 /** The end of a channel's log: what is not, or may not be, in the store yet. */
-import type { Message } from "../../gen/parley/message/v1/message_pb.js";
 import type { Stream } from "../../mesh/streams.ts";
+import { type ChannelItem, itemsOf } from "./channel-item.ts";
 import { decode, entriesOf } from "./log-entries.ts";
 
 /**
@@ -9,10 +9,10 @@ import { decode, entriesOf } from "./log-entries.ts";
  */
 const olderBytesMax = 4 * 1024 * 1024;
 
-/** The messages of a channel's log after a sequence, without holes. */
-export type LogTail = readonly [Message[]];
+/** The items of a channel's log after a sequence, without holes. */
+export type LogTail = readonly [ChannelItem[]];
 /** The beginning and the end of a tail that is too long to be read whole. */
-export type CutLogTail = readonly [older: Message[], newest: Message[]];
+export type CutLogTail = readonly [older: ChannelItem[], newest: ChannelItem[]];
 
 /**
  * Reads a tail from the leader: all of it, or its beginning and everything from the latest
@@ -30,19 +30,17 @@ export async function readTail(
   const newestFrom = Math.max(after + 1, snapshotLogSequence);
   const older = await readRange(after + 1, newestFrom - 1, olderBytesMax);
   const newest = await readRange(newestFrom, Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY);
-  if (older.more) return [older.messages, newest.messages];
-  return [[...older.messages, ...newest.messages]];
+  if (older.more) return [older.items, newest.items];
+  return [[...older.items, ...newest.items]];
 
   async function readRange(fromSequence: number, toSequence: number, bytesMax: number) {
-    const messages: Message[] = [];
+    const items: ChannelItem[] = [];
     let bytes = 0;
     for await (const stored of entriesOf(channelId, log, fromSequence, toSequence)) {
-      if (bytes >= bytesMax) return { messages, more: true };
-      for (const { item } of decode(stored).items) {
-        if (item.case === "message") messages.push(item.value);
-      }
+      if (bytes >= bytesMax) return { items, more: true };
+      items.push(...itemsOf(decode(stored)));
       bytes += stored.data.length;
     }
-    return { messages, more: false };
+    return { items, more: false };
   }
 }

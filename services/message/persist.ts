@@ -3,6 +3,7 @@ import { clone } from "@bufbuild/protobuf";
 import { ChannelSchema, type Message } from "../../gen/parley/message/v1/message_pb.js";
 import { type Clock, sleep } from "../../mesh/clock.ts";
 import type { Running, StreamEntry } from "../../mesh/streams.ts";
+import { itemsOf } from "./channel-item.ts";
 import { ChannelStates } from "./channel-states.ts";
 import type { ChannelRow, MembershipRow, MessageStore } from "./message-store.ts";
 import { rowsMax } from "./message-store-limits.ts";
@@ -60,10 +61,9 @@ async function persist(
     const read = await parking.read(stored, states);
     if (!read) continue;
     const { entry, state } = read;
-    for (const { item } of entry.items) {
-      if (item.case !== "message") continue;
-      memberships.push(...applyWithRows(state, item.value));
-      messages.push(item.value);
+    for (const item of itemsOf(entry)) {
+      memberships.push(...applyWithRows(state, item));
+      if (item.case === "message") messages.push(item.value);
     }
     channels.set(entry.channelId, {
       channel: clone(ChannelSchema, state.channel),

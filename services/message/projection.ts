@@ -1,18 +1,20 @@
 /** What an entry of the log means for the store. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Member, Message } from "../../gen/parley/message/v1/message_pb.js";
+import type { ChannelItem } from "./channel-item.ts";
 import type { ChannelState } from "./channel-state.ts";
 import type { MembershipRow } from "./message-store.ts";
 
-/** Moves the state on by a message and returns the membership rows that it changes. */
-export function applyWithRows(state: ChannelState, message: Message): MembershipRow[] {
-  if (message.body.case !== "membershipChange") {
-    state.applyMessage(message);
+/** Moves the state on by an item and returns the membership rows that it changes. */
+export function applyWithRows(state: ChannelState, item: ChannelItem): MembershipRow[] {
+  if (item.case !== "message" || item.value.body.case !== "membershipChange") {
+    state.applyItem(item);
     return [];
   }
-  const { userIds, newOwnerId } = message.body.value;
+  const message = item.value;
+  const { userIds, newOwnerId } = item.value.body.value;
   const before = new Map(userIds.map((userId) => [userId, state.members.get(userId)]));
-  state.applyMessage(message);
+  state.applyItem(item);
   const rows: MembershipRow[] = [];
   for (const [userId, was] of before) {
     const is = state.members.get(userId);

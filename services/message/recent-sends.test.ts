@@ -20,7 +20,7 @@ describe("the sends that a channel remembers", () => {
   it("[M5] holds the latest 256", () => {
     const recent = new RecentSends(0);
     const sent = Array.from({ length: 300 }, (_, n) => message(n + 1, 1_000 + n));
-    for (const each of sent) recent.add(each);
+    for (const each of sent) recent.add({ case: "message", value: each });
     expect(sent.filter((each) => recent.find("ann", each.clientMessageId))).toEqual(sent.slice(44));
     expect(recent.find("ben", sent[299]!.clientMessageId)).toBeUndefined();
   });
@@ -31,7 +31,7 @@ describe("the sends that a channel remembers", () => {
       fc.property(times, (clientTimes) => {
         const recent = new RecentSends(0);
         const sent = clientTimes.map((timeMs, n) => message(n + 1, timeMs));
-        for (const each of sent) recent.add(each);
+        for (const each of sent) recent.add({ case: "message", value: each });
         sent.forEach((each, n) => {
           if (recent.find("ann", each.clientMessageId)) return;
           expect(recent.isConclusive(clientTimes[n]!)).toBe(false);

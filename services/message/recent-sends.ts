@@ -4,18 +4,21 @@
  * time of at most `forgottenMaxMs`, so an id from after that has never been stored.
  */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import type { Message } from "../../gen/parley/message/v1/message_pb.js";
+import type { Message, Revision } from "../../gen/parley/message/v1/message_pb.js";
 import { uuidV7TimeMs } from "../../mesh/ids.ts";
 import { hash32 } from "../../mesh/rendezvous.ts";
+import type { ChannelItem } from "./channel-item.ts";
 
 /** Where a change has its place. */
 export interface Placement {
+  /** Of the message, or of the message that was revised. */
   messageId: bigint;
+  /** 0 for a revision. */
   prevMessageId: bigint;
   channelSequence: number;
   /** When it was accepted, in ms since 1970. */
   sendTimeMs: number;
-  /** Of the body, to tell a resend from a client id used twice. */
+  /** Of what it says, to tell a resend from a client id used twice. */
   fingerprint: number;
 }
 
@@ -36,12 +39,13 @@ export class RecentSends {
     this.forgottenMaxMs = forgottenMaxMs;
   }
 
-  /** Remembers a stored message. */
-  add(message: Message): void {
-    if (message.clientMessageId === "") return;
-    this.sends.set(key(message.senderId, message.clientMessageId), {
-      ...placementOf(message),
-      clientTimeMs: uuidV7TimeMs(message.clientMessageId) ?? 0,
+  /** Remembers a stored item. */
+  add(item: ChannelItem): void {
+    const { senderId, clientMessageId } = item.value;
+    if (clientMessageId === "") return;
+    this.sends.set(key(senderId, clientMessageId), {
+      ...placementOf(item),
+      clientTimeMs: uuidV7TimeMs(clientMessageId) ?? 0,
     });
     if (this.sends.size <= recentMax) return;
     const [oldest, forgotten] = this.sends.entries().next().value!;
@@ -60,17 +64,37 @@ export class RecentSends {
   }
 }
 
-/** Where a stored message has its place. */
-export function placementOf(message: Message): Placement {
-  const { messageId, prevMessageId, channelSequence, sendTime, body } = message;
-  const sendTimeMs = sendTime ? timestampMs(sendTime) : 0;
-  return { messageId, prevMessageId, channelSequence, sendTimeMs, fingerprint: fingerprint(body) };
+/** Where a stored item has its place. */
+export function placementOf({ case: kind, value }: ChannelItem): Placement {
+  const { messageId, channelSequence } = value;
+  const isMessage = kind === "message";
+  const time = isMessage ? value.sendTime : value.reviseTime;
+  return {
+    messageId,
+    prevMessageId: isMessage ? value.prevMessageId : 0n,
+    channelSequence,
+    sendTimeMs: time ? timestampMs(time) : 0,
+    fingerprint: fingerprint(value),
+  };
 }
 
-/** 32 bits that differ, almost always, where bodies do. */
-export function fingerprint(body: Message["body"]): number {
+/** What a message or a revision says, apart from its place. */
+type Content = Pick<Message, "body"> | Pick<Revision, "messageId" | "change">;
+
+/** 32 bits that differ, almost always, where what is said does. */
+export function fingerprint(content: Content): number {
+  if ("change" in content) {
+    const { change, messageId } = content;
+    return hash32(`${change.case} ${messageId} ${saidBy(change)}`);
+  }
+  const { body } = content;
   if (body.case === "text") return hash32(body.value);
   return body.case === "membershipChange" ? body.value.kind : 0;
+}
+
+function saidBy(change: Revision["change"]): string {
+  if (change.case === "edit") return change.value.text;
+  return change.case === undefined || change.case === "deletion" ? "" : change.value.emoji;
 }
 
 function key(senderId: string, clientMessageId: string): string {

@@ -1,7 +1,7 @@
 /** Recognises a send that memory no longer holds. */
-import type { Message } from "../../gen/parley/message/v1/message_pb.js";
 import { unavailable } from "../../mesh/errors.ts";
 import { logSubject, type Stream } from "../../mesh/streams.ts";
+import type { ChannelItem } from "./channel-item.ts";
 import type { LoadedChannel } from "./channel-loader.ts";
 import { readTail } from "./log-tail.ts";
 import type { MessageStore } from "./message-store.ts";
@@ -23,11 +23,12 @@ export async function findStoredSend(
 ): Promise<Placement | undefined> {
   const persisted = await log.checkpoint(persistWorker, logSubject(channelId));
   const tail = await readTail(channelId, persisted, snapshotLogSequence, log);
-  const isIt = (message: Message) =>
-    message.senderId === senderId && message.clientMessageId === clientMessageId;
-  const found =
-    tail.flat().find(isIt) ?? (await store.findSend(channelId, senderId, clientMessageId));
+  const isIt = ({ value }: ChannelItem) =>
+    value.senderId === senderId && value.clientMessageId === clientMessageId;
+  const found = tail.flat().find(isIt);
   if (found) return placementOf(found);
+  const stored = await store.findSend(channelId, senderId, clientMessageId);
+  if (stored) return placementOf({ case: "message", value: stored });
   if (tail.length > 1) throw unavailable(`${channelId} has too much that is not in the store yet`);
   return undefined;
 }

@@ -4,24 +4,25 @@ import { describe, expect, it } from "vitest";
 import {
   MembershipChange_Kind as Kind,
   MemberRole,
-  type Message,
   MessageSchema,
 } from "../../gen/parley/message/v1/message_pb.js";
+import type { ChannelItem } from "./channel-item.ts";
 import type { MembershipRow } from "./message-store.ts";
 import { Visibility } from "./visibility.ts";
 
 /** The items of a channel: "+" ann comes, "-" ann goes, "." a text, "o" somebody else comes. */
-function items(history: string): Message[] {
+function items(history: string): ChannelItem[] {
   return [...history].map((what, i) => {
-    const channelSequence = i + 1;
-    if (what === ".")
-      return create(MessageSchema, { channelSequence, body: { case: "text", value: "x" } });
     const kind = what === "-" ? Kind.REMOVED : Kind.ADDED;
     const userIds = [what === "o" ? "ben" : "ann"];
-    return create(MessageSchema, {
-      channelSequence,
-      body: { case: "membershipChange", value: { kind, userIds } },
+    const value = create(MessageSchema, {
+      channelSequence: i + 1,
+      body:
+        what === "."
+          ? { case: "text", value: "x" }
+          : { case: "membershipChange", value: { kind, userIds } },
     });
+    return { case: "message", value };
   });
 }
 

@@ -42,16 +42,18 @@ export class Visibility {
     if (isMember) begins.add(joinedSequence);
     tail.forEach((part, i) => {
       let isFirst = true;
-      for (const { body, channelSequence } of part) {
+      for (const item of part) {
+        if (item.case !== "message") continue;
+        const { body, channelSequence } = item.value;
         if (body.case !== "membershipChange" || !body.value.userIds.includes(userId)) continue;
         const enters = isEntry(body.value.kind);
         (enters ? begins : ends).add(channelSequence);
         // Who leaves without having come was there before.
-        if (isFirst && !enters) begins.add(part[0]!.channelSequence);
+        if (isFirst && !enters) begins.add(part[0]!.value.channelSequence);
         isFirst = false;
       }
       // Unless the present stay had begun, any other ended where nothing is known.
-      const last = part.at(-1)?.channelSequence ?? 0;
+      const last = part.at(-1)?.value.channelSequence ?? 0;
       if (i < tail.length - 1 && joinedSequence > last) ends.add(last);
     });
     // Who was removed may read that it was.

@@ -17,7 +17,7 @@ export class TrueInbox {
   add({ sequence, data }: StreamEntry): void {
     this.sequences.push(sequence);
     for (const { item } of fromBinary(InboxEntrySchema, data).items) {
-      if (item.value?.body.case !== "membershipChange") continue;
+      if (item.case !== "message" || item.value.body.case !== "membershipChange") continue;
       const { channelId, channelSequence, body } = item.value;
       const key = `${channelId} ${channelSequence}`;
       const isOwn = body.value.userIds.includes(this.userId);

@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Channel, Member, Message as Message$1 } from "../../message/v1/message_pb.js";
+import type { Channel, Member, Message as Message$1, Revision } from "../../message/v1/message_pb.js";
 
 /**
  * Describes the file parley/log/v1/log.proto.
@@ -26,12 +26,20 @@ export declare type Item = Message<"parley.log.v1.Item"> & {
    */
   item: {
     /**
-     * A text or a change of membership.
+     * A text or a change of membership, as it was sent.
      *
      * @generated from field: parley.message.v1.Message message = 1;
      */
     value: Message$1;
     case: "message";
+  } | {
+    /**
+     * A change of an earlier message.
+     *
+     * @generated from field: parley.message.v1.Revision revision = 2;
+     */
+    value: Revision;
+    case: "revision";
   } | { case: undefined; value?: undefined };
 };
 

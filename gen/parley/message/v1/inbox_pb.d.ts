@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Message as Message$1 } from "./message_pb.js";
+import type { Message as Message$1, Revision } from "./message_pb.js";
 
 /**
  * Describes the file parley/message/v1/inbox.proto.
@@ -26,12 +26,20 @@ export declare type InboxItem = Message<"parley.message.v1.InboxItem"> & {
    */
   item: {
     /**
-     * A text or a change of membership.
+     * A text or a change of membership, as it was sent.
      *
      * @generated from field: parley.message.v1.Message message = 1;
      */
     value: Message$1;
     case: "message";
+  } | {
+    /**
+     * A change of an earlier message.
+     *
+     * @generated from field: parley.message.v1.Revision revision = 2;
+     */
+    value: Revision;
+    case: "revision";
   } | { case: undefined; value?: undefined };
 };
 

@@ -146,7 +146,8 @@ export declare const MemberSchema: GenMessage<Member>;
 
 /**
  * One message of a channel's history: a text, or a change of membership that is shown
- * between texts.
+ * between texts. History shows it as it is now, with all its revisions; log and inbox carry it
+ * as it was sent, and its revisions after it.
  *
  * @generated from message parley.message.v1.Message
  */
@@ -210,15 +211,16 @@ export declare type Message = Message$1<"parley.message.v1.Message"> & {
   replyToMessageId: bigint;
 
   /**
-   * True where a large body was left out of an inbox: read it with ListMessages around
-   * `message_id`. Never true in history.
+   * True where the body is left out. In an inbox because it is large: read it with ListMessages
+   * around `message_id`. In history where the text was edited while the reader was no member: the
+   * reader may see neither the later text nor, any more, the earlier one.
    *
    * @generated from field: bool body_omitted = 9;
    */
   bodyOmitted: boolean;
 
   /**
-   * What was sent.
+   * What was sent. Unset in a tombstone.
    *
    * @generated from oneof parley.message.v1.Message.body
    */
@@ -239,6 +241,52 @@ export declare type Message = Message$1<"parley.message.v1.Message"> & {
     value: MembershipChange;
     case: "membershipChange";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * When the text was edited last; unset: never.
+   *
+   * @generated from field: google.protobuf.Timestamp edit_time = 12;
+   */
+  editTime?: Timestamp | undefined;
+
+  /**
+   * The `channel_sequence` of the last edit; 0: none.
+   *
+   * @generated from field: uint32 edit_sequence = 13;
+   */
+  editSequence: number;
+
+  /**
+   * When the message was deleted. Where it is set, the message is a tombstone: its place in the
+   * order, without body and reactions.
+   *
+   * @generated from field: google.protobuf.Timestamp delete_time = 14;
+   */
+  deleteTime?: Timestamp | undefined;
+
+  /**
+   * One for each emoji, in the order in which they were first given. At most 1,000 users and
+   * emoji together have ever reacted to a message.
+   *
+   * @generated from field: repeated parley.message.v1.Reaction reactions = 15;
+   */
+  reactions: Reaction[];
+
+  /**
+   * The members whom the text names as `@username`, in the order of the text: at most 50. Names
+   * that nobody in the channel has are not mentions.
+   *
+   * @generated from field: repeated string mentioned_user_ids = 16;
+   */
+  mentionedUserIds: string[];
+
+  /**
+   * The `channel_sequence` of the newest item that changed the message; 0: none. A client applies
+   * a revision only where its `channel_sequence` is greater.
+   *
+   * @generated from field: uint32 revision_sequence = 18;
+   */
+  revisionSequence: number;
 };
 
 /**
@@ -246,6 +294,212 @@ export declare type Message = Message$1<"parley.message.v1.Message"> & {
  * Use `create(MessageSchema)` to create a new message.
  */
 export declare const MessageSchema: GenMessage<Message>;
+
+/**
+ * What users gave one emoji for.
+ *
+ * @generated from message parley.message.v1.Reaction
+ */
+export declare type Reaction = Message$1<"parley.message.v1.Reaction"> & {
+  /**
+   * 1 to 64 bytes, as it was given.
+   *
+   * @generated from field: string emoji = 1;
+   */
+  emoji: string;
+
+  /**
+   * How many users gave it.
+   *
+   * @generated from field: uint32 count = 2;
+   */
+  count: number;
+
+  /**
+   * The first of them, at most 5; ListReactions has all.
+   *
+   * @generated from field: repeated string user_ids = 3;
+   */
+  userIds: string[];
+
+  /**
+   * Whether the caller is among them. Only set in answers to a caller.
+   *
+   * @generated from field: bool given_by_caller = 4;
+   */
+  givenByCaller: boolean;
+};
+
+/**
+ * Describes the message parley.message.v1.Reaction.
+ * Use `create(ReactionSchema)` to create a new message.
+ */
+export declare const ReactionSchema: GenMessage<Reaction>;
+
+/**
+ * An item of a channel that changes an existing message. It has a place in the channel's order,
+ * but is no message of its own: `prev_message_id`s pass over it.
+ *
+ * @generated from message parley.message.v1.Revision
+ */
+export declare type Revision = Message$1<"parley.message.v1.Revision"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * The dense number of the item in its channel.
+   *
+   * @generated from field: uint32 channel_sequence = 2;
+   */
+  channelSequence: number;
+
+  /**
+   * The message that it changes.
+   *
+   * @generated from field: int64 message_id = 3;
+   */
+  messageId: bigint;
+
+  /**
+   * That message's `channel_sequence`.
+   *
+   * @generated from field: uint32 message_channel_sequence = 4;
+   */
+  messageChannelSequence: number;
+
+  /**
+   * Who made the change.
+   *
+   * @generated from field: string sender_id = 5;
+   */
+  senderId: string;
+
+  /**
+   * The sender's own id for it, a UUIDv7.
+   *
+   * @generated from field: string client_message_id = 6;
+   */
+  clientMessageId: string;
+
+  /**
+   * When the service accepted it.
+   *
+   * @generated from field: google.protobuf.Timestamp revise_time = 7;
+   */
+  reviseTime?: Timestamp | undefined;
+
+  /**
+   * What it does. Unset where an inbox does not carry it: the message may be hidden from the
+   * reader, or its new text is large. Who has the message reads it with ListMessages around
+   * `message_id`; a kind that the reader does not know yet is handled in the same way.
+   *
+   * @generated from oneof parley.message.v1.Revision.change
+   */
+  change: {
+    /**
+     * The text is another.
+     *
+     * @generated from field: parley.message.v1.Revision.Edit edit = 8;
+     */
+    value: Revision_Edit;
+    case: "edit";
+  } | {
+    /**
+     * The message is gone but for its place.
+     *
+     * @generated from field: parley.message.v1.Revision.Deletion deletion = 9;
+     */
+    value: Revision_Deletion;
+    case: "deletion";
+  } | {
+    /**
+     * The sender reacts.
+     *
+     * @generated from field: parley.message.v1.Revision.ReactionChange reaction_added = 10;
+     */
+    value: Revision_ReactionChange;
+    case: "reactionAdded";
+  } | {
+    /**
+     * The sender takes a reaction back.
+     *
+     * @generated from field: parley.message.v1.Revision.ReactionChange reaction_removed = 11;
+     */
+    value: Revision_ReactionChange;
+    case: "reactionRemoved";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message parley.message.v1.Revision.
+ * Use `create(RevisionSchema)` to create a new message.
+ */
+export declare const RevisionSchema: GenMessage<Revision>;
+
+/**
+ * A new text.
+ *
+ * @generated from message parley.message.v1.Revision.Edit
+ */
+export declare type Revision_Edit = Message$1<"parley.message.v1.Revision.Edit"> & {
+  /**
+   * 1 to 99,999 Unicode code points.
+   *
+   * @generated from field: string text = 1;
+   */
+  text: string;
+
+  /**
+   * As Message has it, of the new text.
+   *
+   * @generated from field: repeated string mentioned_user_ids = 2;
+   */
+  mentionedUserIds: string[];
+};
+
+/**
+ * Describes the message parley.message.v1.Revision.Edit.
+ * Use `create(Revision_EditSchema)` to create a new message.
+ */
+export declare const Revision_EditSchema: GenMessage<Revision_Edit>;
+
+/**
+ * The end of a message.
+ *
+ * @generated from message parley.message.v1.Revision.Deletion
+ */
+export declare type Revision_Deletion = Message$1<"parley.message.v1.Revision.Deletion"> & {
+};
+
+/**
+ * Describes the message parley.message.v1.Revision.Deletion.
+ * Use `create(Revision_DeletionSchema)` to create a new message.
+ */
+export declare const Revision_DeletionSchema: GenMessage<Revision_Deletion>;
+
+/**
+ * A reaction.
+ *
+ * @generated from message parley.message.v1.Revision.ReactionChange
+ */
+export declare type Revision_ReactionChange = Message$1<"parley.message.v1.Revision.ReactionChange"> & {
+  /**
+   * 1 to 64 bytes.
+   *
+   * @generated from field: string emoji = 1;
+   */
+  emoji: string;
+};
+
+/**
+ * Describes the message parley.message.v1.Revision.ReactionChange.
+ * Use `create(Revision_ReactionChangeSchema)` to create a new message.
+ */
+export declare const Revision_ReactionChangeSchema: GenMessage<Revision_ReactionChange>;
 
 /**
  * Members came or went. Ordered with the messages: who is removed receives nothing after it.
