@@ -8,7 +8,7 @@ const onServers = [
 /** Tests that need a cluster on them, and leave it whole. */
 const onCluster = ["tests/cluster/{instances,role-alone}.test.ts"];
 /** Tests of Parley as a whole: in one process, and once more on the cluster. */
-const onBoth = ["tests/e2e/**/*.test.ts", "tests/{chat,sdk}.test.ts"];
+const onBoth = ["tests/{e2e,model}/**/*.test.ts", "tests/{chat,sdk}.test.ts"];
 /** What those have about the one process itself. */
 const onOneProcess = ["tests/e2e/{kill,run}.test.ts"];
 const never = ["node_modules/**", "dist/**", "data/**"];

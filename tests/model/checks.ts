@@ -1,0 +1,129 @@
+/** What must be true when a run is over: of the logs, of what users read, of what devices have. */
+import { expect, vi } from "vitest";
+import {
+  createClient,
+  createHttpTransport,
+  errorReason,
+  type Message,
+  MessageOrder,
+  MessageService,
+} from "../../edge/sdk/index.ts";
+import type { ChannelModel } from "./channel-model.ts";
+import type { ModelDevice } from "./device.ts";
+import { replay } from "./replay.ts";
+import type { Attempt, Installed, Run } from "./run.ts";
+
+/** From the last answer until every device has heard of everything. */
+const settleMsMax = 20_000;
+/** Of a page of history: small, so that there are several. */
+const pageSize = 7;
+
+/** Compares a run with the model. @throws where they differ */
+export async function checkRun(run: Run): Promise<void> {
+  const reader = run.devices[0]!.device;
+  for (const channel of run.channels) {
+    const { channelId } = channel;
+    const log = await readHistory(reader, channelId, MessageOrder.OLDEST_FIRST);
+    const model = replay(channel, log, run.attempts);
+    await checkMembers(reader, channelId, model);
+    for (const installed of run.devices) {
+      await checkHistory(installed, channelId, model);
+      const needed = neededBy(installed, model, run.attempts);
+      await vi.waitFor(() => checkView(installed, channelId, model, needed), {
+        timeout: settleMsMax,
+      });
+    }
+  }
+  for (const { device } of run.installed) expect(device.faults).toEqual([]);
+}
+
+async function checkMembers(
+  reader: ModelDevice,
+  channelId: string,
+  model: ChannelModel,
+): Promise<void> {
+  const { members } = await http(reader).listMembers({ channelId });
+  const roles = members.map(({ userId, role }) => [userId, role] as const);
+  expect(new Map(roles), `members of ${channelId}`).toEqual(model.members);
+}
+
+/** What a user reads over HTTP, either way, and whether the channel is among the user's. */
+async function checkHistory(
+  { device, userId }: Installed,
+  channelId: string,
+  model: ChannelModel,
+): Promise<void> {
+  const readable = model.readableBy(userId);
+  const isMember = model.members.has(userId);
+  const { channels } = await http(device).listChannels({});
+  expect(channels.some((channel) => channel.channelId === channelId)).toBe(isMember);
+  if (readable.length === 0) {
+    const read = readHistory(device, channelId, MessageOrder.OLDEST_FIRST);
+    expect(errorReason(await read.catch((error) => error))).toBe("NOT_A_MEMBER");
+    return;
+  }
+  for (const order of [MessageOrder.OLDEST_FIRST, MessageOrder.NEWEST_FIRST]) {
+    const history = await readHistory(device, channelId, order);
+    if (order === MessageOrder.NEWEST_FIRST) history.reverse();
+    expect(history, `the history of ${channelId} as ${userId} reads it`).toEqual(readable);
+  }
+}
+
+/** What came while the user was a member and the device was there for certain. */
+function neededBy(
+  { userId, round }: Installed,
+  model: ChannelModel,
+  attempts: readonly Attempt[],
+): Set<Message> {
+  const begun = new Map(attempts.map((attempt) => [attempt.clientMessageId, attempt.begun]));
+  const isNews = (item: Message) => (begun.get(item.clientMessageId) ?? -1) > round;
+  return new Set(model.ofStays(userId).filter(isNews));
+}
+
+/** What a device was told of, and what it has at hand. */
+function checkView(
+  { device, userId }: Installed,
+  channelId: string,
+  model: ChannelModel,
+  needed: ReadonlySet<Message>,
+): void {
+  const { messages = new Map<bigint, Message>(), baselineId = 0n } =
+    device.views.get(channelId) ?? {};
+  const items = model.ofStays(userId);
+  const first = items.find(({ messageId }) => messages.has(messageId));
+  for (const item of items) {
+    const isAfterFirst = item.channelSequence >= (first?.channelSequence ?? Infinity);
+    if (item.messageId <= baselineId || !(isAfterFirst || needed.has(item))) continue;
+    expect(messages.get(item.messageId), `${device.name} in ${channelId}`).toEqual(item);
+  }
+  for (const message of messages.values()) {
+    const item = model.items[message.channelSequence - 1];
+    expect(message).toEqual(item);
+    expect(model.mayHaveSeen(userId, message), `${device.name} has seen ${channelId}`).toBe(true);
+  }
+  const recent = device.client.recent(channelId);
+  const readable = model.readableBy(userId);
+  const lastId = recent.at(-1)?.messageId ?? 0n;
+  const upTo = readable.findIndex(({ messageId }) => messageId === lastId) + 1;
+  expect(recent).toEqual(readable.slice(upTo - recent.length, upTo));
+}
+
+async function readHistory(
+  device: ModelDevice,
+  channelId: string,
+  order: MessageOrder,
+): Promise<Message[]> {
+  const messages: Message[] = [];
+  for (let pageToken = ""; ; ) {
+    const page = await http(device).listMessages({ channelId, pageToken, pageSize, order });
+    expect(page.degraded).toBe(false);
+    messages.push(...page.messages);
+    if (page.nextPageToken === "") return messages;
+    pageToken = page.nextPageToken;
+  }
+}
+
+function http({ url, signIn }: ModelDevice) {
+  const accessToken = async () => signIn.accessToken;
+  return createClient(MessageService, createHttpTransport({ url, accessToken }));
+}

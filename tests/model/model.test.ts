@@ -1,0 +1,38 @@
+/**
+ * Runs of several users with several devices each, made by a seed, against the real mesh: what is
+ * stored, what everybody reads and what every device has in the end must be as the model says.
+ *
+ *   PARLEY_MODEL_SEED=4711 PARLEY_MODEL_RUNS=50 npx vitest run --project embedded tests/model
+ */
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, it, vi } from "vitest";
+import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
+import { checkRun } from "./checks.ts";
+import { plans } from "./operations.ts";
+import { Run } from "./run.ts";
+
+const seed = Number(process.env.PARLEY_MODEL_SEED ?? Date.now() % 2 ** 31);
+const numRuns = Number(process.env.PARLEY_MODEL_RUNS ?? 5);
+
+vi.setConfig({ testTimeout: 60_000 + numRuns * 20_000 });
+
+let parley: ParleyUnderTest;
+beforeAll(async () => {
+  parley = await openParley();
+});
+afterAll(() => parley?.stop());
+
+describe("the model", () => {
+  it("[S1] [S2] [S3] [S4] [S5] [M1] [M5] [G4] [H6] whatever devices do, offline and at once, all end as the model says", async () => {
+    console.log(`model: seed ${seed}, ${numRuns} runs`);
+    const property = fc.asyncProperty(plans, async (plan) => {
+      const run = new Run(parley.nextUrl);
+      await run.prepare();
+      await run.play(plan);
+      await checkRun(run);
+      await run.close();
+    });
+    // What happens at the same time is not the same twice: a smaller plan proves nothing.
+    await fc.assert(property, { seed, numRuns, endOnFailure: true });
+  });
+});

@@ -1,0 +1,253 @@
+/** One run of a plan against the real mesh, with a record of what was asked and answered. */
+import { Code, ConnectError } from "@connectrpc/connect";
+import { errorReason, logIn } from "../../edge/sdk/index.ts";
+import { newAccount, password } from "../e2e/device.ts";
+import type { Intent, ModelSettings } from "./channel-model.ts";
+import { ModelDevice } from "./device.ts";
+import {
+  channelsCount,
+  devicesEach,
+  type Operation,
+  type Round,
+  usersCount,
+} from "./operations.ts";
+
+/** Something that a user asked for. */
+export interface Attempt {
+  userId: string;
+  channelId: string;
+  intent: Intent;
+  clientMessageId: string;
+  /** The round in which it was asked. */
+  begun: number;
+  /** And the one in which it was answered; undefined: never, it may have happened or not. */
+  ended: number | undefined;
+  answer: "open" | "accepted" | "refused";
+  reason: string;
+  /** Where a text was stored. */
+  channelSequence: number;
+}
+
+/** A device and since when there is one. */
+export interface Installed {
+  device: ModelDevice;
+  userId: string;
+  /** The round of its installation; -1: before the first. */
+  round: number;
+}
+
+/** A channel of the run. */
+export interface RunChannel {
+  channelId: string;
+  settings: ModelSettings;
+}
+
+/** A run. */
+export class Run {
+  readonly channels: RunChannel[] = [];
+  readonly attempts: Attempt[] = [];
+  /** All that there were; the first of each slot's last is in use. */
+  readonly installed: Installed[] = [];
+  readonly userIds: string[] = [];
+  private readonly nextUrl: () => string;
+  private readonly slots: Installed[] = [];
+  private readonly byClientId = new Map<string, Attempt>();
+  private round = -1;
+  private texts = 0;
+
+  constructor(nextUrl: () => string) {
+    this.nextUrl = nextUrl;
+  }
+
+  /** The devices at the end of the run. */
+  get devices(): readonly Installed[] {
+    return this.slots;
+  }
+
+  /** Makes the users with their devices, online, and the channels. */
+  async prepare(): Promise<void> {
+    await Promise.all(
+      Array.from({ length: usersCount }, async (_, user) => {
+        const signIn = await newAccount(this.nextUrl(), `model-${user}`);
+        this.userIds[user] = signIn.userId;
+        for (let n = 0; n < devicesEach; n++) {
+          const slot = user * devicesEach + n;
+          const { username: login } = signIn;
+          const url = this.nextUrl();
+          await this.install(slot, n === 0 ? signIn : await logIn({ url, login, password }));
+          await this.slots[slot]!.device.goOnline();
+        }
+      }),
+    );
+    const creator = this.slots[0]!.device;
+    const others = this.userIds.slice(1);
+    const { channel } = await creator.calls.createDirectChannel({ userId: others[0]! });
+    const settings = { isGroup: false, isPublic: false, seesAll: true };
+    this.channels.push({ channelId: channel!.channelId, settings });
+    for (let n = 1; n < channelsCount; n++) {
+      const settings = { isGroup: true, isPublic: n % 2 === 1, seesAll: n >= 2 };
+      const { channel } = await creator.calls.createGroup({
+        clientMessageId: creator.client.newClientMessageId(),
+        name: `group ${n}`,
+        userIds: others.slice(0, n),
+        public: settings.isPublic,
+        historyBeforeJoining: settings.seesAll,
+      });
+      this.channels.push({ channelId: channel!.channelId, settings });
+    }
+  }
+
+  /** Does everything that the plan says. */
+  async play(plan: readonly Round[]): Promise<void> {
+    for (const operations of plan) {
+      this.round++;
+      const bySlot = Map.groupBy(operations, ({ device }) => device);
+      await Promise.all(
+        [...bySlot].map(async ([slot, own]) => {
+          for (const operation of own) await this.take(slot, operation);
+        }),
+      );
+    }
+    this.round++;
+    await Promise.all(this.slots.map(({ device }) => device.goOnline()));
+    await Promise.all(this.slots.map(({ device }) => device.drained()));
+  }
+
+  /** Ends all devices. */
+  async close(): Promise<void> {
+    await Promise.all(this.slots.map(({ device }) => device.client.close()));
+  }
+
+  private async take(slot: number, { what, channel, user }: Operation): Promise<void> {
+    const { device, userId } = this.slots[slot]!;
+    const { channelId } = this.channels[channel]!;
+    const other = this.userIds[user]!;
+    switch (what) {
+      case "send":
+        return this.send(slot, channelId);
+      case "add":
+      case "remove":
+        return this.change(device, { userId, channelId }, { kind: what, userId: other });
+      case "join":
+      case "leave":
+        // The first user reads the logs in the end.
+        if (user === 0 || slot < devicesEach) return;
+        return this.change(device, { userId, channelId }, { kind: what });
+      case "goOnline":
+        return device.goOnline();
+      case "goOffline":
+        return device.goOffline();
+      case "crash":
+        return device.crash();
+      case "cut":
+        return device.cut();
+      case "loseInbox":
+        return device.loseInbox();
+      case "reinstall":
+        return this.reinstall(slot);
+    }
+  }
+
+  private async install(slot: number, signIn: ModelDevice["signIn"]): Promise<void> {
+    const name = `device ${slot} (${signIn.deviceId})`;
+    const device = new ModelDevice(name, this.nextUrl(), signIn, {
+      onSent: ({ clientMessageId, result: { channelSequence } }) =>
+        this.end(clientMessageId, "accepted", { channelSequence }),
+      onRefused: ({ clientMessageId, error }) =>
+        this.end(clientMessageId, "refused", { reason: errorReason(error) }),
+    });
+    await device.start();
+    const installed = { device, userId: signIn.userId, round: this.round };
+    this.slots[slot] = installed;
+    this.installed.push(installed);
+  }
+
+  private async reinstall(slot: number): Promise<void> {
+    const { device } = this.slots[slot]!;
+    await device.client.close();
+    const { username: login } = device.signIn;
+    await this.install(slot, await logIn({ url: this.nextUrl(), login, password }));
+    await this.slots[slot]!.device.goOnline();
+  }
+
+  private async send(slot: number, channelId: string): Promise<void> {
+    const { device, userId } = this.slots[slot]!;
+    const intent = { kind: "send", text: `text ${++this.texts}` } as const;
+    const { clientMessageId, result } = device.client.send(channelId, intent.text);
+    this.note({ userId, channelId }, intent, clientMessageId);
+    if (device.isOnline) await result.catch(() => {});
+  }
+
+  private async change(
+    device: ModelDevice,
+    who: { userId: string; channelId: string },
+    intent: Exclude<Intent, { kind: "send" }>,
+  ): Promise<void> {
+    // Calls are not queued: an app that is offline does not offer them.
+    if (!device.isOnline) return;
+    const clientMessageId = device.client.newClientMessageId();
+    this.note(who, intent, clientMessageId);
+    try {
+      await untilAnswered(() => request(device, who.channelId, clientMessageId, intent));
+      this.end(clientMessageId, "accepted", {});
+    } catch (error) {
+      this.end(clientMessageId, "refused", { reason: errorReason(error) });
+    }
+  }
+
+  private note(
+    who: { userId: string; channelId: string },
+    intent: Intent,
+    clientMessageId: string,
+  ): void {
+    const open = { begun: this.round, ended: undefined, answer: "open" } as const;
+    const attempt = { ...who, ...open, intent, clientMessageId, reason: "", channelSequence: 0 };
+    this.attempts.push(attempt);
+    this.byClientId.set(clientMessageId, attempt);
+  }
+
+  private end(
+    clientMessageId: string,
+    answer: "accepted" | "refused",
+    { reason = "", channelSequence = 0 },
+  ): void {
+    const attempt = this.byClientId.get(clientMessageId);
+    if (attempt) Object.assign(attempt, { answer, reason, channelSequence, ended: this.round });
+  }
+}
+
+function request(
+  { calls }: ModelDevice,
+  channelId: string,
+  clientMessageId: string,
+  intent: Exclude<Intent, { kind: "send" }>,
+): Promise<unknown> {
+  const change = { channelId, clientMessageId };
+  switch (intent.kind) {
+    case "add":
+      return calls.addMembers({ ...change, userIds: [intent.userId] });
+    case "remove":
+      return calls.removeMember({ ...change, userId: intent.userId });
+    case "join":
+      return calls.joinGroup(change);
+    case "leave":
+      return calls.leaveGroup(change);
+  }
+}
+
+/** Asks again, with the same client id, as long as the outcome is unknown. */
+async function untilAnswered(ask: () => Promise<unknown>): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      await ask();
+      return;
+    } catch (error) {
+      const { code } = ConnectError.from(error);
+      const isOpen = code === Code.Unavailable || code === Code.DeadlineExceeded;
+      if (!isOpen || tries === triesMax) throw error;
+    }
+  }
+}
+
+/** Of one call: a connection is lost at most a few times in a round. */
+const triesMax = 20;
