@@ -11,11 +11,11 @@ import {
 import type { AccessToken } from "../mesh/access-token.ts";
 import { DomainError } from "../mesh/errors.ts";
 import type {
+  FeedDelivery,
   Follower,
   Following,
-  InboxDelivery,
   ResetReason,
-} from "../mesh/inbox-feed-following.ts";
+} from "../mesh/subject-feed-following.ts";
 import { CloseCode, closeReason, helloCloseCodes } from "./close-codes.ts";
 import type { DeviceConnection } from "./devices.ts";
 import type { EdgeContext } from "./edge-context.ts";
@@ -109,7 +109,7 @@ export class Connection
     if (!this.isClosed) this.leave(false);
   }
 
-  deliver(delivery: InboxDelivery): boolean {
+  deliver(delivery: FeedDelivery): boolean {
     const takesMore = this.outgoing.deliver(delivery);
     if (!takesMore && this.isCaughtUp) {
       this.isCaughtUp = false;

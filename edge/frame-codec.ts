@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ClientFrame, ServerFrameSchema } from "../gen/parley/edge/v1/frame_pb.js";
-import type { InboxDelivery } from "../mesh/inbox-feed-following.ts";
+import type { FeedDelivery } from "../mesh/subject-feed-following.ts";
 
 /** What a server frame holds. */
 export type ServerFrameContent = NonNullable<MessageInitShape<typeof ServerFrameSchema>["frame"]>;
@@ -19,7 +19,7 @@ export interface FrameCodec {
   encode(content: ServerFrameContent): Uint8Array | string;
 
   /** Writes a Deliveries frame from inbox entries as they are stored. */
-  encodeDeliveries(deliveries: readonly InboxDelivery[]): Uint8Array | string;
+  encodeDeliveries(deliveries: readonly FeedDelivery[]): Uint8Array | string;
 
   /** Writes an Event frame from an encoded parley.edge.v1.Event. */
   encodeEvent(data: Uint8Array): Uint8Array | string;

@@ -1,8 +1,8 @@
 import type { Hello } from "../gen/parley/edge/v1/frame_pb.js";
 import { MessageService } from "../gen/parley/message/v1/message_service_pb.js";
-import type { InboxPosition } from "../mesh/inbox-feed-following.ts";
 import * as position from "../mesh/resume-position.ts";
 import type { Identity } from "../mesh/rpc.ts";
+import type { FeedPosition } from "../mesh/subject-feed-following.ts";
 import type { EdgeContext } from "./edge-context.ts";
 
 /** Refuses a Hello whose numbers can't be. @throws DomainError FIELD_INVALID */
@@ -15,7 +15,7 @@ export function resumePosition(
   { feeds, mesh, log }: EdgeContext,
   identity: Identity,
   hello: Hello,
-): Promise<InboxPosition> {
+): Promise<FeedPosition> {
   return position.resumePosition(feeds, identity.userId, hello, {
     read: async () => (await mesh.client(MessageService).getDeviceCursor({}, { identity })).cursor,
     onUnreadable(err) {

@@ -4,7 +4,7 @@
  * without end: past the soft limit its inbox pauses until what waits has left, past the hard
  * limit it is given up.
  */
-import type { InboxDelivery } from "../mesh/inbox-feed-following.ts";
+import type { FeedDelivery } from "../mesh/subject-feed-following.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import type { FrameCodec, ServerFrameContent } from "./frame-codec.ts";
 import type { FrameSocket } from "./frame-socket.ts";
@@ -33,7 +33,7 @@ export class Outgoing implements Flushable {
   private readonly socket: FrameSocket;
   private readonly codec: FrameCodec;
   private readonly owner: OutgoingOwner;
-  private deliveries: InboxDelivery[] | undefined;
+  private deliveries: FeedDelivery[] | undefined;
   private deliveryBytes = 0;
   private isCorked = false;
 
@@ -49,7 +49,7 @@ export class Outgoing implements Flushable {
   }
 
   /** Adds an inbox entry. False: none may follow before the owner's `onDrained`. */
-  deliver(delivery: InboxDelivery): boolean {
+  deliver(delivery: FeedDelivery): boolean {
     const bytes = delivery.data.length + deliveryOverheadBytes;
     if (this.deliveryBytes + bytes > deliveriesBytesMax) this.writeDeliveries();
     this.deliveries ??= [];

@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { ManualClock } from "./clock-manual.ts";
 import { InboxFeeds } from "./inbox-feed.ts";
-import type { Follower, InboxDelivery, ResetReason } from "./inbox-feed-following.ts";
 import { ScriptedInbox, turn } from "./inbox-feed-scripted.ts";
+import type { FeedDelivery, Follower, ResetReason } from "./subject-feed-following.ts";
 
 /** Keeps what it is given and checks that every entry follows the one before. */
 class Device implements Follower {
@@ -20,7 +20,7 @@ class Device implements Follower {
     this.position = position;
   }
 
-  deliver(delivery: InboxDelivery): boolean {
+  deliver(delivery: FeedDelivery): boolean {
     expect(this.takes).toBeGreaterThan(0);
     expect(delivery.prevSequence).toBe(this.position);
     expect(delivery.data).toEqual(new Uint8Array([delivery.sequence & 255]));

@@ -1,7 +1,7 @@
 /** Where a device's inbox goes on: from what it says that it has, or from what it acknowledged. */
 import { fieldInvalid } from "./errors.ts";
 import type { InboxFeeds } from "./inbox-feed.ts";
-import type { InboxPosition } from "./inbox-feed-following.ts";
+import type { FeedPosition } from "./subject-feed-following.ts";
 
 /** What a device says that it has stored, or has acknowledged. */
 export interface DevicePosition {
@@ -35,19 +35,19 @@ export async function resumePosition(
     read(): Promise<DevicePosition | undefined>;
     onUnreadable(error: unknown): void;
   },
-): Promise<InboxPosition> {
-  const position = toInboxPosition(device);
+): Promise<FeedPosition> {
+  const position = toFeedPosition(device);
   const isLost = feeds.resetReason(userId, position) === "NEW_DEVICE";
   if (!isLost || device.curMaxMessageId === 0n) return position;
   try {
     const cursor = await acknowledged.read();
-    if (cursor && cursor.curMaxMessageId <= device.curMaxMessageId) return toInboxPosition(cursor);
+    if (cursor && cursor.curMaxMessageId <= device.curMaxMessageId) return toFeedPosition(cursor);
   } catch (error) {
     acknowledged.onUnreadable(error);
   }
   return position;
 }
 
-function toInboxPosition({ inboxEpoch, inboxSequence }: DevicePosition): InboxPosition {
+function toFeedPosition({ inboxEpoch, inboxSequence }: DevicePosition): FeedPosition {
   return { epoch: inboxEpoch, sequence: Number(inboxSequence) };
 }

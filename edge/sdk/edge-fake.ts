@@ -96,7 +96,10 @@ export class FakeEdge {
   /** A change of who is in a channel. */
   membership(channelId: string, kind: ChangeKind, userIds: string[]): Message {
     const value = { $typeName: "parley.message.v1.MembershipChange", kind, userIds } as const;
-    const body = { case: "membershipChange", value: { ...value, newOwnerId: "" } } as const;
+    const body = {
+      case: "membershipChange",
+      value: { ...value, newOwnerId: "", memberCount: 0 },
+    } as const;
     return this.append(channelId, other, body, {});
   }
 

@@ -53,6 +53,9 @@ export class Draft {
       "change" in decision ? this.revision(change, decision) : this.message(change, decision);
     const { loaded } = this;
     loaded.state!.applyItem(item);
+    if (item.case === "message" && item.value.body.case === "membershipChange") {
+      item.value.body.value.memberCount = loaded.state!.channel.memberCount;
+    }
     loaded.recent.add(item);
     this.maxClientTimeMs = Math.max(this.maxClientTimeMs, change.clientTimeMs);
     this.traceParent ||= change.traceParent;
@@ -106,6 +109,7 @@ export class Draft {
       snapshotLogSequence: snapshot ? 0n : BigInt(loaded.snapshotLogSequence),
       maxClientTimeMs: BigInt(this.maxClientTimeMs),
       traceParent: this.traceParent,
+      prevLogSequence: BigInt(loaded.lastLogSequence),
     });
     if (snapshot) {
       entry.snapshot = snapshot;

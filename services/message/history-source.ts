@@ -3,7 +3,7 @@
  * beyond the store. It shows the channel as it was when opened. Where one of the two is away, the
  * other serves alone, and what may be missing is named.
  */
-import type { Message } from "../../gen/parley/message/v1/message_pb.js";
+import type { Channel, DeliveryMode, Message } from "../../gen/parley/message/v1/message_pb.js";
 import { DomainError, unavailable } from "../../mesh/errors.ts";
 import { messageIdMax } from "../../mesh/ids.ts";
 import type { Logger } from "../../mesh/logger.ts";
@@ -30,9 +30,20 @@ export interface IdRange {
   maxMessageId: bigint;
 }
 
+/** What a reader is told of a channel beside its messages. */
+export interface OpenedChannel {
+  mode: DeliveryMode;
+  memberCount: number;
+  lastChannelSequence: number;
+  /** Whether the reader is a member. */
+  isMember: boolean;
+}
+
 /** A channel that is open for reading. */
 export interface HistorySource {
   visibility: Visibility;
+  /** The channel as it was when opened. */
+  channel: OpenedChannel;
   /** The newest message; later ones are not shown. */
   lastMessageId: bigint;
   /**
@@ -86,6 +97,7 @@ async function openStoreAlone(
   const reader = { userId, joinedSequence, seesAll: historyBeforeJoining };
   return {
     visibility: Visibility.of(reader, stays, [[]]),
+    channel: openedChannel(row.channel, joinedSequence !== undefined),
     lastMessageId,
     // The row is stored after what it rests on: beyond it something may be missing.
     async read(minMessageId: bigint, maxId: bigint, newestFirst: boolean, limit: number) {
@@ -107,6 +119,7 @@ async function openOverLog(
   // Taken at once: the state moves on, also with what is then not stored.
   const { lastMessageId, historyBeforeJoining } = state.channel;
   const joinedSequence = state.members.get(userId)?.joinedSequence;
+  const channel = openedChannel(state.channel, joinedSequence !== undefined);
 
   // In this order: whatever the log does not show any more is in the store by then.
   const persisted = await log.checkpoint(persistWorker, logSubject(channelId));
@@ -118,7 +131,7 @@ async function openOverLog(
   if (visibility.isNothing) {
     throw storeIsAway ? unavailable(`${channelId} can't be read now`) : notAMember(channelId);
   }
-  return { visibility, lastMessageId, read, missing };
+  return { visibility, channel, lastMessageId, read, missing };
 
   /** Asks the store; once it has failed, the whole log takes its place. */
   async function fromStore<T>(ask: () => Promise<T>): Promise<T | undefined> {
@@ -168,4 +181,9 @@ async function openOverLog(
 
 function messagesOf(items: readonly ChannelItem[]): Message[] {
   return items.flatMap((item) => (item.case === "message" ? item.value : []));
+}
+
+function openedChannel(channel: Channel, isMember: boolean): OpenedChannel {
+  const { mode, memberCount, lastChannelSequence } = channel;
+  return { mode, memberCount, lastChannelSequence, isMember };
 }

@@ -8,14 +8,14 @@ import {
 import type { FollowResponseSchema } from "../../gen/parley/message/v1/message_service_pb.js";
 import type { Clock, Timer } from "../../mesh/clock.ts";
 import type { InboxFeeds } from "../../mesh/inbox-feed.ts";
+import type { ResponseStream } from "../../mesh/rpc.ts";
 import type {
+  FeedDelivery,
+  FeedPosition,
   Follower,
   Following,
-  InboxDelivery,
-  InboxPosition,
   ResetReason,
-} from "../../mesh/inbox-feed-following.ts";
-import type { ResponseStream } from "../../mesh/rpc.ts";
+} from "../../mesh/subject-feed-following.ts";
 import { refuse } from "./message-codes.ts";
 
 type Responses = ResponseStream<MessageInitShape<typeof FollowResponseSchema>>;
@@ -56,7 +56,7 @@ export class InboxFollower implements Follower {
   }
 
   /** Begins to follow, unless the reader has gone. */
-  start(position: InboxPosition): void {
+  start(position: FeedPosition): void {
     if (this.isStopped) return;
     const { feeds } = this.deps;
     // Who can't go on from its position is told so when the feed has found another.
@@ -80,7 +80,7 @@ export class InboxFollower implements Follower {
     if (this.following) this.deps.feeds.stop(this.following);
   }
 
-  deliver({ sequence, prevSequence, data }: InboxDelivery): boolean {
+  deliver({ sequence, prevSequence, data }: FeedDelivery): boolean {
     const bytes = data.length + deliveryOverheadBytes;
     if (this.gatheredBytes + bytes > responseBytesMax) this.flush();
     try {

@@ -44,6 +44,7 @@ import {
   pageSize,
   requireIdentity,
 } from "./request-fields.ts";
+import { syncChannels } from "./sync-channels.ts";
 
 /** What the service works on. */
 export interface MessageDependencies {
@@ -169,6 +170,10 @@ export function createMessageService(deps: MessageDependencies): Served {
 
     async listMessages(request, context) {
       return orUnavailable(listMessages(request, requireIdentity(context).userId, history));
+    },
+
+    async syncChannels(request, context) {
+      return { updates: await syncChannels(request, requireIdentity(context).userId, history) };
     },
 
     async getDeviceCursor(_request, context) {

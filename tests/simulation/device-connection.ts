@@ -1,4 +1,4 @@
-import type { Follower, InboxDelivery, ResetReason } from "../../mesh/inbox-feed-following.ts";
+import type { FeedDelivery, Follower, ResetReason } from "../../mesh/subject-feed-following.ts";
 import type { Edge } from "./cluster.ts";
 import type { Device } from "./device.ts";
 import { Lane } from "./simulated-process.ts";
@@ -55,7 +55,7 @@ class Connection implements Follower {
     });
   }
 
-  deliver(delivery: InboxDelivery): boolean {
+  deliver(delivery: FeedDelivery): boolean {
     const { device, edge } = this;
     const { random } = device.world;
     this.send(() => device.deliver(delivery));

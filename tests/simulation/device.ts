@@ -7,8 +7,8 @@ import { InboxEntrySchema } from "../../gen/parley/log/v1/log_pb.js";
 import type { Message } from "../../gen/parley/message/v1/message_pb.js";
 import { MessageOrder, MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
 import { RpcError } from "../../mesh/errors.ts";
-import type { InboxDelivery, InboxPosition, ResetReason } from "../../mesh/inbox-feed-following.ts";
 import type { Identity } from "../../mesh/rpc.ts";
+import type { FeedDelivery, FeedPosition, ResetReason } from "../../mesh/subject-feed-following.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Cluster } from "./cluster.ts";
 import { DeviceView, type Gap } from "./device-view.ts";
@@ -51,7 +51,7 @@ export class Device implements Identity {
   /** How far its wall clock is ahead of the true time. */
   readonly skewMs: number;
   readonly views = new Map<string, DeviceView>();
-  position: InboxPosition = { epoch: "", sequence: 0 };
+  position: FeedPosition = { epoch: "", sequence: 0 };
   /** Whether it has everything, as far as its edge knows. */
   isCaughtUp = false;
   /** How often it was told to rebuild, and for how many of these it has listed its channels. */
@@ -79,7 +79,7 @@ export class Device implements Identity {
   }
 
   /** The next inbox entry. */
-  deliver({ sequence, prevSequence, data }: InboxDelivery): void {
+  deliver({ sequence, prevSequence, data }: FeedDelivery): void {
     const { world, userId } = this;
     if (prevSequence !== this.position.sequence) {
       world.blame(
@@ -111,7 +111,7 @@ export class Device implements Identity {
   }
 
   /** It goes on from here; what came before is to be had from the history. */
-  reset(reason: ResetReason, position: InboxPosition): void {
+  reset(reason: ResetReason, position: FeedPosition): void {
     this.world.note(`${this.deviceId} is reset to ${position.sequence}: ${reason}`);
     this.position = position;
     this.resetTo = position.sequence;

@@ -3,8 +3,8 @@
  * invariant that it must be caught by while no other is checked.
  */
 import { InboxFeeds } from "../../mesh/inbox-feed.ts";
-import { type Following, FollowingState } from "../../mesh/inbox-feed-following.ts";
 import { AppendOutcomeUnknown, type LiveMessage, type Stream } from "../../mesh/streams.ts";
+import { type Following, FollowingState } from "../../mesh/subject-feed-following.ts";
 import type { Change } from "../../services/message/channel-change.ts";
 import { type LoadedChannel, loadChannel } from "../../services/message/channel-loader.ts";
 import { ChannelStates } from "../../services/message/channel-states.ts";
@@ -228,10 +228,10 @@ function workingLate(log: Stream): Partial<Stream> {
 }
 
 function passOn(
-  this: { inboxes: Map<string, { first: Following | undefined }> },
+  this: { followed: Map<string, { first: Following | undefined }> },
   live: LiveMessage,
 ) {
-  for (let each = this.inboxes.get(live.subject)?.first; each; each = each.next) {
+  for (let each = this.followed.get(live.subject)?.first; each; each = each.next) {
     if (each.state !== FollowingState.LIVE || live.sequence <= each.position) continue;
     each.deliver({ ...live, prevSequence: each.position });
   }

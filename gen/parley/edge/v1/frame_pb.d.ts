@@ -11,7 +11,8 @@ import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Error } from "../../rpc/v1/error_pb.js";
 import type { SendMessageRequest, SendMessageResponse } from "../../message/v1/message_service_pb.js";
-import type { InboxEntry } from "../../log/v1/log_pb.js";
+import type { InboxEntry, Item } from "../../log/v1/log_pb.js";
+import type { ChannelPosition, ChannelUpdate } from "../../message/v1/sync_pb.js";
 import type { Presence } from "../../presence/v1/presence_pb.js";
 
 /**
@@ -70,6 +71,14 @@ export declare type ClientFrame = Message<"parley.edge.v1.ClientFrame"> & {
      */
     value: Ack;
     case: "ack";
+  } | {
+    /**
+     * Asks for what LIVE channels bring.
+     *
+     * @generated from field: parley.edge.v1.FollowChannels follow_channels = 6;
+     */
+    value: FollowChannels;
+    case: "followChannels";
   } | { case: undefined; value?: undefined };
 };
 
@@ -162,6 +171,22 @@ export declare type ServerFrame = Message<"parley.edge.v1.ServerFrame"> & {
      */
     value: Reset;
     case: "reset";
+  } | {
+    /**
+     * New items of a LIVE channel that the connection follows.
+     *
+     * @generated from field: parley.edge.v1.ChannelDeliveries channel_deliveries = 10;
+     */
+    value: ChannelDeliveries;
+    case: "channelDeliveries";
+  } | {
+    /**
+     * Answers FollowChannels.
+     *
+     * @generated from field: parley.edge.v1.FollowChannelsResult follow_channels_result = 11;
+     */
+    value: FollowChannelsResult;
+    case: "followChannelsResult";
   } | { case: undefined; value?: undefined };
 };
 
@@ -517,6 +542,100 @@ export declare type Delivery = Message<"parley.edge.v1.Delivery"> & {
  * Use `create(DeliverySchema)` to create a new message.
  */
 export declare const DeliverySchema: GenMessage<Delivery>;
+
+/**
+ * Asks for what LIVE channels bring, from where the device is in each. A channel that the
+ * connection follows already is begun anew from there; one in COPY mode is merely synced, as its
+ * messages are in the inbox. Following ends with the connection, or when the user is no member any
+ * more. A connection follows at most 1,000 channels.
+ *
+ * @generated from message parley.edge.v1.FollowChannels
+ */
+export declare type FollowChannels = Message<"parley.edge.v1.FollowChannels"> & {
+  /**
+   * 1 to 200, each channel once.
+   *
+   * @generated from field: repeated parley.message.v1.ChannelPosition channels = 1;
+   */
+  channels: ChannelPosition[];
+};
+
+/**
+ * Describes the message parley.edge.v1.FollowChannels.
+ * Use `create(FollowChannelsSchema)` to create a new message.
+ */
+export declare const FollowChannelsSchema: GenMessage<FollowChannels>;
+
+/**
+ * What the device lacks of the channels that it asked to follow: one update for each, in any
+ * order and over one or several frames. After CURRENT for a LIVE channel with `member` set,
+ * ChannelDeliveries continue from `channel_sequence`; after anything else ask again.
+ *
+ * @generated from message parley.edge.v1.FollowChannelsResult
+ */
+export declare type FollowChannelsResult = Message<"parley.edge.v1.FollowChannelsResult"> & {
+  /**
+   * As SyncChannels answers.
+   *
+   * @generated from field: repeated parley.message.v1.ChannelUpdate updates = 1;
+   */
+  updates: ChannelUpdate[];
+};
+
+/**
+ * Describes the message parley.edge.v1.FollowChannelsResult.
+ * Use `create(FollowChannelsResultSchema)` to create a new message.
+ */
+export declare const FollowChannelsResultSchema: GenMessage<FollowChannelsResult>;
+
+/**
+ * What a LIVE channel has got, in order.
+ *
+ * @generated from message parley.edge.v1.ChannelDeliveries
+ */
+export declare type ChannelDeliveries = Message<"parley.edge.v1.ChannelDeliveries"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * This continues from here: always the `channel_sequence` of the frame before, or of the update.
+   *
+   * @generated from field: uint32 prev_channel_sequence = 2;
+   */
+  prevChannelSequence: number;
+
+  /**
+   * The device now has everything up to here.
+   *
+   * @generated from field: uint32 channel_sequence = 3;
+   */
+  channelSequence: number;
+
+  /**
+   * How many members the channel has now; 0: as before. The comings and goings of others are not
+   * among the items; where there is nothing else to tell, the count comes at most once a second.
+   *
+   * @generated from field: uint32 member_count = 4;
+   */
+  memberCount: number;
+
+  /**
+   * Messages, and changes to them.
+   *
+   * @generated from field: repeated parley.log.v1.Item items = 5;
+   */
+  items: Item[];
+};
+
+/**
+ * Describes the message parley.edge.v1.ChannelDeliveries.
+ * Use `create(ChannelDeliveriesSchema)` to create a new message.
+ */
+export declare const ChannelDeliveriesSchema: GenMessage<ChannelDeliveries>;
 
 /**
  * The device has everything.

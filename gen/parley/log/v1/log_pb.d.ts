@@ -107,6 +107,13 @@ export declare type LogEntry = Message<"parley.log.v1.LogEntry"> & {
    * @generated from field: int64 snapshot_time_ms = 7;
    */
   snapshotTimeMs: bigint;
+
+  /**
+   * The log sequence of the entry that this one follows in its channel; 0: the log held none.
+   *
+   * @generated from field: int64 prev_log_sequence = 8;
+   */
+  prevLogSequence: bigint;
 };
 
 /**

@@ -527,6 +527,13 @@ export declare type MembershipChange = Message$1<"parley.message.v1.MembershipCh
    * @generated from field: string new_owner_id = 3;
    */
   newOwnerId: string;
+
+  /**
+   * How many members the channel has after it. Set by the service.
+   *
+   * @generated from field: uint32 member_count = 10;
+   */
+  memberCount: number;
 };
 
 /**

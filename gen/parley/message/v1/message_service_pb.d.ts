@@ -8,6 +8,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Channel, DeviceCursor, Member, Message as Message$1, MessageKind } from "./message_pb.js";
+import type { ChannelPosition, ChannelUpdate } from "./sync_pb.js";
 import type { FollowStarted, InboxCaughtUp, InboxDeliveries, InboxReset } from "./inbox_pb.js";
 import type { Error } from "../../rpc/v1/error_pb.js";
 
@@ -737,6 +738,46 @@ export declare type MessageRange = Message<"parley.message.v1.MessageRange"> & {
 export declare const MessageRangeSchema: GenMessage<MessageRange>;
 
 /**
+ * Where a device is in some of its channels.
+ *
+ * @generated from message parley.message.v1.SyncChannelsRequest
+ */
+export declare type SyncChannelsRequest = Message<"parley.message.v1.SyncChannelsRequest"> & {
+  /**
+   * 1 to 200, each channel once.
+   *
+   * @generated from field: repeated parley.message.v1.ChannelPosition positions = 1;
+   */
+  positions: ChannelPosition[];
+};
+
+/**
+ * Describes the message parley.message.v1.SyncChannelsRequest.
+ * Use `create(SyncChannelsRequestSchema)` to create a new message.
+ */
+export declare const SyncChannelsRequestSchema: GenMessage<SyncChannelsRequest>;
+
+/**
+ * What the device lacks.
+ *
+ * @generated from message parley.message.v1.SyncChannelsResponse
+ */
+export declare type SyncChannelsResponse = Message<"parley.message.v1.SyncChannelsResponse"> & {
+  /**
+   * One for each position, in their order.
+   *
+   * @generated from field: repeated parley.message.v1.ChannelUpdate updates = 1;
+   */
+  updates: ChannelUpdate[];
+};
+
+/**
+ * Describes the message parley.message.v1.SyncChannelsResponse.
+ * Use `create(SyncChannelsResponseSchema)` to create a new message.
+ */
+export declare const SyncChannelsResponseSchema: GenMessage<SyncChannelsResponse>;
+
+/**
  * The calling device's cursor is asked for.
  *
  * @generated from message parley.message.v1.GetDeviceCursorRequest
@@ -1246,6 +1287,21 @@ export declare const MessageService: GenService<{
     methodKind: "unary";
     input: typeof ListMessagesRequestSchema;
     output: typeof ListMessagesResponseSchema;
+  },
+  /**
+   * Reads what up to 200 channels have got since the device last looked, in one exchange: for a
+   * device that was away, and for LIVE channels, whose messages are in nobody's inbox. One update
+   * for each position, in their order; all together they carry about 384 KB of messages, and what
+   * does not fit is to be asked for again (MORE).
+   *
+   * INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.message.v1.MessageService.SyncChannels
+   */
+  syncChannels: {
+    methodKind: "unary";
+    input: typeof SyncChannelsRequestSchema;
+    output: typeof SyncChannelsResponseSchema;
   },
   /**
    * Reads the calling device's cursor; all zero where it has none.

@@ -1,25 +1,21 @@
 /**
- * Brings followers from their positions to the end of their inboxes, a bounded number at a time.
+ * Brings followers from their positions to the end of their subjects, a bounded number at a time.
  *
  * What makes it safe on ports that promise little: an entry is delivered only where a read shows
  * it right after the follower's own last entry (reads are inclusive, and a stale read lacks
  * entries only at the end). Where that entry is gone, so may be others after it: reset. Every
- * position is therefore an entry's; an inbox that has none gets an empty one.
+ * position is therefore an entry's; an inbox that has none gets an empty one. (In
+ * a log that holds nothing the position is 0, which its next entry names as the one before.)
  */
 import type { Clock } from "./clock.ts";
+import { type LiveMessage, StreamUnavailable, WrongLastSequence } from "./streams.ts";
 import {
+  type FeedSource,
+  type FollowedSubject,
   type Following,
   FollowingState,
-  type Inbox,
   type ResetReason,
-} from "./inbox-feed-following.ts";
-import {
-  inboxSubject,
-  type LiveMessage,
-  type Streams,
-  StreamUnavailable,
-  WrongLastSequence,
-} from "./streams.ts";
+} from "./subject-feed-following.ts";
 
 /** How often a failing stream is asked again: after this pause, doubled each time up to the max. */
 const pauseMsMin = 250;
@@ -33,7 +29,7 @@ const pageEntriesMax = 256;
 
 /** What the catch-ups need of the feeds. */
 export interface CatchUpsOptions {
-  streams: Streams;
+  source: FeedSource;
   clock: Clock;
   /** At most this many at once; the others wait their turn. */
   catchUpsMax: number;
@@ -45,7 +41,7 @@ export interface CatchUpsOptions {
   onFailure(error: unknown): void;
 }
 
-/** One follower's way to the end of its inbox. */
+/** One follower's way to the end of its subject. */
 interface CatchUp {
   readonly following: Following;
   /** Set: the follower must be reset before anything else. */
@@ -126,12 +122,12 @@ export class CatchUps {
 
   private async toTheEnd(catchUp: CatchUp): Promise<void> {
     const { following } = catchUp;
-    const { inbox } = following;
+    const { followed } = following;
     while (following.state === FollowingState.CATCHING_UP) {
-      if (!inbox.subscription) await this.subscribe(inbox);
+      if (!followed.subscription) await this.subscribe(followed);
       else if (catchUp.reset) await this.reset(catchUp, catchUp.reset);
       else if (catchUp.target === undefined) await this.findTarget(catchUp);
-      else if (following.position < Math.max(catchUp.target, inbox.heard)) {
+      else if (following.position < Math.max(catchUp.target, followed.heard)) {
         await this.deliverPage(catchUp);
       } else {
         following.state = FollowingState.LIVE;
@@ -143,25 +139,25 @@ export class CatchUps {
   }
 
   /** Everything stored after this is heard, or else a gap or a tail check shows it. */
-  private subscribe(inbox: Inbox): Promise<void> {
-    inbox.subscribing ??= this.openSubscription(inbox);
-    return inbox.subscribing;
+  private subscribe(followed: FollowedSubject): Promise<void> {
+    followed.subscribing ??= this.openSubscription(followed);
+    return followed.subscribing;
   }
 
-  private async openSubscription(inbox: Inbox): Promise<void> {
-    const { streams, onMessage } = this.options;
+  private async openSubscription(followed: FollowedSubject): Promise<void> {
+    const { source, onMessage } = this.options;
     try {
-      const subscription = await streams.subscribeInbox(inbox.userId, onMessage);
-      if (inbox.first) inbox.subscription = subscription;
+      const subscription = await source.subscribe(followed.subject, onMessage);
+      if (followed.first) followed.subscription = subscription;
       else await subscription.stop();
     } finally {
-      inbox.subscribing = undefined;
+      followed.subscribing = undefined;
     }
   }
 
   private async findTarget(catchUp: CatchUp): Promise<void> {
     const { following } = catchUp;
-    const last = await this.lastSequence(following.inbox);
+    const last = await this.lastSequence(following.followed);
     // The leader shows nothing as new as what the follower has: its own entry is gone.
     if (last < following.position) catchUp.reset = "TRIMMED";
     else catchUp.target = last;
@@ -169,8 +165,8 @@ export class CatchUps {
 
   private async reset(catchUp: CatchUp, reason: ResetReason): Promise<void> {
     const { following } = catchUp;
-    const { inbox } = following;
-    const last = (await this.lastSequence(inbox)) || (await this.appendEmpty(inbox));
+    const { followed } = following;
+    const last = (await this.lastSequence(followed)) || (await this.appendEmpty(followed));
     if (following.state !== FollowingState.CATCHING_UP) return;
     following.position = last;
     catchUp.reset = undefined;
@@ -182,14 +178,14 @@ export class CatchUps {
   private async deliverPage(catchUp: CatchUp): Promise<void> {
     const { following, fromLeader } = catchUp;
     const fromSequence = following.position;
-    const wanted = Math.max(catchUp.target!, following.inbox.heard);
-    const page = await this.options.streams.inbox.read(inboxSubject(following.inbox.userId), {
-      fromSequence,
+    const wanted = Math.max(catchUp.target!, following.followed.heard);
+    const page = await this.options.source.stream.read(following.followed.subject, {
+      fromSequence: Math.max(1, fromSequence),
       limit: pageEntriesMax,
       fromLeader,
     });
     const first = page.entries[0]?.sequence;
-    if (first === undefined ? fromLeader : first > fromSequence) {
+    if (first === undefined ? fromLeader : fromSequence > 0 && first > fromSequence) {
       catchUp.reset = "TRIMMED";
       return;
     }
@@ -201,25 +197,23 @@ export class CatchUps {
     if (page.more || following.position >= wanted) return;
     // A lagging replica answered, or one that does not show yet what was heard live.
     if (fromLeader)
-      throw new StreamUnavailable(`${following.inbox.userId}: no entry ${wanted} yet`);
+      throw new StreamUnavailable(`${following.followed.subject}: no entry ${wanted} yet`);
     catchUp.fromLeader = true;
   }
 
-  private async lastSequence(inbox: Inbox): Promise<number> {
-    const subject = inboxSubject(inbox.userId);
-    const last = await this.options.streams.inbox.last(subject, { fromLeader: true });
+  private async lastSequence(followed: FollowedSubject): Promise<number> {
+    const last = await this.options.source.stream.last(followed.subject, { fromLeader: true });
     return last?.sequence ?? 0;
   }
 
-  private appendEmpty(inbox: Inbox): Promise<number> {
-    const { streams } = this.options;
+  private async appendEmpty(followed: FollowedSubject): Promise<number> {
+    const { stream, appendsEmpty } = this.options.source;
+    if (!appendsEmpty) return 0;
     const first = { expectedLastSequence: 0 };
-    return streams.inbox
-      .append(inboxSubject(inbox.userId), new Uint8Array(0), first)
-      .catch((error: unknown) => {
-        // A message was faster.
-        if (error instanceof WrongLastSequence) return this.lastSequence(inbox);
-        throw error;
-      });
+    return stream.append(followed.subject, new Uint8Array(0), first).catch((error: unknown) => {
+      // A message was faster.
+      if (error instanceof WrongLastSequence) return this.lastSequence(followed);
+      throw error;
+    });
   }
 }

@@ -1,0 +1,24 @@
+/** How items of LIVE channels are told to their followers. */
+import {
+  MembershipChange_Kind as ChangeKind,
+  type Message,
+} from "../gen/parley/message/v1/message_pb.js";
+
+/**
+ * Whether the message says only that members came or went. In a LIVE channel these are told as a
+ * count; whom one concerns finds it in its own inbox.
+ */
+export function isComingOrGoing({ body }: Message): boolean {
+  if (body.case !== "membershipChange") return false;
+  const { kind, newOwnerId } = body.value;
+  return newOwnerId === "" && (isComing(kind) || isGoing(kind));
+}
+
+/** Whether the change ends memberships. */
+export function isGoing(kind: ChangeKind): boolean {
+  return kind === ChangeKind.REMOVED || kind === ChangeKind.LEFT;
+}
+
+function isComing(kind: ChangeKind): boolean {
+  return kind === ChangeKind.ADDED || kind === ChangeKind.JOINED;
+}
