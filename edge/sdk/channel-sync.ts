@@ -6,13 +6,13 @@
  */
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Channel, Message } from "../../gen/parley/message/v1/message_pb.js";
-import { MembershipChange_Kind as ChangeKind } from "../../gen/parley/message/v1/message_pb.js";
 import {
   type ListMessagesRequest,
   type ListMessagesResponse,
   MessageOrder,
 } from "../../gen/parley/message/v1/message_service_pb.js";
 import { Backoff } from "./backoff.ts";
+import { ChannelState, type KnownChannel, membershipAfter } from "./channel-state.ts";
 import type { ChannelPosition } from "./device-entries.ts";
 import { errorRetryAfterMs } from "./errors.ts";
 import type { Baseline } from "./events.ts";
@@ -42,22 +42,12 @@ export interface ChannelSyncOptions {
   signal: AbortSignal;
 }
 
-/** What has happened in a channel, for tests and for the curious. */
-export interface ChannelCounts {
-  /** Gaps seen: messages that did not follow the last one, or came without their body. */
-  gaps: number;
-  /** Messages that came from the history and not from the inbox. */
-  repaired: number;
-  /** Repetitions dropped. */
-  duplicates: number;
-}
-
-/** A channel as the device knows it. */
-export type KnownChannel = Readonly<ChannelPosition & ChannelCounts>;
-
-/** Messages of one channel that are held back; what does not fit is read from the history. */
-export const heldMessagesMax = 256;
 const pageSize = 200;
+/**
+ * Items that a device without its inbox is told of in one channel. Where it lacks more it begins
+ * anew at the newest page, and what is before that is in the history.
+ */
+export const completedItemsMax = 1_000;
 /** Reads after which a message that the inbox names and the history lacks is given up. */
 const fruitlessReadsMax = 5;
 
@@ -120,17 +110,27 @@ export class ChannelSync {
     if (lastMessageId > 0n) this.options.onBaseline({ channelId, messageId: lastMessageId });
   }
 
-  /** Reads what follows the last message, if the channel as it is says that there is something. */
-  async check({ channelId, lastChannelSequence }: Channel): Promise<void> {
+  /**
+   * Reads what follows the last message, if the channel as it is says that there is something.
+   * @returns whether the device knows the channel
+   */
+  async check({ channelId, lastChannelSequence }: Channel): Promise<boolean> {
     const channel = this.channels.get(channelId);
     if (channel && lastChannelSequence > channel.lastChannelSequence) await this.read(channel);
+    return channel !== undefined;
   }
 
-  /** Reads what follows the last message, trying until it can be read, or until all is ended. */
-  async complete(channelId: string): Promise<void> {
+  /**
+   * Reads what follows the last message, trying until it can be read, or until all is ended. Where
+   * it is more than {@link completedItemsMax}, the channel begins anew.
+   * @param lastChannelSequence of the channel as it is; undefined: not known
+   */
+  async complete(channelId: string, lastChannelSequence?: number): Promise<void> {
     const channel = this.channels.get(channelId);
     if (!channel) return;
     channel.incomplete = true;
+    const lacks = (lastChannelSequence ?? 0) - channel.lastChannelSequence;
+    if (lacks > completedItemsMax) channel.isFarBehind = true;
     await this.read(channel);
   }
 
@@ -207,34 +207,55 @@ export class ChannelSync {
   }
 
   /** Reads pages until the end of the history, or of what can be read now. */
-  private async readPages(
-    channel: ChannelState,
-  ): Promise<{ atEnd: boolean; retryAfterMs: number }> {
-    const { signal } = this.options;
+  private async readPages(channel: ChannelState): Promise<Read> {
+    try {
+      if (channel.isFarBehind && !(await this.beginAnew(channel))) return readLater;
+      return await this.readOn(channel);
+    } catch (error) {
+      if (this.options.signal.aborted) throw error;
+      if (ConnectError.from(error).code === Code.PermissionDenied) {
+        this.giveUp(channel);
+        return { atEnd: true, retryAfterMs: 0 };
+      }
+      return { atEnd: false, retryAfterMs: errorRetryAfterMs(error) };
+    }
+  }
+
+  /** Makes the newest page the next that the device is told of. False: it can't be read now. */
+  private async beginAnew(channel: ChannelState): Promise<boolean> {
+    const { channelId } = channel;
+    const order = MessageOrder.NEWEST_FIRST;
+    const start = { case: undefined };
+    const request = { channelId, pageSize, pageToken: "", order, start };
+    const { messages, degraded } = await this.options.listMessages(request, this.options.signal);
+    if (degraded) return false;
+    channel.isFarBehind = false;
+    const oldest = messages.at(-1);
+    if (!oldest || oldest.channelSequence <= channel.lastChannelSequence) return true;
+    channel.lastMessageId = oldest.prevMessageId;
+    channel.lastChannelSequence = oldest.channelSequence - 1;
+    this.options.onPosition(channel);
+    this.options.onBaseline({ channelId, messageId: oldest.prevMessageId });
+    this.merge(channel, messages.toReversed());
+    this.drain(channel, messages[0]!.messageId);
+    return true;
+  }
+
+  private async readOn(channel: ChannelState): Promise<Read> {
     const { channelId } = channel;
     const order = MessageOrder.OLDEST_FIRST;
     const start = { case: "afterMessageId", value: channel.lastMessageId } as const;
     for (let pageToken = ""; ; ) {
-      let page: ListMessagesResponse;
       const wanted = channel.wantedMessageId;
       const after = channel.lastMessageId;
-      try {
-        const request = { channelId, pageSize, pageToken, order, start };
-        page = await this.options.listMessages(request, signal);
-      } catch (error) {
-        if (signal.aborted) throw error;
-        if (ConnectError.from(error).code === Code.PermissionDenied) {
-          this.giveUp(channel);
-          return { atEnd: true, retryAfterMs: 0 };
-        }
-        return { atEnd: false, retryAfterMs: errorRetryAfterMs(error) };
-      }
+      const request = { channelId, pageSize, pageToken, order, start };
+      const page = await this.options.listMessages(request, this.options.signal);
       this.merge(channel, page.messages);
       const last = page.messages.at(-1)?.messageId ?? 0n;
       const more = page.nextPageToken !== "";
       if (page.degradedRanges.some(({ maxMessageId }) => maxMessageId > after)) {
         this.drain(channel, 0n);
-        return { atEnd: false, retryAfterMs: 0 };
+        return readLater;
       }
       this.drain(channel, more || last > wanted ? last : wanted);
       if (!more) return { atEnd: true, retryAfterMs: 0 };
@@ -257,56 +278,12 @@ export class ChannelSync {
   }
 }
 
-/** One channel; `held` is sorted and free of repetitions. */
-class ChannelState implements KnownChannel {
-  readonly channelId: string;
-  lastMessageId: bigint;
-  lastChannelSequence: number;
-  member: boolean;
-  gaps = 0;
-  repaired = 0;
-  duplicates = 0;
-  /** What can't be told yet. */
-  readonly held: Message[] = [];
-  /** The newest message that the inbox has named and that was not told yet; 0: none. */
-  wantedMessageId = 0n;
-  /** Whether the inbox has yet to bring its first message of this channel. */
-  isOnlyListed = false;
-  /** Whether the history has yet to be read to its end, whatever the inbox says. */
-  incomplete = false;
-  /** The reading that is under way. */
-  reading: Promise<void> | undefined;
-
-  constructor({ channelId, lastMessageId, lastChannelSequence, member }: ChannelPosition) {
-    this.channelId = channelId;
-    this.lastMessageId = lastMessageId;
-    this.lastChannelSequence = lastChannelSequence;
-    this.member = member;
-  }
-
-  get lacksSomething(): boolean {
-    return this.incomplete || this.held.length > 0 || this.wantedMessageId > this.lastMessageId;
-  }
-
-  /** Keeps a message from the inbox where there is room and it is whole. */
-  hold(message: Message): void {
-    if (message.messageId > this.wantedMessageId) this.wantedMessageId = message.messageId;
-    if (!message.bodyOmitted && this.held.length < heldMessagesMax) this.insert(message);
-  }
-
-  /** False: it is there already. */
-  insert(message: Message): boolean {
-    const at = this.held.findLastIndex(
-      ({ channelSequence }) => channelSequence <= message.channelSequence,
-    );
-    if (this.held[at]?.channelSequence === message.channelSequence) return false;
-    this.held.splice(at + 1, 0, message);
-    return true;
-  }
+/** How a reading of the history has ended. */
+interface Read {
+  /** Whether it was at the history's end. */
+  atEnd: boolean;
+  /** How long the server asks to wait. */
+  retryAfterMs: number;
 }
 
-/** What a message makes of the user's membership; undefined: nothing. */
-function membershipAfter({ body }: Message, userId: string): boolean | undefined {
-  if (body.case !== "membershipChange" || !body.value.userIds.includes(userId)) return undefined;
-  return body.value.kind !== ChangeKind.REMOVED && body.value.kind !== ChangeKind.LEFT;
-}
+const readLater: Read = { atEnd: false, retryAfterMs: 0 };

@@ -2,6 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { MembershipChange_Kind as ChangeKind } from "../../gen/parley/message/v1/message_pb.js";
 import { ManualClock } from "../../mesh/clock-manual.ts";
+import { completedItemsMax } from "./channel-sync.ts";
 import { connected, openFixture, settled } from "./client-fixture.ts";
 import { MemoryClientStore } from "./client-store.ts";
 import { FakeEdge, me } from "./edge-fake.ts";
@@ -192,6 +193,46 @@ describe("ParleyClient", () => {
     const [before, after] = edge.hellos.slice(-2);
     expect(after?.inboxSequence).toBe(before?.inboxSequence);
     expect(texts(channelId)).toEqual(["1", "2"]);
+  });
+
+  it("[S4] begins anew at the newest page where it lacks too much", async () => {
+    const { edge, texts, client, events, pass } = await start({ checkIntervalMs: 0 });
+    edge.text(channelId, "before");
+    await pass(3_000);
+    edge.cut();
+    const missed = Array.from({ length: completedItemsMax + 1 }, (_, i) => {
+      return edge.text(channelId, `${i}`);
+    });
+    edge.trimmedTo = edge.inbox.length;
+    await pass(3_000);
+    edge.text(channelId, "after");
+    await settled();
+    const page = missed.slice(-200);
+    const newest = [...page.map(({ body }) => body.value), "after"];
+    expect(texts(channelId)).toEqual(["before", ...newest]);
+    const messageId = page[0]!.prevMessageId;
+    expect(events).toContainEqual({ name: "baseline", value: { channelId, messageId } });
+    const recent = client.recent(channelId).map(({ body }) => body.value);
+    expect(recent).toEqual(newest.slice(-recent.length));
+    expect(edge.calls).toEqual(["ListChannels", "ListChannels", "ListMessages", "ListMessages"]);
+  });
+
+  it("[S5] finds channels that the inbox never announced, and those that it never ended", async () => {
+    const { edge, client, texts, pass } = await start({ checkIntervalMs: 60_000 });
+    edge.createChannel("g-ended");
+    edge.channels.set("g-never", []);
+    edge.text("g-never", "old", { skipInbox: true });
+    await pass(5_000);
+    const member = (channelId: string) =>
+      client.knownChannels.find((channel) => channel.channelId === channelId)?.member;
+    expect(member("g-never")).toBeUndefined();
+    edge.membership("g-ended", ChangeKind.REMOVED, [me], { skipInbox: true });
+    edge.unlisted.add("g-ended");
+    await pass(90_000);
+    expect([member("g-never"), member("g-ended"), member(channelId)]).toEqual([true, false, true]);
+    edge.text("g-never", "new");
+    await settled();
+    expect(texts("g-never")).toEqual(["new"]);
   });
 
   it("[S5] finds at its next check what the inbox never had", async () => {

@@ -9,7 +9,7 @@ import {
 } from "../../gen/parley/message/v1/message_service_pb.js";
 import type { Presence } from "../../gen/parley/presence/v1/presence_pb.js";
 import { PresenceService } from "../../gen/parley/presence/v1/presence_service_pb.js";
-import type { KnownChannel } from "./channel-sync.ts";
+import type { KnownChannel } from "./channel-state.ts";
 import type { HistoryRequest, ParleyClientOptions, Sending } from "./client-options.ts";
 import { Connection, type ConnectionState } from "./connection.ts";
 import {

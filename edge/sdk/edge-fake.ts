@@ -74,6 +74,8 @@ export class FakeEdge {
   degradedBelow = 0n;
   /** Ids that the history does not have. */
   readonly hidden = new Set<bigint>();
+  /** Channels that the user has left. */
+  readonly unlisted = new Set<string>();
   /** Calls that were answered, by method name. */
   readonly calls: string[] = [];
   private lastMessageId = 1_000n;
@@ -94,13 +96,18 @@ export class FakeEdge {
   }
 
   /** A change of who is in a channel. */
-  membership(channelId: string, kind: ChangeKind, userIds: string[]): Message {
+  membership(
+    channelId: string,
+    kind: ChangeKind,
+    userIds: string[],
+    options: AppendOptions = {},
+  ): Message {
     const value = { $typeName: "parley.message.v1.MembershipChange", kind, userIds } as const;
     const body = {
       case: "membershipChange",
       value: { ...value, newOwnerId: "", memberCount: 0 },
     } as const;
-    return this.append(channelId, other, body, {});
+    return this.append(channelId, other, body, options);
   }
 
   /** A text of somebody's. */
@@ -204,7 +211,9 @@ export class FakeEdge {
       answer(listMessages.output, this.page(fromBinary(listMessages.input, bytes)));
     } else if (method.endsWith("/ListChannels")) {
       answer(listChannels.output, {
-        channels: [...this.channels.keys()].map((id) => this.channel(id)),
+        channels: [...this.channels.keys()]
+          .filter((id) => !this.unlisted.has(id))
+          .map((id) => this.channel(id)),
       });
     } else {
       const value = { code: Code.Unimplemented, reason: "METHOD_UNKNOWN", message: method };

@@ -13,7 +13,8 @@ import {
 import type { Channel, Message } from "../../gen/parley/message/v1/message_pb.js";
 import type { MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
 import { Backoff } from "./backoff.ts";
-import { ChannelSync, type KnownChannel } from "./channel-sync.ts";
+import type { KnownChannel } from "./channel-state.ts";
+import { ChannelSync } from "./channel-sync.ts";
 import { channelEntry, type InboxPosition, positionEntry } from "./device-entries.ts";
 import type { DeviceState } from "./device-state.ts";
 import { errorRetryAfterMs } from "./errors.ts";

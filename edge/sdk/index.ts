@@ -6,7 +6,7 @@ export * from "../../gen/parley/presence/v1/presence_pb.js";
 export { PresenceService } from "../../gen/parley/presence/v1/presence_service_pb.js";
 export * from "../../gen/parley/session/v1/session_pb.js";
 export { SessionService } from "../../gen/parley/session/v1/session_service_pb.js";
-export type { ChannelCounts, KnownChannel } from "./channel-sync.ts";
+export type { ChannelCounts, KnownChannel } from "./channel-state.ts";
 export { ParleyClient } from "./client.ts";
 export type { HistoryRequest, ParleyClientOptions, Sending } from "./client-options.ts";
 export { type ClientStore, MemoryClientStore } from "./client-store.ts";

@@ -14,18 +14,22 @@ const channelsAtOnce = 4;
 
 /**
  * Makes up from the history for what the inbox no longer holds: channels that the device knows
- * are completed, the newest first; others begin with what comes next. Resolves when everything is
- * done, or rejects when the signal says so.
+ * are completed, the newest first, or begin anew with their newest page; others begin with what
+ * comes next. Resolves when everything is done, or rejects when the signal says so.
  */
 export async function rebuild({ sync, listChannels, signal }: RebuildOptions): Promise<void> {
   const before = new Set(sync.known().map(({ channelId }) => channelId));
-  for await (const channel of listChannels()) sync.list(channel);
+  const sequences = new Map<string, number>();
+  for await (const channel of listChannels()) {
+    sync.list(channel);
+    sequences.set(channel.channelId, channel.lastChannelSequence);
+  }
   const known = sync.known().filter(({ channelId, member }) => member && before.has(channelId));
   const next = known.values();
   const complete = async () => {
     for (const { channelId } of next) {
       signal.throwIfAborted();
-      await sync.complete(channelId);
+      await sync.complete(channelId, sequences.get(channelId));
     }
   };
   await Promise.all(Array.from({ length: channelsAtOnce }, complete));
