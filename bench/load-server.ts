@@ -1,10 +1,7 @@
 /** The server under load, with what the benches look at from outside. */
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { startCluster } from "../deploy/cluster.ts";
-import { provisionServers } from "../deploy/servers/provision.ts";
-import { cheapPasswords, type ParleyProcess, startParley } from "../tests/parley-process.ts";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { OwnCluster } from "../tests/cluster/own-cluster.ts";
+import { type ParleyProcess, startParley } from "../tests/parley-process.ts";
 import { closeClients } from "./load-client.ts";
 import { type CpuTimes, cpuTimes, cpuTotal } from "./process-cpu.ts";
 
@@ -48,18 +45,12 @@ async function startEmbedded(): Promise<LoadServer> {
 }
 
 async function startWholeCluster(): Promise<LoadServer> {
-  await provisionServers((line) => console.error(line));
-  const folder = mkdtempSync(join(tmpdir(), "parley-bench-"));
-  // PostgreSQL's user goes through it.
-  chmodSync(folder, 0o711);
-  const cluster = await startCluster({
-    folder,
-    natsNodes: 1,
-    sync: "default",
-    edgePorts: [0, 0],
-    environment: { ...process.env, ...cheapPasswords, PARLEY_LOG_LEVEL: "error" },
+  const own = await OwnCluster.start({
+    edges: 2,
+    environment: { PARLEY_LOG_LEVEL: "error" },
     onLog: (line) => console.error(line),
   });
+  const { cluster } = own;
   const { nats, consul, cassandra, postgres } = cluster.servers;
   const parts: [string, () => (number | undefined)[]][] = [
     ["NATS", () => nats.nodes.map((node) => node.process.pid)],
@@ -82,8 +73,7 @@ async function startWholeCluster(): Promise<LoadServer> {
     single: undefined,
     async stop() {
       await closeClients();
-      await cluster.stop();
-      rmSync(folder, { recursive: true, force: true });
+      await own.stop();
     },
   };
 }

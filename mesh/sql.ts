@@ -37,8 +37,8 @@ export interface Sql extends SqlQueries {
    * Runs `work` in a transaction and commits when its promise resolves. It is rolled back when
    * the promise rejects, and when any statement in it has failed, caught or not; the promise
    * then rejects with that error. Its statements run one after the other; one that was left under
-   * way is waited for, and what comes after the end is refused with an Error. `work` uses the argument alone and waits for nothing else, as
-   * others may be waiting for the connection.
+   * way is waited for, and what comes after the end is refused with an Error. `work` uses the
+   * argument alone and waits for nothing else, as others may be waiting for the connection.
    *
    * @throws what `query` throws.
    */

@@ -2,10 +2,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { freePorts } from "../deploy/servers/ports.ts";
 
 /** How one is started. */
 export interface ParleyOptions {
@@ -51,7 +51,7 @@ const readyMsMax = 45_000;
 export async function startParley(options: ParleyOptions = {}): Promise<ParleyProcess> {
   const isOwnFolder = options.dataDir === undefined;
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), "parley-"));
-  const port = options.port ?? (await freePort());
+  const port = options.port ?? (await freePorts(1))[0]!;
   const child = spawn("npm", ["run", "--silent", "parley", "--", "run"], {
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
@@ -104,16 +104,6 @@ export async function startParley(options: ParleyOptions = {}): Promise<ParleyPr
       await exited;
     },
   };
-}
-
-/** A port that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 /** Resolves with the addresses that it prints when it is ready. */

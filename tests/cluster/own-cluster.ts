@@ -1,4 +1,4 @@
-/** A cluster that one file of tests has for itself, so that it may take parts of it away. */
+/** A cluster that one file of tests, or a bench, has for itself: it may take parts of it away. */
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,6 +26,8 @@ export interface OwnClusterOptions {
   instances?: Readonly<Record<string, number>>;
   /** Settings of all roles, `PARLEY_…`. */
   environment?: Readonly<Record<string, string>>;
+  /** Told what its processes log, as they do. */
+  onLog?(line: string): void;
 }
 
 /** A server that can be taken away. */
@@ -55,7 +57,7 @@ export class OwnCluster {
   /** Starts the servers and two of each role but for what the options say. */
   static async start(options: OwnClusterOptions = {}): Promise<OwnCluster> {
     const { edges = 1, natsNodes = 1, sync = "default", instances = {} } = options;
-    await provisionServers(console.log);
+    await provisionServers(console.error);
     const folder = mkdtempSync(join(tmpdir(), "parley-lost-"));
     // PostgreSQL's user goes through it.
     chmodSync(folder, 0o711);
@@ -72,7 +74,10 @@ export class OwnCluster {
           ...cheapPasswords,
           ...options.environment,
         },
-        onLog: (line) => log.push(line),
+        onLog(line) {
+          log.push(line);
+          options.onLog?.(line);
+        },
       });
       return new OwnCluster(cluster, folder, log);
     } catch (error) {

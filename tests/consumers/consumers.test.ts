@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePorts } from "../../deploy/servers/ports.ts";
 import {
   createClient,
   type Message,
@@ -16,7 +17,7 @@ import {
   signUp,
 } from "../../edge/sdk/index.ts";
 import { TcpProxy } from "../../mesh/tcp-proxy.ts";
-import { freePort, type ParleyProcess, startParley } from "../parley-process.ts";
+import { type ParleyProcess, startParley } from "../parley-process.ts";
 import { Program } from "./program.ts";
 import { buildGo, buildMsMax, buildPython, type Consumers } from "./toolchains.ts";
 
@@ -26,7 +27,7 @@ let server: ParleyProcess;
 let restart: () => Promise<void>;
 
 beforeAll(async () => {
-  const [port, grpcPort] = [await freePort(), await freePort()];
+  const [port = 0, grpcPort] = await freePorts(2);
   const dataDir = join(folder, "data");
   const environment = { PARLEY_GRPC_PORT: String(grpcPort) };
   server = await startParley({ dataDir, port, environment });
