@@ -24,13 +24,16 @@ export function untilSignal(): Promise<NodeJS.Signals> {
 
 /**
  * Waits for a part's end, but not for ever: a part that hangs must not keep the process from
- * ending.
+ * ending. Rejects as the part does.
  */
 export async function within(timeoutMs: number, ending: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise((resolve) => {
     timer = setTimeout(resolve, timeoutMs);
   });
-  await Promise.race([ending, timeout]);
-  clearTimeout(timer);
+  try {
+    await Promise.race([ending, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
