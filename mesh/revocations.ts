@@ -15,9 +15,9 @@ export interface RevocationsOptions {
 }
 
 /**
- * Follows the stream of ended sign-ins, all of it: every process that verifies tokens needs every
- * revocation, so that a worker, of which one of a name is active, would be wrong. While the stream can't be read, what
- * was read before goes on being refused and nothing else is.
+ * Follows the stream of ended sign-ins. Not as a worker, of which one is active: every process that
+ * verifies tokens needs every revocation. While the stream can't be read, those that were read
+ * before stand.
  */
 export class Revocations {
   private readonly options: RevocationsOptions;

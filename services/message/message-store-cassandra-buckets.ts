@@ -1,9 +1,9 @@
 /**
- * Which partition of a channel a message lies in. Usually it is the ten days in which the message
- * was sent. From {@link hotRows} items in such a time on, further ones go into partitions of an
- * hour each, so that none grows past what Cassandra reads and compacts well (100 MB). A message
- * may lie in both, where writers disagreed about when that was: readers look into both, and the
- * newer row counts.
+ * Which partition of a channel a message lies in: that of the ten days in which it was sent, a wide
+ * bucket. Where one has {@link hotRows} items, further messages go into narrow buckets of an hour,
+ * so that none outgrows what Cassandra reads and compacts well (100 MB). Writers may disagree about
+ * when it was full, and a message then lies in both: readers look into both, and the newer row
+ * counts.
  */
 import { firstMessageIdAt, messageTimeMs } from "../../mesh/ids.ts";
 
@@ -20,8 +20,8 @@ export const wide: BucketWidth = { firstBucket: 0, lengthMs: 10 * 24 * 3_600_000
 export const narrow: BucketWidth = { firstBucket: 2 ** 20, lengthMs: 3_600_000 };
 
 /**
- * Items of a channel after which a wide bucket takes no more, or twice as many if the writing
- * process was started meanwhile: 12 MB at 250 bytes a row. From there on an hour holds 200 rows or more while the channel stays as busy.
+ * Items after which a wide bucket takes no more: 12 MB at 250 bytes a row; twice as many where the
+ * writer was started meanwhile. So busy a channel has 200 items an hour for a narrow one.
  */
 export const hotRows = 50_000;
 
