@@ -1,4 +1,6 @@
 /** The command line: `npm run --silent parley -- <command>`. */
+import { roleNames } from "./roles.ts";
+
 interface Command {
   summary: string;
   /** Resolves with the exit code. */
@@ -11,7 +13,7 @@ const commands: Record<string, Command> = {
     run: async () => (await import("./run.ts")).run(process.env),
   },
   ...Object.fromEntries(
-    (["edge", "message", "worker", "presence", "session", "idgen"] as const).map((role) => [
+    roleNames.map((role) => [
       role,
       {
         summary: "this role alone, on Consul, NATS, Cassandra and PostgreSQL",

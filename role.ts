@@ -15,6 +15,7 @@ import { ConsulRegistry } from "./mesh/registry-consul.ts";
 import { hostRoles, type Role, type Runtime } from "./mesh/runtime.ts";
 import { openPostgres } from "./mesh/sql-postgres.ts";
 import { openNatsStreams } from "./mesh/streams-nats.ts";
+import type { RoleName } from "./roles.ts";
 import { serversConfig } from "./servers-config.ts";
 import { idgenConfig } from "./services/idgen/idgen-config.ts";
 import { startIdGen } from "./services/idgen/start-idgen.ts";
@@ -35,11 +36,11 @@ export const roleConfigs = {
   presence: presenceConfig,
   session: sessionConfig,
   idgen: idgenConfig,
-} satisfies Record<string, ConfigSchema>;
+} satisfies Record<RoleName, ConfigSchema>;
 
 /** Runs a role until a signal. @returns the exit code. @throws ConfigError */
 export async function runRole(
-  name: keyof typeof roleConfigs,
+  name: RoleName,
   environment: Runtime["environment"],
 ): Promise<number> {
   checkConfigs([processConfig, serversConfig, roleConfigs[name]], environment);
@@ -86,7 +87,7 @@ export async function runRole(
     const hosted = await hostRoles(runtime, [role], config.host);
     return { instanceId: role.instanceId, url: hosted.address, stop: () => hosted.stop() };
   };
-  const starts: Record<keyof typeof roleConfigs, () => Promise<Started>> = {
+  const starts: Record<RoleName, () => Promise<Started>> = {
     edge: async () => startEdge(runtime, await streams()),
     message: async () => host(startMessage(runtime, await streams(), await messageStore())),
     worker: async () => startWorkers(runtime, await streams(), await messageStore()),

@@ -3,6 +3,7 @@
  * of its own that is started again when it dies.
  */
 import { randomBytes } from "node:crypto";
+import { roleNames } from "../roles.ts";
 import type { NatsSync } from "./servers/nats.ts";
 import { freePorts } from "./servers/ports.ts";
 import { type Servers, startServers } from "./servers/servers.ts";
@@ -45,8 +46,7 @@ export interface Cluster extends Processes {
   readonly servers: Servers;
 }
 
-/** In the order in which they start: each finds those that it calls. Edges follow. */
-const roles = ["idgen", "session", "message", "presence", "worker"];
+/** Of each role but the edge. */
 const instancesEach = 2;
 
 /** Starts all of it; resolves when every process is ready. */
@@ -95,16 +95,18 @@ export async function startProcesses(options: ProcessesOptions): Promise<Process
   const free = await freePorts(options.edgePorts.length);
   const edgePorts = options.edgePorts.map((port, i) => port || free[i]!);
   async function stop(): Promise<void> {
-    const order = ["edge", ...[...roles].reverse()];
-    for (const role of order) {
+    for (const role of roleNames.toReversed()) {
       await Promise.all(processes.filter((each) => each.role === role).map((each) => each.stop()));
     }
   }
   try {
-    for (const role of roles) {
-      for (let i = 0; i < (instances[role] ?? instancesEach); i++) run(role);
+    for (const role of roleNames) {
+      if (role === "edge") {
+        for (const port of edgePorts) run(role, { PARLEY_EDGE_PORT: String(port) });
+      } else {
+        for (let i = 0; i < (instances[role] ?? instancesEach); i++) run(role);
+      }
     }
-    for (const port of edgePorts) run("edge", { PARLEY_EDGE_PORT: String(port) });
     await Promise.all(processes.map((each) => each.ready()));
   } catch (error) {
     await stop();

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Cluster } from "../../deploy/cluster.ts";
 import type { ServerProcess } from "../../deploy/servers/server-process.ts";
+import { roleNames } from "../../roles.ts";
 import type { Random } from "../simulation/random.ts";
 import { cutNetwork, portsOf } from "./network-cut.ts";
 
@@ -19,10 +20,8 @@ const awayMsMax = 8_000;
 /** Longer than every time-out of a connection that is not used. */
 const pauseMs = 15_000;
 
-const roles = ["edge", "message", "worker", "presence", "session", "idgen"];
-
 /** A process of Parley dies; its supervisor starts it again. */
-export const roleKills: readonly Fault[] = roles.map((role) => ({
+export const roleKills: readonly Fault[] = roleNames.map((role) => ({
   name: `kill -9 ${role}`,
   async run(cluster, random) {
     const process = pickProcess(cluster, role, random);
@@ -33,7 +32,7 @@ export const roleKills: readonly Fault[] = roles.map((role) => ({
 }));
 
 /** A process of Parley stands still, as in a long collection or on a machine that swaps. */
-export const rolePauses: readonly Fault[] = roles.map((role) => ({
+export const rolePauses: readonly Fault[] = roleNames.map((role) => ({
   name: `pause ${role} for ${pauseMs / 1_000} s`,
   async run(cluster, random) {
     const process = pickProcess(cluster, role, random);
@@ -109,7 +108,8 @@ export const faults: readonly Fault[] = [
 
 /** Of one instance, or of the whole server. */
 function portsCalled(cluster: Cluster, called: string, random: Random): number[] {
-  if (roles.includes(called)) return portsOf(pickProcess(cluster, called, random).pid!);
+  if (roleNames.some((role) => role === called))
+    return portsOf(pickProcess(cluster, called, random).pid!);
   const { nats, cassandra, postgres, consul } = cluster.servers;
   const urls = {
     NATS: nats.url.split(","),
