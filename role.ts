@@ -12,7 +12,7 @@ import { ConsulLeases } from "./mesh/leases-consul.ts";
 import { untilSignal } from "./mesh/lifecycle.ts";
 import { processConfig, startProcess } from "./mesh/process.ts";
 import { ConsulRegistry } from "./mesh/registry-consul.ts";
-import { hostRoles, type Role, type Runtime } from "./mesh/runtime.ts";
+import { grpcConfig, hostRoles, type Role, type Runtime } from "./mesh/runtime.ts";
 import { openPostgres } from "./mesh/sql-postgres.ts";
 import { openNatsStreams } from "./mesh/streams-nats.ts";
 import type { RoleName } from "./roles.ts";
@@ -43,8 +43,9 @@ export async function runRole(
   name: RoleName,
   environment: Runtime["environment"],
 ): Promise<number> {
-  checkConfigs([processConfig, serversConfig, roleConfigs[name]], environment);
+  checkConfigs([processConfig, grpcConfig, serversConfig, roleConfigs[name]], environment);
   const config = parseConfig(serversConfig, environment);
+  const grpcPort = parseConfig(grpcConfig, environment).port;
   await using stack = new AsyncDisposableStack();
   const open = <T extends { close(): unknown }>(part: T): T =>
     stack.adopt(part, async () => void (await part.close()));
@@ -84,7 +85,7 @@ export async function runRole(
   const sql = async () =>
     open(await openPostgres({ url: config.postgresUrl, clock, log: log("sql") }));
   const host = async (role: Role) => {
-    const hosted = await hostRoles(runtime, [role], config.host);
+    const hosted = await hostRoles(runtime, [role], config.host, grpcPort);
     return { instanceId: role.instanceId, url: hosted.address, stop: () => hosted.stop() };
   };
   const starts: Record<RoleName, () => Promise<Started>> = {

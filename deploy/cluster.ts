@@ -81,6 +81,7 @@ export async function startProcesses(options: ProcessesOptions): Promise<Process
     ...options.environment,
     PARLEY_MESH_SECRET: randomBytes(32).toString("base64url"),
     PARLEY_METRICS_PORT: "0",
+    PARLEY_GRPC_PORT: "0",
   };
   const processes: Supervised[] = [];
   const run = (role: string, settings: Record<string, string> = {}) => {

@@ -41,6 +41,13 @@ it.for(roles)("[D1] %s starts where no other role runs", async (role) => {
   await started.ready();
 });
 
+it("[K4] [O4] a role serves gRPC at the port that is set", async () => {
+  const [port] = await freePorts(1);
+  await using started = startAlone("idgen", { PARLEY_GRPC_PORT: String(port) });
+  await started.ready();
+  expect(started.address).toBe(`127.0.0.1:${port}`);
+});
+
 it.for([
   {
     where: "there is no Consul",
