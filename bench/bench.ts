@@ -3,8 +3,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import type { Backend } from "./load-server.ts";
 import { formatTable, loadResult, resultName } from "./results.ts";
+import { type Backend, backends } from "./scenario.ts";
 
 const names = ["memory", "latency", "throughput", "group", "catch-up", "history"];
 /** An edge by itself is on neither back end; the stores are compared in one run. */
@@ -13,22 +13,16 @@ const runOnce = ["memory", "history"];
 const { values } = parseArgs({
   options: {
     only: { type: "string" },
-    backend: { type: "string", default: "embedded,cluster" },
+    backend: { type: "string" },
     quick: { type: "boolean", default: false },
   },
 });
-const chosen = values.only === undefined ? names : values.only.split(",");
-const unknown = chosen.filter((name) => !names.includes(name));
-if (unknown.length > 0) {
-  console.error(`bench: no scenario ${unknown.join(", ")}; there are ${names.join(", ")}`);
-  process.exit(2);
-}
-
-const backends = values.backend.split(",");
+const chosen = among("scenario", values.only, names);
+const chosenBackends = among("back end", values.backend, backends);
 const done: string[] = [];
 for (const name of chosen) {
-  for (const backend of ["embedded", "cluster"] as const) {
-    if (!backends.includes(backend) || (runOnce.includes(name) && backend === "cluster")) continue;
+  for (const backend of chosenBackends) {
+    if (runOnce.includes(name) && backend === "cluster") continue;
     const result = resultName(name, backend);
     console.log(`${result} …`);
     if ((await run(name, backend)) === 0) done.push(result);
@@ -39,6 +33,16 @@ const results = done.map(loadResult);
 if (results[0]) {
   const { machine, commit } = results[0];
   console.log(`\n${formatTable(results)}\n\n${commit}, ${JSON.stringify(machine)}`);
+}
+
+/** Those asked for, "a,b", or all. Ends the process where there is none of such a name. */
+function among<Name extends string>(kind: string, asked: string | undefined, all: readonly Name[]) {
+  const isOne = (name: string): name is Name => (all as readonly string[]).includes(name);
+  const chosen = asked?.split(",") ?? all;
+  const unknown = chosen.filter((name) => !isOne(name));
+  if (unknown.length === 0) return chosen.filter(isOne);
+  console.error(`bench: no ${kind} ${unknown.join(", ")}; there are ${all.join(", ")}`);
+  process.exit(2);
 }
 
 /** One at a time: they would take each other's cores. */

@@ -4,9 +4,7 @@ import { OwnCluster } from "../tests/cluster/own-cluster.ts";
 import { type ParleyProcess, startParley } from "../tests/parley-process.ts";
 import { closeClients } from "./load-client.ts";
 import { type CpuTimes, cpuTimes, cpuTotal } from "./process-cpu.ts";
-
-/** Every role in one process, or a cluster on the real servers with two processes of each role. */
-export type Backend = "embedded" | "cluster";
+import type { Backend } from "./scenario.ts";
 
 /** A running server. */
 export interface LoadServer {

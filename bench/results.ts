@@ -1,8 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Backend } from "./load-server.ts";
 import { describeCommit, type Machine } from "./machine.ts";
-import type { Figure, ScenarioResult } from "./scenario.ts";
+import type { Backend, Figure, ScenarioResult } from "./scenario.ts";
 
 const folder = join(import.meta.dirname, "results");
 

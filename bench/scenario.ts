@@ -1,5 +1,10 @@
 /** What a scenario measures and gives back. */
-import type { Backend } from "./load-server.ts";
+
+/** Every role in one process, or a cluster on the real servers with two processes of each role. */
+export const backends = ["embedded", "cluster"] as const;
+
+/** One of {@link backends}. */
+export type Backend = (typeof backends)[number];
 
 /** One measured value. */
 export interface Figure {
