@@ -23,6 +23,7 @@ import {
 } from "./cassandra-batches.ts";
 import { bringUpToDate, type CassandraSchema, SchemaMismatch } from "./cassandra-schema.ts";
 import { type Clock, sleep } from "./clock.ts";
+import { ConfigError } from "./config.ts";
 import { within } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
 
@@ -75,7 +76,8 @@ const breakMs = 1_000;
 /**
  * Connects, and makes what is missing of the keyspace and its tables. Resolves also where the
  * cluster can't be reached within 10 s: a process starts without it, calls reject until it is back.
- * @throws SchemaMismatch; RangeError for a keyspace's name
+ * @throws SchemaMismatch; ConfigError where the cluster has no such data centre; RangeError for a
+ *   keyspace's name
  */
 export async function openCassandra(options: CassandraOptions): Promise<Cassandra> {
   if (!/^[a-z][a-z0-9_]{0,47}$/.test(options.keyspace)) {
@@ -173,6 +175,8 @@ export class Cassandra {
         return;
       } catch (err) {
         if (err instanceof SchemaMismatch) throw err;
+        const wrong = wrongArgument(err);
+        if (wrong) throw new ConfigError(`Cassandra can't be used: ${wrong.message}`);
         if (attempts % 60 === 0) logger.warn({ event: "cassandra_not_connected", err });
       }
       await sleep(clock, reconnectMs, signal).catch(() => {});
@@ -300,6 +304,14 @@ function isAway(error: unknown): boolean {
   if (isBrokenCircuitError(error) || error instanceof BulkheadRejectedError) return true;
   if (error instanceof ResponseError) return !refusals.has(error.code);
   return error instanceof DriverError && !(error instanceof ArgumentError);
+}
+
+/** What a node made of the options: it is in no such data centre. */
+function wrongArgument(error: unknown): Error | undefined {
+  const { NoHostAvailableError, ArgumentError } = cassandra.errors;
+  if (!(error instanceof NoHostAvailableError)) return undefined;
+  const refusals: Error[] = Object.values(error.innerErrors);
+  return refusals.find((refusal) => refusal instanceof ArgumentError);
 }
 
 function reasonOf(error: unknown): string {

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeEach, describe, expect, inject, it, vi } from "vitest";
 import { newKeyspace } from "../../mesh/cassandra-under-test.ts";
 import { type Clock, systemClock } from "../../mesh/clock.ts";
+import { ConfigError } from "../../mesh/config.ts";
 import { TcpProxy } from "../../mesh/tcp-proxy.ts";
 import { type MessageStore, StoreUnavailable } from "./message-store.ts";
 import { openCassandraMessageStore } from "./message-store-cassandra.ts";
@@ -42,6 +43,13 @@ describe("a message store whose Cassandra is away", () => {
     await expect(store.getChannel("g-1")).rejects.toThrow(StoreUnavailable);
     proxy.restore();
     await comesBack(store);
+  });
+
+  it("[O4] is not opened in a data centre that the cluster does not have", async () => {
+    const moon = { ...throughProxy(), localDataCenter: "moon" };
+    const message = "'moon', but only found hosts in data centers: [datacenter1]";
+    await expect(open(moon)).rejects.toThrow(message);
+    await expect(open(moon)).rejects.toThrow(ConfigError);
   });
 
   it("[R3] says so at every call, and heals by itself", async () => {

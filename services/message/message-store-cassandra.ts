@@ -29,7 +29,7 @@ const chunkMin = 100;
  * Opens the message store in a keyspace of Cassandra: for any number of processes. A write
  * resolves when it is on most of its replicas. Where the cluster can't be reached it opens all the
  * same and calls reject until it can.
- * @throws SchemaMismatch
+ * @throws SchemaMismatch, ConfigError
  */
 export async function openCassandraMessageStore(
   options: Omit<CassandraOptions, "schema">,
