@@ -7,7 +7,8 @@ import { WebSocket } from "ws";
 import { ClientFrameSchema } from "../gen/parley/edge/v1/frame_pb.js";
 import { Code, RpcError } from "../mesh/errors.ts";
 import { CloseCode } from "./close-codes.ts";
-import { EdgeFixture, type TestClient } from "./edge-fixture.ts";
+import { EdgeFixture } from "./edge-fixture.ts";
+import type { SocketClient } from "./frame-client.ts";
 
 /** What clients do wrong, how it ends, and the subprotocols over which they can. */
 const mistakes: {
@@ -15,7 +16,7 @@ const mistakes: {
   subprotocol?: string;
   code: number;
   reason: RegExp;
-  commit(client: TestClient): void;
+  commit(client: SocketClient): void;
 }[] = [
   {
     name: "bytes that are no Protobuf",

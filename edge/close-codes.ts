@@ -50,6 +50,24 @@ export const helloCloseCodes: Readonly<Record<string, CloseCode>> = {
   UNAVAILABLE: CloseCode.UNAVAILABLE,
 };
 
+/** The status of an HTTP response that says nothing but this. */
+export function httpStatus(code: CloseCode): number {
+  return httpStatuses[code] ?? 503;
+}
+
+/** The others come back, as after 503. */
+const httpStatuses: { readonly [code in CloseCode]?: number } = {
+  [CloseCode.INTERNAL_ERROR]: 500,
+  [CloseCode.MESSAGE_TOO_BIG]: 413,
+  [CloseCode.BAD_FRAME]: 400,
+  [CloseCode.UNEXPECTED_FRAME]: 400,
+  [CloseCode.TOKEN_EXPIRED]: 401,
+  [CloseCode.TOKEN_INVALID]: 401,
+  [CloseCode.TOKEN_REVOKED]: 401,
+  [CloseCode.LOGGED_OUT]: 401,
+  [CloseCode.REPLACED]: 409,
+};
+
 /** A reason as a close frame can carry it: RFC 6455 section 5.5 leaves it 123 bytes. */
 export function closeReason(text: string): string {
   const bytes = Buffer.from(text);

@@ -9,13 +9,23 @@ import {
 import { Status } from "../gen/parley/presence/v1/presence_pb.js";
 import { Code, RpcError } from "../mesh/errors.ts";
 import { EdgeFixture } from "./edge-fixture.ts";
+import type { FrameClient, Position } from "./frame-client.ts";
 
-describe.each(["parley.v1.protobuf", "parley.v1.json"])("[T1] over %s", (subprotocol) => {
+/** What carries frames, and how a device signs in over it. */
+const carriers: [string, (fixture: EdgeFixture, token: string, at?: Position) => Signing][] = [
+  ["[T1] parley.v1.protobuf", (edge, token, at) => edge.signIn(token, at, "parley.v1.protobuf")],
+  ["[T1] parley.v1.json", (edge, token, at) => edge.signIn(token, at, "parley.v1.json")],
+  ["[T2] an event stream", (edge, token, at) => edge.signInBy("events", token, at)],
+  ["[T2] polls", (edge, token, at) => edge.signInBy("poll", token, at)],
+];
+type Signing = Promise<FrameClient>;
+
+describe.each(carriers)("over %s", (_name, signIn) => {
   it("[M1] [S1] a message reaches each device of its receiver, with its place in the inbox", async () => {
     await using fixture = await new EdgeFixture().start();
     await fixture.store("bob", "before");
-    const phone = await fixture.signIn("bob/bob-1", undefined, subprotocol);
-    const laptop = await fixture.signIn("bob/bob-2", undefined, subprotocol);
+    const phone = await signIn(fixture, "bob/bob-1");
+    const laptop = await signIn(fixture, "bob/bob-2");
     for (const device of [phone, laptop]) {
       expect((await device.next("caughtUp")).inboxSequence).toBe(1n);
     }
@@ -32,14 +42,14 @@ describe.each(["parley.v1.protobuf", "parley.v1.json"])("[T1] over %s", (subprot
     await using fixture = await new EdgeFixture().start();
     for (let i = 1; i <= 600; i++) await fixture.store("bob", `${i}`);
     const position = { inboxEpoch: fixture.streams.inbox.epoch("bob"), inboxSequence: 2n };
-    const device = await fixture.signIn("bob/bob-1", position, subprotocol);
+    const device = await signIn(fixture, "bob/bob-1", position);
     expect(await device.texts(598)).toEqual(Array.from({ length: 598 }, (_, i) => `${i + 3}`));
     expect((await device.next("caughtUp")).inboxSequence).toBe(600n);
   });
 
   it("[M3] a send is handed on with the sender's verified identity and answered", async () => {
     await using fixture = await new EdgeFixture().start();
-    const device = await fixture.signIn("alice/alice-1", undefined, subprotocol);
+    const device = await signIn(fixture, "alice/alice-1");
     await device.next("caughtUp");
     const request = { channelId: "g-1", clientMessageId: "c-1", text: "hi" };
     fixture.holdsSends = true;

@@ -12,6 +12,7 @@ import type { AccessToken } from "../mesh/access-token.ts";
 import { DomainError } from "../mesh/errors.ts";
 import type {
   FeedDelivery,
+  FeedPosition,
   Follower,
   Following,
   ResetReason,
@@ -31,6 +32,7 @@ export class Connection
   implements Follower, DeviceConnection, OutgoingOwner, RequestsOwner, WheelItem
 {
   readonly clientAddress: string;
+  readonly transport = "websocket";
   wheelSlot = -1;
   /** Whose connection it is; undefined before the token is verified. */
   token: AccessToken | undefined;
@@ -69,11 +71,20 @@ export class Connection
     return this.codec.format;
   }
 
-  /** Takes one frame. */
+  /** Names it in logs, and to its device. */
+  get id(): string {
+    return `${this.edge.connectionIdPrefix}${this.number.toString(36)}`;
+  }
+
+  /** What of the inbox has been handed to the socket. */
+  get position(): FeedPosition {
+    const epoch = this.token ? this.edge.feeds.epoch(this.token.userId) : "";
+    return { epoch, sequence: this.following?.position ?? 0 };
+  }
+
+  /** Takes one encoded frame. */
   receive(data: Buffer, isBinary: boolean): void {
     if (this.isClosed) return;
-    this.edge.metrics.framesReceived.inc();
-    this.heardMs = this.edge.clock.monotonicMs();
     let frame: ClientFrame["frame"];
     try {
       frame = this.codec.decode(data, isBinary);
@@ -81,12 +92,25 @@ export class Connection
       this.close(CloseCode.BAD_FRAME, (error as Error).message);
       return;
     }
+    this.receiveFrame(frame);
+  }
+
+  /** Takes one frame. */
+  receiveFrame(frame: ClientFrame["frame"]): void {
+    if (this.isClosed) return;
+    this.edge.metrics.framesReceived.inc();
+    this.hear();
     try {
       this.take(frame);
     } catch (error) {
       if (error instanceof DomainError) this.close(CloseCode.BAD_FRAME, error.message);
       else this.onFailure(error);
     }
+  }
+
+  /** The device has shown that it is there. */
+  hear(): void {
+    this.heardMs = this.edge.clock.monotonicMs();
   }
 
   /** Closes from this side. What arrives afterwards is ignored. */
@@ -236,7 +260,7 @@ export class Connection
       value: {
         userId,
         deviceId,
-        connectionId: this.ids().connection_id,
+        connectionId: this.id,
         heartbeatIntervalMs: config.heartbeatIntervalMs,
         inboxEpoch: feeds.epoch(userId),
         inboxSequence: BigInt(sequence),
@@ -258,7 +282,7 @@ export class Connection
 
   private ids() {
     return {
-      connection_id: `${this.edge.connectionIdPrefix}${this.number.toString(36)}`,
+      connection_id: this.id,
       user_id: this.token?.userId,
       device_id: this.token?.deviceId,
     };

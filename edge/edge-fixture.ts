@@ -4,18 +4,9 @@ import {
   create,
   type DescMethodUnary,
   type DescService,
-  fromBinary,
-  fromJsonString,
   type MessageInitShape,
   toBinary,
-  toJsonString,
 } from "@bufbuild/protobuf";
-import { WebSocket } from "ws";
-import {
-  ClientFrameSchema,
-  type ServerFrame,
-  ServerFrameSchema,
-} from "../gen/parley/edge/v1/frame_pb.js";
 import { InboxEntrySchema, RevocationSchema } from "../gen/parley/log/v1/log_pb.js";
 import {
   type LinkCursor,
@@ -35,6 +26,7 @@ import { inboxSubject, type Streams } from "../mesh/streams.ts";
 import { openMemoryStreams } from "../mesh/streams-memory.ts";
 import { createEdge, type Edge } from "./edge.ts";
 import { type EdgeConfig, edgeConfig } from "./edge-config.ts";
+import { type FrameClient, HttpClient, type Position, SocketClient } from "./frame-client.ts";
 import type { SendDone } from "./send-links.ts";
 
 /** Answers one method in place of its service. */
@@ -56,7 +48,7 @@ export class EdgeFixture {
   /** Whether sends wait in `sends` for the test to answer them. */
   holdsSends = false;
   readonly edge: Edge;
-  private readonly clients: TestClient[] = [];
+  private readonly clients: FrameClient[] = [];
 
   constructor(config: Partial<EdgeConfig> = {}) {
     this.edge = createEdge({
@@ -89,7 +81,7 @@ export class EdgeFixture {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const client of this.clients) client.ws.terminate();
+    for (const client of this.clients) client.end();
     await this.edge.close();
     await this.streams.close();
   }
@@ -107,21 +99,25 @@ export class EdgeFixture {
   }
 
   /** Opens a WebSocket; nothing is sent. */
-  async connect(subprotocol = "parley.v1.protobuf"): Promise<TestClient> {
-    const client = new TestClient(`ws://${this.edge.address}/ws`, subprotocol);
+  async connect(subprotocol = "parley.v1.protobuf"): Promise<SocketClient> {
+    const client = new SocketClient(`ws://${this.edge.address}/ws`, subprotocol);
     this.clients.push(client);
     await once(client.ws, "open");
     return client;
   }
 
   /** A device that has said hello and was welcomed. Its token is "alice/alice-1". */
-  async signIn(
-    token: string,
-    position?: { inboxEpoch: string; inboxSequence: bigint },
-    subprotocol?: string,
-  ): Promise<TestClient> {
+  async signIn(token: string, position?: Position, subprotocol?: string): Promise<SocketClient> {
     const client = await this.connect(subprotocol);
     client.send({ case: "hello", value: { accessToken: token, ...position } });
+    await client.next("welcome");
+    return client;
+  }
+
+  /** A device that was welcomed over HTTP. */
+  async signInBy(way: "events" | "poll", token: string, position?: Position): Promise<HttpClient> {
+    const client = new HttpClient(`http://${this.edge.address}`, way, token, position);
+    this.clients.push(client);
     await client.next("welcome");
     return client;
   }
@@ -176,79 +172,5 @@ export class EdgeFixture {
         ]),
       );
     return { call, client } as unknown as Mesh;
-  }
-}
-
-/** A WebSocket client that keeps what it hears. */
-export class TestClient {
-  readonly ws: WebSocket;
-  readonly frames: ServerFrame["frame"][] = [];
-  /** Code and reason, once it is closed. */
-  readonly closed: Promise<{ code: number; reason: string }>;
-  private readonly isJson: boolean;
-  private wake: () => void = () => {};
-
-  constructor(url: string, subprotocol: string) {
-    this.ws = new WebSocket(url, subprotocol);
-    this.isJson = subprotocol === "parley.v1.json";
-    this.ws.on("message", (data: Buffer) => {
-      const { frame } = this.isJson
-        ? fromJsonString(ServerFrameSchema, data.toString())
-        : fromBinary(ServerFrameSchema, data);
-      this.frames.push(frame);
-      this.wake();
-    });
-    this.ws.on("error", () => {});
-    this.closed = new Promise((resolve) => {
-      this.ws.on("close", (code, reason) => resolve({ code, reason: reason.toString() }));
-    });
-  }
-
-  /** Sends a frame. */
-  send(frame: MessageInitShape<typeof ClientFrameSchema>["frame"]): void {
-    const message = create(ClientFrameSchema, { frame: frame! });
-    if (this.isJson) this.ws.send(toJsonString(ClientFrameSchema, message));
-    else this.ws.send(toBinary(ClientFrameSchema, message));
-  }
-
-  /** Takes the next frame, which must be of this kind. */
-  async next<K extends NonNullable<ServerFrame["frame"]["case"]>>(
-    kind: K,
-  ): Promise<Extract<ServerFrame["frame"], { case: K }>["value"]> {
-    const frame = await this.any();
-    if (frame.case !== kind) throw new Error(`wanted ${kind}, got ${frame.case}`);
-    return frame.value as never;
-  }
-
-  /** Takes the next frame. */
-  async any(): Promise<ServerFrame["frame"]> {
-    while (this.frames.length === 0) {
-      await new Promise<void>((resolve, reject) => {
-        this.wake = resolve;
-        void this.closed.then((closed) => reject(new Error(`closed: ${JSON.stringify(closed)}`)));
-      });
-    }
-    return this.frames.shift()!;
-  }
-
-  /** Takes inbox entries until there are `count`, and gives their texts. */
-  async texts(count: number): Promise<string[]> {
-    const texts: string[] = [];
-    while (texts.length < count) {
-      const { deliveries } = await this.next("deliveries");
-      for (const { entry } of deliveries) {
-        for (const { item } of entry!.items) {
-          if (item.case === "message") texts.push(String(item.value.body.value));
-        }
-      }
-    }
-    return texts;
-  }
-
-  /** Shows that the connection works. */
-  async isAlive(): Promise<boolean> {
-    this.send({ case: "heartbeat", value: {} });
-    await this.next("heartbeatResult");
-    return true;
   }
 }

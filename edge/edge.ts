@@ -19,7 +19,7 @@ import { Devices, type PresenceReporter } from "./devices.ts";
 import type { EdgeConfig } from "./edge-config.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import { createEdgeMetrics } from "./edge-metrics.ts";
-import { HttpApi } from "./http-api.ts";
+import { HttpRoutes } from "./http-routes.ts";
 import type { SendLinks } from "./send-links.ts";
 import { TimerWheel } from "./timer-wheel.ts";
 import { TurnFlush } from "./turn-flush.ts";
@@ -97,7 +97,7 @@ class RunningEdge implements Edge {
   private readonly context: EdgeContext;
   private readonly revocations: Revocations;
   private readonly connections: Connections;
-  private readonly http: HttpApi;
+  private readonly http: HttpRoutes;
   private readonly server: Server;
   private isReady = false;
 
@@ -106,7 +106,7 @@ class RunningEdge implements Edge {
     this.revocations = revocations;
     this.connections = new Connections(context);
     const webSockets = new WebSockets(context, this.connections);
-    this.http = new HttpApi(context);
+    this.http = new HttpRoutes(context, this.connections);
     const { headerBytesMax, connectionsMax, httpConnectionsMax } = context.config;
     this.server = createServer({ ...httpTimeouts, maxHeaderSize: headerBytesMax }, this.answer);
     this.server.maxConnections = connectionsMax + httpConnectionsMax;

@@ -1,5 +1,5 @@
-/** What is checked of a request for a WebSocket before anything is allocated for it. */
-import { type IncomingMessage, STATUS_CODES } from "node:http";
+/** What is checked of a request for a connection before anything is allocated for it. */
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import type { EdgeConfig } from "./edge-config.ts";
 
@@ -56,6 +56,13 @@ export function refuseHandshake(socket: Duplex, { status, message }: HandshakeRe
   ];
   if (status === 503) lines.push("Retry-After: 1");
   socket.end(`${lines.join("\r\n")}\r\n\r\n${message}\n`);
+}
+
+/** Says the same in answer to an ordinary request. */
+export function answerText(response: ServerResponse, { status, message }: HandshakeRefused): void {
+  const retry = status === 503 && { "retry-after": "1" };
+  response.writeHead(status, { "content-type": "text/plain; charset=utf-8", ...retry });
+  response.end(`${message}\n`);
 }
 
 /**

@@ -8,10 +8,12 @@ import type { EdgeContext } from "./edge-context.ts";
 import type { FrameCodec, ServerFrameContent } from "./frame-codec.ts";
 import { logOutMethod, publicMethods } from "./public-methods.ts";
 
-/** The connection, as its requests see it. */
+/** Who asks: a connection, or one post of frames. */
 export interface RequestsOwner {
   readonly isClosed: boolean;
   readonly clientAddress: string;
+  /** What carries the requests, for the count of calls. */
+  readonly transport: string;
   readonly format: FrameCodec["format"];
   send(content: ServerFrameContent): void;
   pauseReading(): void;
@@ -51,13 +53,13 @@ export class Requests {
     }
     this.calls++;
     this.throttle();
-    const { clientAddress, format } = this.owner;
+    const { clientAddress, format, transport } = this.owner;
     const value = await performCall(mesh, call, { identity: this.token, clientAddress, format });
     this.calls--;
     this.throttle();
     const code = value.result.case === "error" ? value.result.value.code : 0;
     const method = publicMethods.has(call.method) ? call.method : "unknown";
-    metrics.calls.inc({ method, transport: "websocket", code });
+    metrics.calls.inc({ method, transport, code });
     this.answer({ case: "result", value });
     if (method === logOutMethod && code === 0) this.owner.onLoggedOut();
   }

@@ -1,12 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { CloseCode } from "./close-codes.ts";
-import { EdgeFixture, type TestClient } from "./edge-fixture.ts";
+import { EdgeFixture } from "./edge-fixture.ts";
+import type { SocketClient } from "./frame-client.ts";
 
 /** 64 KB, so that a few fill the kernel's buffers and the edge's. */
 const text = "x".repeat(65_536);
 
 /** Stores entries until the edge has stopped delivering them to `client`. */
-async function overwhelm(fixture: EdgeFixture, client: TestClient): Promise<number> {
+async function overwhelm(fixture: EdgeFixture, client: SocketClient): Promise<number> {
   client.ws.pause();
   for (let stored = 1; ; stored++) {
     await fixture.store("eve", text);

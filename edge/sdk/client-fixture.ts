@@ -48,6 +48,7 @@ export async function openFixture(
     url: "http://edge.test",
     tokens: memoryTokenStore(signIn),
     WebSocket: edge.WebSocket,
+    fetch: () => Promise.reject(new TypeError("there is no HTTP here")),
     timers,
     random: () => 0.5,
     ...options,

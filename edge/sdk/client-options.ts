@@ -5,6 +5,7 @@ import type { SentResult } from "./events.ts";
 import type { WebSocketConstructor } from "./socket.ts";
 import type { Timers } from "./timers.ts";
 import type { TokenStore } from "./tokens.ts";
+import type { Way } from "./ways.ts";
 
 /** What a client is made with. */
 export interface ParleyClientOptions {
@@ -22,7 +23,12 @@ export interface ParleyClientOptions {
    * reconnection; 0: never at all. Default: 10 minutes.
    */
   checkIntervalMs?: number;
-  /** What the frames look like. Default: "protobuf". */
+  /**
+   * How frames may travel, the best first. Default: WebSocket; where it is blocked, Server-Sent
+   * Events with posts; where something holds those back, long polling.
+   */
+  ways?: readonly Way[];
+  /** What the frames look like on a WebSocket. Default: "protobuf". */
   format?: "protobuf" | "json";
   /** Default: the global one. */
   WebSocket?: WebSocketConstructor;

@@ -33,6 +33,7 @@ import { sleep, systemTimers, type Timers } from "./timers.ts";
 import { Tokens } from "./tokens.ts";
 import { createSocketTransport } from "./transport-socket.ts";
 import { UuidV7 } from "./uuid-v7.ts";
+import { allWays } from "./ways.ts";
 
 /** From putting a text on the wire to trying again: SendMessage's deadline, and 5 s. */
 const sendTimeoutMs = 15_000;
@@ -78,6 +79,8 @@ export class ParleyClient {
     this.connection = new Connection({
       addresses: EdgeAddresses.of(options.url),
       WebSocket: options.WebSocket ?? (globalThis.WebSocket as unknown as WebSocketConstructor),
+      fetch: options.fetch ?? globalThis.fetch.bind(globalThis),
+      ways: options.ways ?? allWays,
       format,
       timers,
       random,

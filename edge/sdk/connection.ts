@@ -5,17 +5,26 @@ import { Backoff } from "./backoff.ts";
 import { type AfterClose, afterClose, retryAfterMs } from "./close-codes.ts";
 import type { EdgeAddresses } from "./edge-addresses.ts";
 import { errorRetryAfterMs, sdkError } from "./errors.ts";
-import type { ServerFrameContent } from "./frames.ts";
-import { Socket, type SocketEnd, type SocketHandlers, type SocketOptions } from "./socket.ts";
+import { type FrameFormat, httpFrames, type ServerFrameContent } from "./frames.ts";
+import { HttpSocket } from "./http-socket.ts";
+import {
+  Socket,
+  type SocketEnd,
+  type SocketHandlers,
+  type SocketOptions,
+  type WebSocketConstructor,
+  type WebSocketLike,
+} from "./socket.ts";
 import { sleep, type Timers } from "./timers.ts";
 import type { Tokens } from "./tokens.ts";
+import { type Way, Ways } from "./ways.ts";
 
 /** What a connection is doing. */
 export type ConnectionState =
   /** Signing in. */
   | { status: "connecting" }
   /** Signed in; the id is in the edge's logs. */
-  | { status: "online"; connectionId: string }
+  | { status: "online"; connectionId: string; way: Way }
   /** Lost, and to be tried again in `delayMs`. */
   | { status: "waiting"; delayMs: number; reason: string }
   /** The sign-in is over: log in again. Final. */
@@ -24,7 +33,13 @@ export type ConnectionState =
   | { status: "stopped"; reason: string };
 
 /** What a connection works with. */
-export interface ConnectionOptions extends Omit<SocketOptions, "url" | "hello"> {
+export interface ConnectionOptions {
+  WebSocket: WebSocketConstructor;
+  fetch: typeof fetch;
+  /** The ways that may be used, the best first. */
+  ways: readonly Way[];
+  /** Of the frames on a WebSocket. */
+  format: FrameFormat;
   addresses: EdgeAddresses;
   tokens: Tokens;
   timers: Timers;
@@ -41,6 +56,7 @@ export interface ConnectionOptions extends Omit<SocketOptions, "url" | "hello"> 
 export class Connection {
   private readonly options: ConnectionOptions;
   private readonly backoff: Backoff;
+  private readonly ways: Ways;
   private readonly stopping = new AbortController();
   /** The socket that is tried or open. */
   private tried: Socket | undefined;
@@ -53,6 +69,7 @@ export class Connection {
   constructor(options: ConnectionOptions) {
     this.options = options;
     this.backoff = new Backoff(options.random);
+    this.ways = new Ways(options);
   }
 
   /** Connects, and reconnects until {@link stop}. */
@@ -127,7 +144,7 @@ export class Connection {
 
   /** Connects once, and resolves when that is over. */
   private async connect(refreshFirst: boolean): Promise<Ended> {
-    const { addresses, tokens, hello, onState, ...options } = this.options;
+    const { addresses, tokens, hello, onState, onWelcome, onFrame, timers } = this.options;
     let accessToken: string;
     try {
       if (refreshFirst) await tokens.refresh();
@@ -137,17 +154,20 @@ export class Connection {
     }
     if (this.stopping.signal.aborted) return afterEnd({ code: 1000, reason: "" });
     const edge = addresses.current;
+    const way = this.ways.next();
     return new Promise((resolve) => {
       const handlers: SocketHandlers = {
         onWelcome: (welcome) => {
           this.socket = this.tried!;
-          onState({ status: "online", connectionId: welcome.connectionId });
-          options.onWelcome(welcome);
+          this.ways.onWelcome();
+          onState({ status: "online", connectionId: welcome.connectionId, way });
+          onWelcome(welcome);
           this.online.resolve(this.socket);
         },
-        onFrame: options.onFrame,
+        onFrame,
         onEnd: (end) => {
           if (this.socket) this.online = deferred();
+          else if (end.code === withoutAWord) void this.ways.onFailure(way, edge);
           this.socket = undefined;
           this.tried = undefined;
           const ended = afterEnd(end);
@@ -158,12 +178,26 @@ export class Connection {
         },
       };
       try {
-        const url = webSocketUrl(edge);
-        this.tried = new Socket({ ...options, url, hello: hello(accessToken) }, handlers);
+        const open = () => this.open(way, edge);
+        const format = way === "websocket" ? this.options.format : httpFrames;
+        this.tried = new Socket({ open, format, hello: hello(accessToken), timers }, handlers);
       } catch (error) {
         // A page that is not allowed to connect there, for example.
         resolve({ what: "stop", reason: String(error), retryAfterMs: 0 });
       }
+    });
+  }
+
+  private open(way: Way, edge: string): WebSocketLike {
+    const { WebSocket, format, fetch, tokens, hello, timers } = this.options;
+    if (way === "websocket") return new WebSocket(webSocketUrl(edge), [format.subprotocol]);
+    return new HttpSocket({
+      url: edge,
+      way,
+      fetch,
+      accessToken: () => tokens.accessToken(),
+      hello: () => hello(""),
+      timers,
     });
   }
 
@@ -176,6 +210,9 @@ export class Connection {
     this.options.onState(state);
   }
 }
+
+/** RFC 6455: a connection ended, and no close frame says why. */
+const withoutAWord = 1006;
 
 interface Ended {
   what: AfterClose;

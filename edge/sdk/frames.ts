@@ -3,7 +3,9 @@ import {
   type DescMessage,
   type DescMethodUnary,
   fromBinary,
+  fromJson,
   fromJsonString,
+  type JsonValue,
   type MessageInitShape,
   type MessageShape,
   toBinary,
@@ -61,6 +63,15 @@ export const jsonFrames: FrameFormat = {
     return fromJsonString(ServerFrameSchema, data, { ignoreUnknownFields: true }).frame;
   },
   encodeRequest: (schema, message) => ({ case: "json", value: toJsonString(schema, message) }),
+};
+
+/** Over HTTP: ProtoJSON, many to a body, which is parsed already. */
+export const httpFrames: FrameFormat = {
+  ...jsonFrames,
+  // The body is as long as a frame may be; this is what it needs besides.
+  frameBytesMax: jsonFrames.frameBytesMax - 64,
+  decode: (data) =>
+    fromJson(ServerFrameSchema, data as JsonValue, { ignoreUnknownFields: true }).frame,
 };
 
 /** Reads the response in a result, in whichever form it came. */

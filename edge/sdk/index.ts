@@ -20,3 +20,4 @@ export type { WebSocketConstructor, WebSocketLike } from "./socket.ts";
 export { systemTimers, type Timers } from "./timers.ts";
 export { logIn, memoryTokenStore, type SignIn, signUp, type TokenStore } from "./tokens.ts";
 export { createHttpTransport, type HttpTransportOptions } from "./transport-http.ts";
+export { allWays, type HttpWay, type Way } from "./ways.ts";

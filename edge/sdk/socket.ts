@@ -19,14 +19,13 @@ export interface WebSocketLike {
   close(code?: number, reason?: string): void;
 }
 
-/** Opens a WebSocket; the global `WebSocket` and that of `ws` fit. */
+/** A constructor of WebSockets; the global `WebSocket` and that of `ws` fit. */
 export type WebSocketConstructor = new (url: string, protocols: string[]) => WebSocketLike;
 
 /** What a connection needs. */
 export interface SocketOptions {
-  /** "wss://chat.example.com/…" */
-  url: string;
-  WebSocket: WebSocketConstructor;
+  /** Opens what carries the frames. @throws what a constructor of WebSockets does */
+  open(): WebSocketLike;
   format: FrameFormat;
   hello: Extract<ClientFrameContent, { case: "hello" }>["value"];
   timers: Timers;
@@ -34,7 +33,7 @@ export interface SocketOptions {
 
 /** What becomes of a connection. */
 export interface SocketHandlers {
-  /** It is signed in. */
+  /** It is signed in; over HTTP perhaps once more, where the edge that it was signed in to is gone. */
   onWelcome(welcome: Welcome): void;
   /** Any frame that answers nothing. */
   onFrame(frame: ServerFrameContent): void;
@@ -78,8 +77,8 @@ export class Socket {
   constructor(options: SocketOptions, handlers: SocketHandlers) {
     this.options = options;
     this.handlers = handlers;
-    const { WebSocket, url, format, hello, timers } = options;
-    this.webSocket = new WebSocket(url, [format.subprotocol]);
+    const { hello, timers } = options;
+    this.webSocket = options.open();
     this.webSocket.binaryType = "arraybuffer";
     this.webSocket.onopen = () => this.tell({ case: "hello", value: hello });
     this.webSocket.onmessage = ({ data }) => this.receive(data);

@@ -6,6 +6,8 @@ import type { Timers } from "./timers.ts";
 export interface TimeLimit {
   /** Aborted with a ConnectError: TIMED_OUT at the limit, else for the outer signal's reason. */
   readonly signal: AbortSignal;
+  /** The whole time is left again. */
+  restart(): void;
   /** Must be called when the work is done. */
   release(): void;
 }
@@ -16,12 +18,18 @@ export function timeLimit(timers: Timers, limitMs: number, outer?: AbortSignal):
   const onOuter = () => controller.abort(ConnectError.from(outer!.reason, Code.Canceled));
   if (outer?.aborted) onOuter();
   outer?.addEventListener("abort", onOuter, { once: true });
-  const timer = timers.setTimer(limitMs, () => {
-    const message = `no answer within ${limitMs} ms`;
-    controller.abort(sdkError("TIMED_OUT", Code.DeadlineExceeded, message));
-  });
+  const start = () =>
+    timers.setTimer(limitMs, () => {
+      const message = `no answer within ${limitMs} ms`;
+      controller.abort(sdkError("TIMED_OUT", Code.DeadlineExceeded, message));
+    });
+  let timer = start();
   return {
     signal: controller.signal,
+    restart() {
+      timer.cancel();
+      timer = start();
+    },
     release() {
       timer.cancel();
       outer?.removeEventListener("abort", onOuter);

@@ -2,6 +2,7 @@
 import type { DescService } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import {
+  allWays,
   type Baseline,
   type ClientStore,
   createClient,
@@ -15,10 +16,19 @@ import {
   type Presence,
   type SignIn,
   signUp,
+  type Way,
 } from "../../edge/sdk/index.ts";
 
 /** What every account in these tests has. */
 export const password = "correct horse";
+
+/** How devices connect; see {@link connectBy}. */
+let ways: readonly Way[] = allWays;
+
+/** From now on devices connect by this way alone. */
+export function connectBy(way: Way): void {
+  ways = [way];
+}
 
 /** Tells the accounts of this file apart from those of others on the same cluster. */
 const file = crypto.randomUUID().slice(0, 8);
@@ -72,7 +82,8 @@ export class Device implements AsyncDisposable {
   /** Connects; a device that has been there before gives its store. Resolves when it is up to date. */
   static async connect(url: string, signIn: SignIn, store?: ClientStore): Promise<Device> {
     const kept = store ?? new MemoryClientStore();
-    const client = await ParleyClient.open({ url, tokens: memoryTokenStore(signIn), store: kept });
+    const tokens = memoryTokenStore(signIn);
+    const client = await ParleyClient.open({ url, tokens, store: kept, ways });
     const device = new Device(url, client, signIn, kept);
     await client.connect();
     await device.until(({ events }) => {

@@ -1,0 +1,119 @@
+/**
+ * `POST /v1/frames`: what a device wants while its event stream or poll is open. Each post stands
+ * by itself and may come to any edge: a send is known by its client id, an ack goes to Message.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { type ClientFrame, ClientFramesSchema } from "../gen/parley/edge/v1/frame_pb.js";
+import type { AccessToken } from "../mesh/access-token.ts";
+import { fieldInvalid } from "../mesh/errors.ts";
+import type { EdgeContext } from "./edge-context.ts";
+import type { ServerFrameContent } from "./frame-codec.ts";
+import { jsonFrames } from "./frames-json.ts";
+import { clientAddress } from "./handshake.ts";
+import { answerError } from "./http-error.ts";
+import { bearerToken, readJson } from "./http-request.ts";
+import { Requests, type RequestsOwner } from "./requests.ts";
+import type { Flushable } from "./turn-flush.ts";
+
+/** Frames of one post; also the greatest number of sends that a connection may have unanswered. */
+const framesMax = 256;
+
+/** Answers one post; never rejects. `checkLoad` throws where too much is under way. */
+export async function answerFrames(
+  edge: EdgeContext,
+  request: IncomingMessage,
+  response: ServerResponse,
+  checkLoad: () => void,
+): Promise<void> {
+  try {
+    checkLoad();
+    const token = await edge.verifier.verify(bearerToken(request.headers.authorization));
+    const body = await readJson(request, ClientFramesSchema, edge.config.jsonFrameBytesMax);
+    const frames = body?.frames ?? [];
+    if (frames.length > framesMax) {
+      throw fieldInvalid("frames", `${frames.length} frames; the limit is ${framesMax}`);
+    }
+    const post = new FramesPost(edge, request, response, token);
+    for (const { frame } of frames) post.take(frame);
+    post.end();
+  } catch (error) {
+    answerError(response, error);
+  }
+}
+
+/** One post: answers are written as they come, a line each. */
+class FramesPost implements RequestsOwner, Flushable {
+  readonly clientAddress: string;
+  readonly transport = "frames";
+  readonly format = jsonFrames.format;
+  private readonly edge: EdgeContext;
+  private readonly response: ServerResponse;
+  private readonly requests: Requests;
+  private answers: string[] = [];
+  private unanswered = 0;
+  private isTaken = false;
+
+  constructor(
+    edge: EdgeContext,
+    request: IncomingMessage,
+    response: ServerResponse,
+    token: AccessToken,
+  ) {
+    this.edge = edge;
+    this.response = response;
+    this.clientAddress = clientAddress(request, edge.config.forwardedHops);
+    this.requests = new Requests(edge, this, token);
+  }
+
+  get isClosed(): boolean {
+    return this.response.writableEnded || this.response.destroyed;
+  }
+
+  /** @throws DomainError FIELD_INVALID for a frame that does not belong here */
+  take(frame: ClientFrame["frame"]): void {
+    if (frame.case === "call" || frame.case === "send") this.unanswered++;
+    this.edge.metrics.framesReceived.inc();
+    if (frame.case === "call") void this.requests.call(frame.value);
+    else if (frame.case === "send") this.requests.send(frame.value);
+    // Which of its entries the device was given is known only where it was given them.
+    else if (frame.case === "ack") this.requests.ack(frame.value, Number.MAX_SAFE_INTEGER);
+    else if (frame.case === "heartbeat") this.write({ case: "heartbeatResult", value: {} });
+    else throw fieldInvalid("frames", `${frame.case ?? "an unknown frame"} can't be posted`);
+  }
+
+  /** Nothing more is taken: the response ends with the last answer. */
+  end(): void {
+    this.isTaken = true;
+    this.edge.turnFlush.add(this);
+  }
+
+  send(content: ServerFrameContent): void {
+    this.unanswered--;
+    this.write(content);
+  }
+
+  flush(): void {
+    const { response, answers } = this;
+    if (this.isClosed) return;
+    if (response.writableLength > this.edge.config.bufferHardBytesMax) {
+      response.destroy();
+      return;
+    }
+    if (!response.headersSent) response.writeHead(200, { "content-type": "application/x-ndjson" });
+    if (answers.length > 0) response.write(answers.join(""));
+    this.answers = [];
+    if (this.isTaken && this.unanswered === 0) response.end();
+  }
+
+  /** A post is read as a whole before anything of it is done. */
+  pauseReading(): void {}
+  resumeReading(): void {}
+
+  /** The end of the sign-in reaches the device's connection, wherever that is. */
+  onLoggedOut(): void {}
+
+  private write(content: ServerFrameContent): void {
+    if (this.answers.length === 0) this.edge.turnFlush.add(this);
+    this.answers.push(`${jsonFrames.encode(content)}\n`);
+  }
+}
