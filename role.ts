@@ -5,7 +5,7 @@
 import { edgeConfig } from "./edge/edge-config.ts";
 import { startEdge } from "./edge/start-edge.ts";
 import { systemClock as clock } from "./mesh/clock.ts";
-import { type ConfigSchema, checkConfigs, parseConfig } from "./mesh/config.ts";
+import { type ConfigOf, type ConfigSchema, checkConfigs, parseConfig } from "./mesh/config.ts";
 import { ConsulClient } from "./mesh/consul-client.ts";
 import { dial } from "./mesh/dial.ts";
 import { ConsulLeases } from "./mesh/leases-consul.ts";
@@ -15,6 +15,7 @@ import { ConsulRegistry } from "./mesh/registry-consul.ts";
 import { grpcConfig, hostRoles, type Role, type Runtime } from "./mesh/runtime.ts";
 import { openPostgres } from "./mesh/sql-postgres.ts";
 import { openNatsStreams } from "./mesh/streams-nats.ts";
+import type { NatsCredentials } from "./mesh/streams-nats-link.ts";
 import type { RoleName } from "./roles.ts";
 import { serversConfig } from "./servers-config.ts";
 import { idgenConfig } from "./services/idgen/idgen-config.ts";
@@ -64,6 +65,10 @@ export async function runRole(
     localDataCenter: config.cassandraDataCenter,
     keyspace: config.cassandraKeyspace,
     replicas: { [config.cassandraDataCenter]: config.cassandraReplicas },
+    ...(config.cassandraUser && {
+      credentials: { username: config.cassandraUser, password: config.cassandraPassword },
+    }),
+    ...(config.cassandraTls === "on" && { tls: { rejectUnauthorized: true } }),
     clock,
     logger: log("cassandra"),
   };
@@ -71,6 +76,7 @@ export async function runRole(
     open(
       await openNatsStreams({
         urls: config.natsUrls,
+        credentials: natsCredentials(config),
         monitorUrls: config.natsMonitorUrls,
         replicas: config.natsReplicas,
         shards: { log: config.streamShards, inbox: config.streamShards },
@@ -105,6 +111,14 @@ export async function runRole(
   self.isReady = false;
   log(name).info({ event: "draining", signal });
   return 0;
+}
+
+function natsCredentials(config: ConfigOf<typeof serversConfig>): NatsCredentials {
+  const { natsUrls, natsUser, natsPassword } = config;
+  return {
+    ...(natsUser && { user: natsUser, pass: natsPassword }),
+    ...(natsUrls.some((url) => url.startsWith("tls:")) && { tls: {} }),
+  };
 }
 
 interface Started {

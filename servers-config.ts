@@ -33,7 +33,24 @@ export const serversConfig = defineConfig({
     default: "nats://127.0.0.1:4222",
     unit: "",
     secret: false,
-    description: "NATS servers with JetStream, separated by commas.",
+    description:
+      "NATS servers with JetStream, separated by commas; tls:// where they must encrypt.",
+  },
+  natsUser: {
+    env: "PARLEY_NATS_USER",
+    schema: z.string(),
+    default: "",
+    unit: "",
+    secret: false,
+    description: "The user to sign in to NATS as; empty: none.",
+  },
+  natsPassword: {
+    env: "PARLEY_NATS_PASSWORD",
+    schema: z.string(),
+    default: "",
+    unit: "",
+    secret: true,
+    description: "Its password.",
   },
   natsMonitorUrls: {
     env: "PARLEY_NATS_MONITOR_URL",
@@ -80,6 +97,31 @@ export const serversConfig = defineConfig({
     secret: false,
     description: "Some of Cassandra's nodes, separated by commas; the others are found.",
   },
+  cassandraUser: {
+    env: "PARLEY_CASSANDRA_USER",
+    schema: z.string(),
+    default: "",
+    unit: "",
+    secret: false,
+    description: "The role to sign in to Cassandra as; empty: none.",
+  },
+  cassandraPassword: {
+    env: "PARLEY_CASSANDRA_PASSWORD",
+    schema: z.string(),
+    default: "",
+    unit: "",
+    secret: true,
+    description: "Its password.",
+  },
+  cassandraTls: {
+    env: "PARLEY_CASSANDRA_TLS",
+    schema: z.enum(["off", "on"]),
+    default: "off",
+    unit: "",
+    secret: false,
+    description:
+      "Whether Cassandra's nodes are spoken to over TLS, with certificates that are checked.",
+  },
   cassandraDataCenter: {
     env: "PARLEY_CASSANDRA_DATA_CENTER",
     schema: z.string().min(1),
@@ -110,7 +152,7 @@ export const serversConfig = defineConfig({
     default: "postgres://postgres@127.0.0.1:5432/parley",
     unit: "",
     secret: true,
-    description: "The database of accounts.",
+    description: "The database of accounts; ?sslmode=verify-full where it must encrypt.",
   },
   meshSecret: {
     env: "PARLEY_MESH_SECRET",

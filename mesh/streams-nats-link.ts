@@ -117,7 +117,8 @@ export class NatsLink {
         return new NatsLink(connection, options);
       } catch (cause) {
         if (clock.monotonicMs() >= endMs) {
-          const text = `NATS can't be reached at ${urls.join(", ")} within ${openTimeoutMs} ms`;
+          const where = `${urls.join(", ")} within ${openTimeoutMs} ms`;
+          const text = `NATS can't be reached at ${where}: ${(cause as Error).message}`;
           throw new StreamUnavailable(text, { cause });
         }
       }

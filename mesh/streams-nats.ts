@@ -49,7 +49,7 @@ export interface NatsStreamsOptions {
   retention?: StreamsRetention;
   /** How long an answer of the server may take. Default: 5,000. */
   timeoutMs?: number;
-  /** How long the server may take at the start, to be there and then with its streams. Default: 60,000. */
+  /** How long the server may take at the start to be there, and then as long for its streams: 30,000. */
   openTimeoutMs?: number;
   clock: Clock;
   log?: Logger;
@@ -101,7 +101,7 @@ export async function openNatsStreams(options: NatsStreamsOptions): Promise<Nats
   }
 }
 
-const openTimeoutMsDefault = 60_000;
+const openTimeoutMsDefault = 30_000;
 
 interface Shards {
   log: NatsShard[];

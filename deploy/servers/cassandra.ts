@@ -20,13 +20,15 @@ const readyMsMax = 180_000;
 export async function startCassandra(options: {
   folder: string;
   port: number;
+  /** Further lines of its configuration. */
+  settings?: string;
 }): Promise<Cassandra> {
-  const { folder } = options;
+  const { folder, settings = "" } = options;
   const [free, storagePort] = await freePorts(2);
   const port = options.port || free!;
   mkdirSync(folder, { recursive: true });
   const configPath = join(folder, "cassandra.yaml");
-  writeFileSync(configPath, config(folder, port, storagePort!));
+  writeFileSync(configPath, config(folder, port, storagePort!) + settings);
   const logbackPath = join(folder, "logback.xml");
   writeFileSync(logbackPath, logback);
   const start = () =>

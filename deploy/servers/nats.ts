@@ -12,6 +12,8 @@ export interface NatsOptions {
   /** One server, or a cluster. */
   nodes: 1 | 3;
   sync: NatsSync;
+  /** Further lines of its configuration. */
+  settings?: string;
 }
 
 /**
@@ -50,7 +52,7 @@ const payloadBytesMax = 1_048_576;
 
 /** Starts it. @throws with the log of what did not start. */
 export async function startNats(options: NatsOptions): Promise<Nats> {
-  const { nodes: count, folder, port, sync } = options;
+  const { nodes: count, folder, port, sync, settings = "" } = options;
   const free = await freePorts(3 * count);
   const ports = Array.from(
     { length: count },
@@ -61,7 +63,7 @@ export async function startNats(options: NatsOptions): Promise<Nats> {
     }),
   );
   const nodes = await Promise.all(
-    ports.map((_, i) => startNode(i, ports, join(folder, `node-${i + 1}`), sync)),
+    ports.map((_, i) => startNode(i, ports, join(folder, `node-${i + 1}`), sync, settings)),
   );
   return {
     url: nodes.map(({ url }) => url).join(","),
@@ -77,12 +79,13 @@ async function startNode(
   all: readonly Ports[],
   folder: string,
   sync: NatsSync,
+  settings: string,
 ): Promise<NatsNode> {
   const { client, monitor } = all[index]!;
   const monitorUrl = `http://127.0.0.1:${monitor}`;
   mkdirSync(folder, { recursive: true });
   const configPath = join(folder, "nats.conf");
-  writeFileSync(configPath, config(index, all, folder, sync));
+  writeFileSync(configPath, config(index, all, folder, sync) + settings);
   const start = () =>
     startServer({
       name: "nats",

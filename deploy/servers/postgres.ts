@@ -20,7 +20,13 @@ const user = "postgres";
 const database = "parley";
 
 /** Starts a server with a database of ours; everybody on this machine may use it. */
-export async function startPostgres(options: { folder: string; port: number }): Promise<Postgres> {
+export async function startPostgres(options: {
+  folder: string;
+  port: number;
+  /** Further ones: "ssl=on". */
+  settings?: readonly string[];
+}): Promise<Postgres> {
+  const { settings = [] } = options;
   const folder = resolve(options.folder);
   const data = join(folder, "data");
   const port = options.port || (await freePorts(1))[0]!;
@@ -47,7 +53,10 @@ export async function startPostgres(options: { folder: string; port: number }): 
     startServer({
       name: "postgres",
       command: join(bin, "postgres"),
-      args: ["-D", data, "-p", String(port), "-k", folder, "-c", "listen_addresses=127.0.0.1"],
+      args: [
+        ...["-D", data, "-p", String(port), "-k", folder],
+        ...["listen_addresses=127.0.0.1", ...settings].flatMap((setting) => ["-c", setting]),
+      ],
       folder,
       user,
       async isReady() {
