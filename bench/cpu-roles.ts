@@ -16,7 +16,7 @@ const partsBySource: readonly [RegExp, Part][] = [
   [/\/services\/session\//, "session"],
   [/\/services\/idgen\//, "idgen"],
   [/\/edge\/|\/node_modules\/ws\//, "edge"],
-  [/\/mesh\/(inbox|log|subject|channel)-feed/, "edge"],
+  [/\/mesh\/(inbox-feed|log-feed|subject-feed|channel-)/, "edge"],
   [/\/mesh\/(streams|lmdb)/, "streams"],
   [/\/mesh\/(serve|dial|duplex|turn-batch)|\/@grpc\/|^node:internal\/http2/, "grpc"],
   [/\/node_modules\/(lmdb|msgpackr|ordered-binary)\//, "lmdb"],

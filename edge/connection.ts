@@ -5,10 +5,14 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type ClientFrame,
+  type FollowChannels,
   ResetReason as FrameResetReason,
   type Hello,
 } from "../gen/parley/edge/v1/frame_pb.js";
+import type { ChannelUpdate } from "../gen/parley/message/v1/sync_pb.js";
 import type { AccessToken } from "../mesh/access-token.ts";
+import type { ChannelBatch } from "../mesh/channel-batch.ts";
+import type { ChannelSubscriber, ChannelSubscription } from "../mesh/channel-feeds.ts";
 import { DomainError } from "../mesh/errors.ts";
 import type {
   FeedDelivery,
@@ -17,6 +21,7 @@ import type {
   Following,
   ResetReason,
 } from "../mesh/subject-feed-following.ts";
+import { checkFollowed } from "./channel-frames.ts";
 import { CloseCode, closeReason, helloCloseCodes } from "./close-codes.ts";
 import type { DeviceConnection } from "./devices.ts";
 import type { EdgeContext } from "./edge-context.ts";
@@ -29,7 +34,7 @@ import type { WheelItem } from "./timer-wheel.ts";
 
 /** The edge's end of one connection. */
 export class Connection
-  implements Follower, DeviceConnection, OutgoingOwner, RequestsOwner, WheelItem
+  implements Follower, ChannelSubscriber, DeviceConnection, OutgoingOwner, RequestsOwner, WheelItem
 {
   readonly clientAddress: string;
   readonly transport = "websocket";
@@ -44,6 +49,8 @@ export class Connection
   private state: State = State.NEW;
   private requests: Requests | undefined;
   private following: Following | undefined;
+  /** The LIVE channels that the device follows; undefined: none yet. */
+  private channels: ChannelSubscription | undefined;
   private isCaughtUp = false;
   private heardMs: number;
 
@@ -142,6 +149,16 @@ export class Connection
     return takesMore;
   }
 
+  update(updates: ChannelUpdate[]): void {
+    this.send({ case: "followChannelsResult", value: { updates } });
+  }
+
+  deliverChannel(batch: ChannelBatch): boolean {
+    const takesMore = this.outgoing.sendShared(batch.encode(this.codec));
+    if (!takesMore) this.send({ case: "lagging", value: {} });
+    return takesMore;
+  }
+
   caughtUp(sequence: number): void {
     this.isCaughtUp = true;
     this.send({ case: "caughtUp", value: { inboxSequence: BigInt(sequence) } });
@@ -176,6 +193,7 @@ export class Connection
 
   onDrained(): void {
     if (this.following) this.edge.feeds.resume(this.following);
+    this.channels?.resume();
   }
 
   onOverflow(): void {
@@ -220,7 +238,15 @@ export class Connection
     } else if (frame.case === "call") void requests.call(frame.value);
     else if (frame.case === "send") requests.send(frame.value);
     else if (frame.case === "ack") requests.ack(frame.value, this.following?.position ?? 0);
+    else if (frame.case === "followChannels") this.followChannels(frame.value);
     else this.send({ case: "heartbeatResult", value: {} });
+  }
+
+  /** @throws DomainError FIELD_INVALID */
+  private followChannels({ channels }: FollowChannels): void {
+    checkFollowed(channels);
+    this.channels ??= this.edge.channels.subscribe(this.token!, this);
+    this.channels.follow(channels);
   }
 
   private async signIn(hello: Hello): Promise<void> {
@@ -277,6 +303,7 @@ export class Connection
     wheel.remove(this);
     this.outgoing.discard();
     if (this.following) feeds.stop(this.following);
+    this.channels?.stop();
     if (this.token) devices.detach(this.token, this, isLoggedOut);
   }
 

@@ -1,4 +1,5 @@
 import type { TokenVerifier } from "../mesh/access-token-verifier.ts";
+import type { ChannelFeeds } from "../mesh/channel-feeds.ts";
 import type { Clock } from "../mesh/clock.ts";
 import type { InboxFeeds } from "../mesh/inbox-feed.ts";
 import type { Logger } from "../mesh/logger.ts";
@@ -21,6 +22,7 @@ export interface EdgeContext {
   readonly verifier: Pick<TokenVerifier, "verify" | "isRevoked">;
   readonly sends: Pick<SendLinks, "send" | "markDelivered">;
   readonly feeds: InboxFeeds;
+  readonly channels: ChannelFeeds;
   readonly devices: Devices;
   readonly acks: Acks;
   readonly wheel: TimerWheel;

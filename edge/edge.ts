@@ -5,9 +5,12 @@
 import { randomBytes } from "node:crypto";
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { MessageService } from "../gen/parley/message/v1/message_service_pb.js";
 import type { TokenVerifier } from "../mesh/access-token-verifier.ts";
+import { ChannelFeeds } from "../mesh/channel-feeds.ts";
 import type { Clock } from "../mesh/clock.ts";
 import { InboxFeeds } from "../mesh/inbox-feed.ts";
+import { LogFeeds } from "../mesh/log-feed.ts";
 import type { Logger } from "../mesh/logger.ts";
 import type { Metrics } from "../mesh/metrics.ts";
 import { Revocations } from "../mesh/revocations.ts";
@@ -64,10 +67,18 @@ export interface Edge {
 export function createEdge(options: EdgeOptions): Edge {
   const { streams, verifier, presence, clock, config, log, metrics } = options;
   const devices = new Devices(presence);
+  const messages = options.mesh.client(MessageService);
   const context: EdgeContext = {
     ...options,
     metrics: createEdgeMetrics(metrics),
     feeds: new InboxFeeds({ streams, clock, log, metrics }),
+    channels: new ChannelFeeds({
+      logs: new LogFeeds({ streams, clock, log, metrics }),
+      sync: async (identity, positions) =>
+        (await messages.syncChannels({ positions }, { identity })).updates,
+      clock,
+      log,
+    }),
     devices,
     acks: new Acks(options.sends, clock, config.ackIntervalMs),
     wheel: new TimerWheel(clock),
@@ -149,7 +160,7 @@ class RunningEdge implements Edge {
 
   async close(): Promise<void> {
     this.isReady = false;
-    const { acks, feeds, wheel } = this.context;
+    const { acks, feeds, channels, wheel } = this.context;
     const closed = new Promise((resolve) => this.server.close(resolve));
     this.connections.close();
     this.server.closeAllConnections();
@@ -158,6 +169,7 @@ class RunningEdge implements Edge {
     await closed;
     acks.flush();
     feeds.close();
+    channels.close();
   }
 
   private readonly answer: RequestListener = (request, response) => {

@@ -1,12 +1,13 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ClientFrame, ServerFrameSchema } from "../gen/parley/edge/v1/frame_pb.js";
+import type { BatchFormat, ChannelBatch } from "../mesh/channel-batch.ts";
 import type { FeedDelivery } from "../mesh/subject-feed-following.ts";
 
 /** What a server frame holds. */
 export type ServerFrameContent = NonNullable<MessageInitShape<typeof ServerFrameSchema>["frame"]>;
 
 /** How one subprotocol writes frames. Stateless: shared by all its connections. */
-export interface FrameCodec {
+export interface FrameCodec extends BatchFormat<Uint8Array | string> {
   /** The WebSocket subprotocol. */
   readonly subprotocol: string;
   /** The field of a Call's request and of its Result that carries the message. */
@@ -20,6 +21,9 @@ export interface FrameCodec {
 
   /** Writes a Deliveries frame from inbox entries as they are stored. */
   encodeDeliveries(deliveries: readonly FeedDelivery[]): Uint8Array | string;
+
+  /** Writes a ChannelDeliveries frame. */
+  encodeBatch(batch: ChannelBatch): Uint8Array | string;
 
   /** Writes an Event frame from an encoded parley.edge.v1.Event. */
   encodeEvent(data: Uint8Array): Uint8Array | string;

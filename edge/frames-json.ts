@@ -5,6 +5,7 @@ import {
   ServerFrameSchema,
 } from "../gen/parley/edge/v1/frame_pb.js";
 import { InboxEntrySchema } from "../gen/parley/log/v1/log_pb.js";
+import { channelDeliveries } from "./channel-frames.ts";
 import type { FrameCodec, ServerFrameContent } from "./frame-codec.ts";
 
 /** `parley.v1.json`: ProtoJSON text messages. Fields that the edge does not know are ignored. */
@@ -27,6 +28,8 @@ export const jsonFrames: FrameCodec = {
     }));
     return encode({ case: "deliveries", value: { deliveries: decoded } });
   },
+
+  encodeBatch: (batch) => encode(channelDeliveries(batch)),
 
   encodeEvent(data) {
     return encode({ case: "event", value: fromBinary(EventSchema, data) });

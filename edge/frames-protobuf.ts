@@ -6,7 +6,8 @@ import {
   DeliverySchema,
   ServerFrameSchema,
 } from "../gen/parley/edge/v1/frame_pb.js";
-import type { FrameCodec } from "./frame-codec.ts";
+import { channelDeliveries } from "./channel-frames.ts";
+import type { FrameCodec, ServerFrameContent } from "./frame-codec.ts";
 
 /** `parley.v1.protobuf`: binary messages. */
 export const protobufFrames: FrameCodec = {
@@ -18,9 +19,7 @@ export const protobufFrames: FrameCodec = {
     return fromBinary(ClientFrameSchema, data).frame;
   },
 
-  encode(frame) {
-    return toBinary(ServerFrameSchema, create(ServerFrameSchema, { frame }));
-  },
+  encode,
 
   /** The entries' bytes pass through undecoded. */
   encodeDeliveries(deliveries) {
@@ -35,10 +34,16 @@ export const protobufFrames: FrameCodec = {
     return writer.join().finish();
   },
 
+  encodeBatch: (batch) => encode(channelDeliveries(batch)),
+
   encodeEvent(data) {
     return new BinaryWriter().uint32(tags.event).bytes(data).finish();
   },
 };
+
+function encode(frame: ServerFrameContent): Uint8Array {
+  return toBinary(ServerFrameSchema, create(ServerFrameSchema, { frame }));
+}
 
 const tags = {
   deliveries: tag(ServerFrameSchema.field.deliveries.number, WireType.LengthDelimited),

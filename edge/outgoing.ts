@@ -59,8 +59,24 @@ export class Outgoing implements Flushable {
     const { config, clock, metrics } = this.edge;
     metrics.deliveries.inc();
     if (this.socket.bufferedAmount + this.deliveryBytes <= config.bufferSoftBytesMax) return true;
-    this.laggingSinceMs = clock.monotonicMs();
+    this.laggingSinceMs ||= clock.monotonicMs();
     metrics.lagging.inc();
+    return false;
+  }
+
+  /** Writes an encoded frame of a LIVE channel, which others share. False: as `deliver`. */
+  sendShared(frame: Uint8Array | string): boolean {
+    this.writeDeliveries();
+    const { config, clock, metrics } = this.edge;
+    metrics.deliveries.inc();
+    const isLagging = this.laggingSinceMs !== 0;
+    if (!isLagging && this.socket.bufferedAmount + frame.length <= config.bufferSoftBytesMax) {
+      this.write(frame);
+      return true;
+    }
+    if (!isLagging) metrics.lagging.inc();
+    this.laggingSinceMs ||= clock.monotonicMs();
+    this.write(frame, isLagging ? undefined : () => this.onWritten());
     return false;
   }
 

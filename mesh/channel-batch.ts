@@ -1,0 +1,108 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { type Item, LogEntrySchema } from "../gen/parley/log/v1/log_pb.js";
+import { isComingOrGoing, isGoing } from "./channel-items.ts";
+
+/** The end of somebody's membership. */
+export interface Leave {
+  userId: string;
+  /** The `channel_sequence` of the item that ended it. */
+  sequence: number;
+}
+
+/** How batches are written. */
+export interface BatchFormat<T> {
+  encodeBatch(batch: ChannelBatch): T;
+}
+
+/** Items of a LIVE channel that follow each other, as those who follow the channel are told them. */
+export class ChannelBatch {
+  readonly channelId: string;
+  /** The batch continues from this `channel_sequence` ... */
+  readonly prevSequence: number;
+  /** ... and has everything up to this one. */
+  readonly sequence: number;
+  /** How many members the channel has then; 0: as before. */
+  readonly memberCount: number;
+  /** Without the comings and goings. */
+  readonly items: readonly Item[];
+  readonly leaves: readonly Leave[];
+  /** About what it takes in a frame. */
+  readonly bytes: number;
+  private readonly encoded = new Map<object, unknown>();
+
+  constructor(fields: Omit<ChannelBatch, "encode" | "part" | "join" | "leaveOf" | "encoded">) {
+    this.channelId = fields.channelId;
+    this.prevSequence = fields.prevSequence;
+    this.sequence = fields.sequence;
+    this.memberCount = fields.memberCount;
+    this.items = fields.items;
+    this.leaves = fields.leaves;
+    this.bytes = fields.bytes;
+  }
+
+  /** The batch in a format, encoded once for all who ask. */
+  encode<T>(format: BatchFormat<T>): T {
+    if (!this.encoded.has(format)) this.encoded.set(format, format.encodeBatch(this));
+    return this.encoded.get(format) as T;
+  }
+
+  /** What lies after one `channel_sequence` and up to another, both within the batch. */
+  part(prevSequence: number, sequence: number): ChannelBatch {
+    const isIn = (each: number) => each > prevSequence && each <= sequence;
+    return new ChannelBatch({
+      ...this,
+      prevSequence,
+      sequence,
+      items: this.items.filter((item) => isIn(sequenceOf(item))),
+      leaves: this.leaves.filter((leave) => isIn(leave.sequence)),
+    });
+  }
+
+  /** This and the batch that follows it. */
+  join(next: ChannelBatch): ChannelBatch {
+    return new ChannelBatch({
+      channelId: this.channelId,
+      prevSequence: this.prevSequence,
+      sequence: next.sequence,
+      memberCount: next.memberCount || this.memberCount,
+      items: [...this.items, ...next.items],
+      leaves: [...this.leaves, ...next.leaves],
+      bytes: this.bytes + next.bytes,
+    });
+  }
+
+  /** Where the user's membership ends after a `channel_sequence`; undefined: not in this batch. */
+  leaveOf(userId: string, after: number): number | undefined {
+    return this.leaves.find((leave) => leave.userId === userId && leave.sequence > after)?.sequence;
+  }
+}
+
+/** Reads an encoded LogEntry. @throws Error where it is none, or holds nothing that is known */
+export function readChannelBatch(data: Uint8Array): ChannelBatch {
+  const { channelId, items } = fromBinary(LogEntrySchema, data);
+  const first = items[0] && sequenceOf(items[0]);
+  if (!first) throw new Error(`an entry of ${channelId} without items`);
+  const leaves: Leave[] = [];
+  let memberCount = 0;
+  for (const { item } of items) {
+    if (item.case !== "message" || item.value.body.case !== "membershipChange") continue;
+    const change = item.value.body.value;
+    const sequence = item.value.channelSequence;
+    memberCount = change.memberCount;
+    if (isGoing(change.kind))
+      leaves.push(...change.userIds.map((userId) => ({ userId, sequence })));
+  }
+  return new ChannelBatch({
+    channelId,
+    prevSequence: first - 1,
+    sequence: first - 1 + items.length,
+    memberCount,
+    items: items.filter(({ item }) => item.case !== "message" || !isComingOrGoing(item.value)),
+    leaves,
+    bytes: data.length,
+  });
+}
+
+function sequenceOf({ item }: Item): number {
+  return item.value?.channelSequence ?? 0;
+}

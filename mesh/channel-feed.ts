@@ -1,0 +1,177 @@
+/**
+ * One LIVE channel as one process follows it: one subscription, one decoding of an entry, one
+ * encoding of what gathers, for all local followers. Followers are where the channel is, but for
+ * those who come, or who could not take what was live; they catch up from what is at hand, or ask
+ * Message again.
+ */
+import type { ChannelBatch } from "./channel-batch.ts";
+import { readChannelBatch } from "./channel-batch.ts";
+import type { Clock, Timer } from "./clock.ts";
+import type { FeedDelivery, Follower, Following } from "./subject-feed-following.ts";
+
+/** What one device follows of one channel. */
+export interface ChannelFollower {
+  readonly userId: string;
+  /** The `channel_sequence` up to which it has everything. */
+  position: number;
+  /** Takes what follows its position. False: nothing more until it comes back by `admit`. */
+  deliver(batch: ChannelBatch): boolean;
+  /** Its membership has ended with what it was given last; nothing follows. */
+  ended(): void;
+  /** It can't go on from its position, and is given nothing more. */
+  lost(): void;
+}
+
+/** What gathers is told when it exceeds this, so that it fits into a frame with room to spare. */
+const gatheredBytesMax = 256 * 1024;
+/** What is kept at hand for those who come. */
+const recentBatchesMax = 64;
+const recentBytesMax = 1024 * 1024;
+/** Comings and goings alone are told at most this often. */
+const countIntervalMs = 1_000;
+
+/** One channel's followers in this process. */
+export class ChannelFeed implements Follower {
+  /** Followers, those on their way included. */
+  followings = 0;
+  /** The channel's log, as it is followed; set by the owner. */
+  following: Following | undefined;
+  /** Resolves when whatever is appended from now on will be heard. */
+  readonly ready: Promise<void>;
+  private readonly clock: Clock;
+  private readonly onFailure: (error: unknown) => void;
+  private setReady: () => void = () => {};
+  private readonly followers = new Set<ChannelFollower>();
+  private gathered: ChannelBatch | undefined;
+  private immediate: NodeJS.Immediate | undefined;
+  private timer: Timer | undefined;
+  private toldMs = 0;
+  /** Consecutive, the newest last. */
+  private recent: ChannelBatch[] = [];
+  private recentBytes = 0;
+
+  constructor(clock: Clock, onFailure: (error: unknown) => void) {
+    this.clock = clock;
+    this.onFailure = onFailure;
+    this.ready = new Promise((resolve) => {
+      this.setReady = resolve;
+    });
+  }
+
+  /**
+   * Gives the follower what has come since its position, and from now on what comes. False: that
+   * is not at hand any more.
+   */
+  admit(follower: ChannelFollower): boolean {
+    this.flush();
+    if (this.recent.length > 0 && !this.covers(follower.position)) return false;
+    for (const batch of this.recent) if (!this.give(follower, batch)) return true;
+    this.followers.add(follower);
+    return true;
+  }
+
+  /** Whether all that has come since a position is known to be at hand. */
+  covers(position: number): boolean {
+    const [oldest] = this.recent;
+    return oldest !== undefined && oldest.prevSequence <= position;
+  }
+
+  /** Nothing more is given to the follower. */
+  remove(follower: ChannelFollower): void {
+    this.followers.delete(follower);
+  }
+
+  /** Ends everything. */
+  close(): void {
+    clearImmediate(this.immediate);
+    this.timer?.cancel();
+    this.followers.clear();
+  }
+
+  deliver({ data }: FeedDelivery): boolean {
+    let batch: ChannelBatch;
+    try {
+      batch = readChannelBatch(data);
+    } catch (error) {
+      this.onFailure(error);
+      return true;
+    }
+    const { gathered } = this;
+    const isNext = gathered?.sequence === batch.prevSequence;
+    if (gathered && (!isNext || gathered.bytes + batch.bytes > gatheredBytesMax)) this.flush();
+    this.gathered = this.gathered ? this.gathered.join(batch) : batch;
+    this.flushSoon(this.gathered);
+    return true;
+  }
+
+  caughtUp(): void {
+    this.setReady();
+  }
+
+  /** The log has gone on without us: Message knows what the followers lack. */
+  reset(): void {
+    this.flush();
+    this.recent = [];
+    this.recentBytes = 0;
+    const followers = [...this.followers];
+    this.followers.clear();
+    for (const follower of followers) follower.lost();
+  }
+
+  /** Nothing but entries is told of a log. */
+  event(): void {}
+
+  private flushSoon({ items }: ChannelBatch): void {
+    if (this.immediate) return;
+    if (items.length > 0) this.immediate = setImmediate(this.flush);
+    else if (!this.timer) {
+      const inMs = Math.max(0, this.toldMs + countIntervalMs - this.clock.monotonicMs());
+      this.timer = this.clock.setTimer(inMs, this.flush);
+    }
+  }
+
+  private readonly flush = (): void => {
+    const { gathered } = this;
+    clearImmediate(this.immediate);
+    this.timer?.cancel();
+    this.immediate = undefined;
+    this.timer = undefined;
+    if (!gathered) return;
+    this.gathered = undefined;
+    this.toldMs = this.clock.monotonicMs();
+    this.remember(gathered);
+    for (const follower of this.followers) {
+      if (!this.give(follower, gathered)) this.followers.delete(follower);
+    }
+  };
+
+  /** False: the follower is none any more. */
+  private give(follower: ChannelFollower, batch: ChannelBatch): boolean {
+    const { position } = follower;
+    if (position >= batch.sequence) return true;
+    if (position < batch.prevSequence) {
+      follower.lost();
+      return false;
+    }
+    const leave = batch.leaveOf(follower.userId, position);
+    const to = leave ?? batch.sequence;
+    const isWhole = position === batch.prevSequence && to === batch.sequence;
+    follower.position = to;
+    const takesMore = follower.deliver(isWhole ? batch : batch.part(position, to));
+    if (leave === undefined) return takesMore;
+    follower.ended();
+    return false;
+  }
+
+  private remember(batch: ChannelBatch): void {
+    if (this.recent.at(-1)?.sequence !== batch.prevSequence) {
+      this.recent = [];
+      this.recentBytes = 0;
+    }
+    this.recent.push(batch);
+    this.recentBytes += batch.bytes;
+    while (this.recent.length > recentBatchesMax || this.recentBytes > recentBytesMax) {
+      this.recentBytes -= this.recent.shift()!.bytes;
+    }
+  }
+}
