@@ -12,7 +12,8 @@ import {
   ChannelUpdateState as State,
 } from "../gen/parley/message/v1/sync_pb.js";
 import { CloseCode } from "./close-codes.ts";
-import { EdgeFixture, type TestClient } from "./edge-fixture.ts";
+import { EdgeFixture } from "./edge-fixture.ts";
+import type { SocketClient } from "./frame-client.ts";
 
 const channelId = "g-live";
 const syncMethod = "parley.message.v1.MessageService/SyncChannels";
@@ -69,7 +70,7 @@ class LiveChannel implements AsyncDisposable {
   }
 
   /** A device that follows the channel from its beginning. */
-  async follow(token: string, subprotocol?: string): Promise<TestClient> {
+  async follow(token: string, subprotocol?: string): Promise<SocketClient> {
     const client = await this.fixture.signIn(token, undefined, subprotocol);
     await client.next("caughtUp");
     client.send({
@@ -90,7 +91,7 @@ function membership(kind: ChangeKind, ...userIds: string[]): Body {
 }
 
 /** The next frame of the channel: what it spans, and its texts. */
-async function nextOf(client: TestClient) {
+async function nextOf(client: SocketClient) {
   const { prevChannelSequence, channelSequence, memberCount, items } =
     await client.next("channelDeliveries");
   const texts = items.map(({ item }) => (item.value as { body: { value: unknown } }).body.value);
@@ -98,7 +99,7 @@ async function nextOf(client: TestClient) {
 }
 
 /** The next texts of the channel, in however many frames. */
-async function textsOf(client: TestClient, count: number): Promise<unknown[]> {
+async function textsOf(client: SocketClient, count: number): Promise<unknown[]> {
   const texts: unknown[] = [];
   while (texts.length < count) texts.push(...(await nextOf(client)).texts);
   return texts;
