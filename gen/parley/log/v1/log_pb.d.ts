@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Channel, Member, Message as Message$1, Revision } from "../../message/v1/message_pb.js";
+import type { Ban, Channel, InviteLink, Member, Message as Message$1, Revision } from "../../message/v1/message_pb.js";
 
 /**
  * Describes the file parley/log/v1/log.proto.
@@ -26,7 +26,7 @@ export declare type Item = Message<"parley.log.v1.Item"> & {
    */
   item: {
     /**
-     * A text or a change of membership, as it was sent.
+     * A text, or a change of the channel or its members, as it was sent.
      *
      * @generated from field: parley.message.v1.Message message = 1;
      */
@@ -136,11 +136,18 @@ export declare type ChannelSnapshot = Message<"parley.log.v1.ChannelSnapshot"> &
   channel?: Channel | undefined;
 
   /**
-   * All members of a COPY channel; empty for LIVE.
+   * All members of a COPY channel; of a LIVE one its owner and admins.
    *
    * @generated from field: repeated parley.message.v1.Member members = 2;
    */
   members: Member[];
+
+  /**
+   * Who is kept out, and who gets in by a link.
+   *
+   * @generated from field: parley.log.v1.ChannelAccess access = 3;
+   */
+  access?: ChannelAccess | undefined;
 };
 
 /**
@@ -148,6 +155,60 @@ export declare type ChannelSnapshot = Message<"parley.log.v1.ChannelSnapshot"> &
  * Use `create(ChannelSnapshotSchema)` to create a new message.
  */
 export declare const ChannelSnapshotSchema: GenMessage<ChannelSnapshot>;
+
+/**
+ * Who is kept out of a channel, and the links by which others get in.
+ *
+ * @generated from message parley.log.v1.ChannelAccess
+ */
+export declare type ChannelAccess = Message<"parley.log.v1.ChannelAccess"> & {
+  /**
+   * At most 1,000.
+   *
+   * @generated from field: repeated parley.message.v1.Ban bans = 1;
+   */
+  bans: Ban[];
+
+  /**
+   * At most 50.
+   *
+   * @generated from field: repeated parley.log.v1.StoredInviteLink invite_links = 2;
+   */
+  inviteLinks: StoredInviteLink[];
+};
+
+/**
+ * Describes the message parley.log.v1.ChannelAccess.
+ * Use `create(ChannelAccessSchema)` to create a new message.
+ */
+export declare const ChannelAccessSchema: GenMessage<ChannelAccess>;
+
+/**
+ * A link as services keep it.
+ *
+ * @generated from message parley.log.v1.StoredInviteLink
+ */
+export declare type StoredInviteLink = Message<"parley.log.v1.StoredInviteLink"> & {
+  /**
+   * What members with the right see.
+   *
+   * @generated from field: parley.message.v1.InviteLink invite_link = 1;
+   */
+  inviteLink?: InviteLink | undefined;
+
+  /**
+   * The SHA-256 of its token.
+   *
+   * @generated from field: bytes token_hash = 2;
+   */
+  tokenHash: Uint8Array;
+};
+
+/**
+ * Describes the message parley.log.v1.StoredInviteLink.
+ * Use `create(StoredInviteLinkSchema)` to create a new message.
+ */
+export declare const StoredInviteLinkSchema: GenMessage<StoredInviteLink>;
 
 /**
  * One append to a user's inbox: what one batch of the fan-out had for the user.

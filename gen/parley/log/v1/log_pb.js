@@ -11,7 +11,7 @@ import { file_parley_message_v1_message } from "../../message/v1/message_pb.js";
  * Describes the file parley/log/v1/log.proto.
  */
 export const file_parley_log_v1_log = /*@__PURE__*/
-  fileDesc("ChdwYXJsZXkvbG9nL3YxL2xvZy5wcm90bxINcGFybGV5LmxvZy52MSJuCgRJdGVtEi0KB21lc3NhZ2UYASABKAsyGi5wYXJsZXkubWVzc2FnZS52MS5NZXNzYWdlSAASLwoIcmV2aXNpb24YAiABKAsyGy5wYXJsZXkubWVzc2FnZS52MS5SZXZpc2lvbkgAQgYKBGl0ZW0i+gEKCExvZ0VudHJ5EhIKCmNoYW5uZWxfaWQYASABKAkSIgoFaXRlbXMYAiADKAsyEy5wYXJsZXkubG9nLnYxLkl0ZW0SHQoVc25hcHNob3RfbG9nX3NlcXVlbmNlGAMgASgDEjAKCHNuYXBzaG90GAQgASgLMh4ucGFybGV5LmxvZy52MS5DaGFubmVsU25hcHNob3QSGgoSbWF4X2NsaWVudF90aW1lX21zGAUgASgDEhQKDHRyYWNlX3BhcmVudBgGIAEoCRIYChBzbmFwc2hvdF90aW1lX21zGAcgASgDEhkKEXByZXZfbG9nX3NlcXVlbmNlGAggASgDImoKD0NoYW5uZWxTbmFwc2hvdBIrCgdjaGFubmVsGAEgASgLMhoucGFybGV5Lm1lc3NhZ2UudjEuQ2hhbm5lbBIqCgdtZW1iZXJzGAIgAygLMhkucGFybGV5Lm1lc3NhZ2UudjEuTWVtYmVyIjAKCkluYm94RW50cnkSIgoFaXRlbXMYASADKAsyEy5wYXJsZXkubG9nLnYxLkl0ZW0iSgoKUmV2b2NhdGlvbhIPCgd1c2VyX2lkGAEgASgJEhEKCWRldmljZV9pZBgCIAEoCRIYChBpc3N1ZWRfYmVmb3JlX21zGAMgASgDYgZwcm90bzM", [file_parley_message_v1_message]);
+  fileDesc("ChdwYXJsZXkvbG9nL3YxL2xvZy5wcm90bxINcGFybGV5LmxvZy52MSJuCgRJdGVtEi0KB21lc3NhZ2UYASABKAsyGi5wYXJsZXkubWVzc2FnZS52MS5NZXNzYWdlSAASLwoIcmV2aXNpb24YAiABKAsyGy5wYXJsZXkubWVzc2FnZS52MS5SZXZpc2lvbkgAQgYKBGl0ZW0i+gEKCExvZ0VudHJ5EhIKCmNoYW5uZWxfaWQYASABKAkSIgoFaXRlbXMYAiADKAsyEy5wYXJsZXkubG9nLnYxLkl0ZW0SHQoVc25hcHNob3RfbG9nX3NlcXVlbmNlGAMgASgDEjAKCHNuYXBzaG90GAQgASgLMh4ucGFybGV5LmxvZy52MS5DaGFubmVsU25hcHNob3QSGgoSbWF4X2NsaWVudF90aW1lX21zGAUgASgDEhQKDHRyYWNlX3BhcmVudBgGIAEoCRIYChBzbmFwc2hvdF90aW1lX21zGAcgASgDEhkKEXByZXZfbG9nX3NlcXVlbmNlGAggASgDIpgBCg9DaGFubmVsU25hcHNob3QSKwoHY2hhbm5lbBgBIAEoCzIaLnBhcmxleS5tZXNzYWdlLnYxLkNoYW5uZWwSKgoHbWVtYmVycxgCIAMoCzIZLnBhcmxleS5tZXNzYWdlLnYxLk1lbWJlchIsCgZhY2Nlc3MYAyABKAsyHC5wYXJsZXkubG9nLnYxLkNoYW5uZWxBY2Nlc3MibAoNQ2hhbm5lbEFjY2VzcxIkCgRiYW5zGAEgAygLMhYucGFybGV5Lm1lc3NhZ2UudjEuQmFuEjUKDGludml0ZV9saW5rcxgCIAMoCzIfLnBhcmxleS5sb2cudjEuU3RvcmVkSW52aXRlTGluayJaChBTdG9yZWRJbnZpdGVMaW5rEjIKC2ludml0ZV9saW5rGAEgASgLMh0ucGFybGV5Lm1lc3NhZ2UudjEuSW52aXRlTGluaxISCgp0b2tlbl9oYXNoGAIgASgMIjAKCkluYm94RW50cnkSIgoFaXRlbXMYASADKAsyEy5wYXJsZXkubG9nLnYxLkl0ZW0iSgoKUmV2b2NhdGlvbhIPCgd1c2VyX2lkGAEgASgJEhEKCWRldmljZV9pZBgCIAEoCRIYChBpc3N1ZWRfYmVmb3JlX21zGAMgASgDYgZwcm90bzM", [file_parley_message_v1_message]);
 
 /**
  * Describes the message parley.log.v1.Item.
@@ -35,16 +35,30 @@ export const ChannelSnapshotSchema = /*@__PURE__*/
   messageDesc(file_parley_log_v1_log, 2);
 
 /**
+ * Describes the message parley.log.v1.ChannelAccess.
+ * Use `create(ChannelAccessSchema)` to create a new message.
+ */
+export const ChannelAccessSchema = /*@__PURE__*/
+  messageDesc(file_parley_log_v1_log, 3);
+
+/**
+ * Describes the message parley.log.v1.StoredInviteLink.
+ * Use `create(StoredInviteLinkSchema)` to create a new message.
+ */
+export const StoredInviteLinkSchema = /*@__PURE__*/
+  messageDesc(file_parley_log_v1_log, 4);
+
+/**
  * Describes the message parley.log.v1.InboxEntry.
  * Use `create(InboxEntrySchema)` to create a new message.
  */
 export const InboxEntrySchema = /*@__PURE__*/
-  messageDesc(file_parley_log_v1_log, 3);
+  messageDesc(file_parley_log_v1_log, 5);
 
 /**
  * Describes the message parley.log.v1.Revocation.
  * Use `create(RevocationSchema)` to create a new message.
  */
 export const RevocationSchema = /*@__PURE__*/
-  messageDesc(file_parley_log_v1_log, 4);
+  messageDesc(file_parley_log_v1_log, 6);
 

@@ -26,7 +26,7 @@ export declare type InboxItem = Message<"parley.message.v1.InboxItem"> & {
    */
   item: {
     /**
-     * A text or a change of membership, as it was sent.
+     * A text, or a change of the channel or its members, as it was sent.
      *
      * @generated from field: parley.message.v1.Message message = 1;
      */

@@ -95,6 +95,20 @@ export declare type Channel = Message$1<"parley.message.v1.Channel"> & {
    * @generated from field: uint32 last_channel_sequence = 11;
    */
   lastChannelSequence: number;
+
+  /**
+   * Whether members without a further role may add others. Always false for DIRECT.
+   *
+   * @generated from field: bool members_may_add = 13;
+   */
+  membersMayAdd: boolean;
+
+  /**
+   * Whether members without a further role may rename the group. Always false for DIRECT.
+   *
+   * @generated from field: bool members_may_rename = 14;
+   */
+  membersMayRename: boolean;
 };
 
 /**
@@ -145,9 +159,9 @@ export declare type Member = Message$1<"parley.message.v1.Member"> & {
 export declare const MemberSchema: GenMessage<Member>;
 
 /**
- * One message of a channel's history: a text, or a change of membership that is shown
- * between texts. History shows it as it is now, with all its revisions; log and inbox carry it
- * as it was sent, and its revisions after it.
+ * One message of a channel's history: a text, or a change of the channel or its members that is
+ * shown between texts. History shows it as it is now, with all its revisions; log and inbox carry
+ * it as it was sent, and its revisions after it.
  *
  * @generated from message parley.message.v1.Message
  */
@@ -240,6 +254,14 @@ export declare type Message = Message$1<"parley.message.v1.Message"> & {
      */
     value: MembershipChange;
     case: "membershipChange";
+  } | {
+    /**
+     * A change of what the channel is like.
+     *
+     * @generated from field: parley.message.v1.ChannelChange channel_change = 19;
+     */
+    value: ChannelChange;
+    case: "channelChange";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -502,7 +524,8 @@ export declare type Revision_ReactionChange = Message$1<"parley.message.v1.Revis
 export declare const Revision_ReactionChangeSchema: GenMessage<Revision_ReactionChange>;
 
 /**
- * Members came or went. Ordered with the messages: who is removed receives nothing after it.
+ * Members came, went, or got another role. Ordered with the messages: who is removed or banned
+ * receives nothing after it.
  *
  * @generated from message parley.message.v1.MembershipChange
  */
@@ -534,6 +557,29 @@ export declare type MembershipChange = Message$1<"parley.message.v1.MembershipCh
    * @generated from field: uint32 member_count = 10;
    */
   memberCount: number;
+
+  /**
+   * ROLE_CHANGED: the new role, MEMBER or ADMIN. Else not set.
+   *
+   * @generated from field: parley.message.v1.MemberRole role = 4;
+   */
+  role: MemberRole;
+
+  /**
+   * The stays that the change ended, as they were, and those that it gave another role, as they
+   * are: all that is to be known of them without a list of the members. Not those that it began:
+   * their `joined_sequence` is this item's.
+   *
+   * @generated from field: repeated parley.message.v1.Member members = 5;
+   */
+  members: Member[];
+
+  /**
+   * JOINED: the link that was used; 0: none.
+   *
+   * @generated from field: uint32 invite_link_id = 6;
+   */
+  inviteLinkId: number;
 };
 
 /**
@@ -577,7 +623,7 @@ export enum MembershipChange_Kind {
   REMOVED = 3,
 
   /**
-   * The sender joined a public group.
+   * The sender joined a public group, or by an invite link.
    *
    * @generated from enum value: KIND_JOINED = 4;
    */
@@ -589,12 +635,252 @@ export enum MembershipChange_Kind {
    * @generated from enum value: KIND_LEFT = 5;
    */
   LEFT = 5,
+
+  /**
+   * The sender banned these users, who are members no longer, if they were. They can't join,
+   * nor be added.
+   *
+   * @generated from enum value: KIND_BANNED = 6;
+   */
+  BANNED = 6,
+
+  /**
+   * The sender lifted the ban of these users.
+   *
+   * @generated from enum value: KIND_UNBANNED = 7;
+   */
+  UNBANNED = 7,
+
+  /**
+   * The sender gave these members another role. Where the owner passes the group on: its own
+   * change to ADMIN, with the `new_owner_id`.
+   *
+   * @generated from enum value: KIND_ROLE_CHANGED = 8;
+   */
+  ROLE_CHANGED = 8,
 }
 
 /**
  * Describes the enum parley.message.v1.MembershipChange.Kind.
  */
 export declare const MembershipChange_KindSchema: GenEnum<MembershipChange_Kind>;
+
+/**
+ * What a channel is like has changed.
+ *
+ * @generated from message parley.message.v1.ChannelChange
+ */
+export declare type ChannelChange = Message$1<"parley.message.v1.ChannelChange"> & {
+  /**
+   * One of these.
+   *
+   * @generated from oneof parley.message.v1.ChannelChange.change
+   */
+  change: {
+    /**
+     * The group's name from now on.
+     *
+     * @generated from field: string name = 1;
+     */
+    value: string;
+    case: "name";
+  } | {
+    /**
+     * The group's settings from now on, all of them.
+     *
+     * @generated from field: parley.message.v1.GroupSettings settings = 2;
+     */
+    value: GroupSettings;
+    case: "settings";
+  } | {
+    /**
+     * There is a further link to join by.
+     *
+     * @generated from field: parley.message.v1.InviteLinkCreated invite_link_created = 3;
+     */
+    value: InviteLinkCreated;
+    case: "inviteLinkCreated";
+  } | {
+    /**
+     * The link with this id can't be used any more.
+     *
+     * @generated from field: uint32 revoked_invite_link_id = 4;
+     */
+    value: number;
+    case: "revokedInviteLinkId";
+  } | {
+    /**
+     * How entries reach the members from now on, this one included.
+     *
+     * @generated from field: parley.message.v1.DeliveryMode mode = 5;
+     */
+    value: DeliveryMode;
+    case: "mode";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message parley.message.v1.ChannelChange.
+ * Use `create(ChannelChangeSchema)` to create a new message.
+ */
+export declare const ChannelChangeSchema: GenMessage<ChannelChange>;
+
+/**
+ * What the owner and admins of a group decide, as in Channel.
+ *
+ * @generated from message parley.message.v1.GroupSettings
+ */
+export declare type GroupSettings = Message$1<"parley.message.v1.GroupSettings"> & {
+  /**
+   * See Channel.
+   *
+   * @generated from field: bool public = 1;
+   */
+  public: boolean;
+
+  /**
+   * See Channel. Holds for all members, also for those who joined before it changed.
+   *
+   * @generated from field: bool history_before_joining = 2;
+   */
+  historyBeforeJoining: boolean;
+
+  /**
+   * See Channel.
+   *
+   * @generated from field: bool members_may_add = 3;
+   */
+  membersMayAdd: boolean;
+
+  /**
+   * See Channel.
+   *
+   * @generated from field: bool members_may_rename = 4;
+   */
+  membersMayRename: boolean;
+};
+
+/**
+ * Describes the message parley.message.v1.GroupSettings.
+ * Use `create(GroupSettingsSchema)` to create a new message.
+ */
+export declare const GroupSettingsSchema: GenMessage<GroupSettings>;
+
+/**
+ * A link was created.
+ *
+ * @generated from message parley.message.v1.InviteLinkCreated
+ */
+export declare type InviteLinkCreated = Message$1<"parley.message.v1.InviteLinkCreated"> & {
+  /**
+   * The link, with `invite_link_id` 0: it is this item's `channel_sequence`.
+   *
+   * @generated from field: parley.message.v1.InviteLink invite_link = 1;
+   */
+  inviteLink?: InviteLink | undefined;
+
+  /**
+   * The SHA-256 of its token, from which nobody gets the token.
+   *
+   * @generated from field: bytes token_hash = 2;
+   */
+  tokenHash: Uint8Array;
+};
+
+/**
+ * Describes the message parley.message.v1.InviteLinkCreated.
+ * Use `create(InviteLinkCreatedSchema)` to create a new message.
+ */
+export declare const InviteLinkCreatedSchema: GenMessage<InviteLinkCreated>;
+
+/**
+ * A link by which a group can be joined. Its token is told to its creator alone.
+ *
+ * @generated from message parley.message.v1.InviteLink
+ */
+export declare type InviteLink = Message$1<"parley.message.v1.InviteLink"> & {
+  /**
+   * The `channel_sequence` of the item that created it.
+   *
+   * @generated from field: uint32 invite_link_id = 1;
+   */
+  inviteLinkId: number;
+
+  /**
+   * Who created it.
+   *
+   * @generated from field: string creator_id = 2;
+   */
+  creatorId: string;
+
+  /**
+   * When it was created.
+   *
+   * @generated from field: google.protobuf.Timestamp create_time = 3;
+   */
+  createTime?: Timestamp | undefined;
+
+  /**
+   * From when on it can't be used; unset: never.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 4;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * How many may join by it; 0: any number.
+   *
+   * @generated from field: uint32 max_uses = 5;
+   */
+  maxUses: number;
+
+  /**
+   * How many have.
+   *
+   * @generated from field: uint32 uses = 6;
+   */
+  uses: number;
+};
+
+/**
+ * Describes the message parley.message.v1.InviteLink.
+ * Use `create(InviteLinkSchema)` to create a new message.
+ */
+export declare const InviteLinkSchema: GenMessage<InviteLink>;
+
+/**
+ * A user who can't join a group.
+ *
+ * @generated from message parley.message.v1.Ban
+ */
+export declare type Ban = Message$1<"parley.message.v1.Ban"> & {
+  /**
+   * The user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * Who banned the user.
+   *
+   * @generated from field: string banned_by_id = 2;
+   */
+  bannedById: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp ban_time = 3;
+   */
+  banTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message parley.message.v1.Ban.
+ * Use `create(BanSchema)` to create a new message.
+ */
+export declare const BanSchema: GenMessage<Ban>;
 
 /**
  * How far a device has received what its inbox holds.
@@ -697,7 +983,7 @@ export enum DeliveryMode {
 export declare const DeliveryModeSchema: GenEnum<DeliveryMode>;
 
 /**
- * What a member may do.
+ * What a member may do: docs/PERMISSIONS.md has it operation by operation.
  *
  * @generated from enum parley.message.v1.MemberRole
  */
@@ -717,15 +1003,15 @@ export enum MemberRole {
   MEMBER = 1,
 
   /**
-   * Also adds and removes members.
+   * Also keeps the group: members, bans, links, settings. At most 100 to a group.
    *
    * @generated from enum value: MEMBER_ROLE_ADMIN = 2;
    */
   ADMIN = 2,
 
   /**
-   * Also removes admins. A group has one owner, its creator; when the owner leaves, the
-   * longest-standing admin follows, else the longest-standing member.
+   * Also says who is an admin. A group has one owner, at first its creator; when the owner
+   * leaves, the longest-standing admin follows, else the longest-standing member.
    *
    * @generated from enum value: MEMBER_ROLE_OWNER = 3;
    */
@@ -763,6 +1049,13 @@ export enum MessageKind {
    * @generated from enum value: MESSAGE_KIND_MEMBERSHIP_CHANGE = 2;
    */
   MEMBERSHIP_CHANGE = 2,
+
+  /**
+   * Has a channel change.
+   *
+   * @generated from enum value: MESSAGE_KIND_CHANNEL_CHANGE = 3;
+   */
+  CHANNEL_CHANGE = 3,
 }
 
 /**

@@ -11,6 +11,7 @@ import type { Channel, DeviceCursor, Member, Message as Message$1, MessageKind }
 import type { ChannelPosition, ChannelUpdate } from "./sync_pb.js";
 import type { FollowStarted, InboxCaughtUp, InboxDeliveries, InboxReset } from "./inbox_pb.js";
 import type { Error } from "../../rpc/v1/error_pb.js";
+import type { BanUserRequestSchema, BanUserResponseSchema, ChangeGroupSettingsRequestSchema, ChangeGroupSettingsResponseSchema, CreateInviteLinkRequestSchema, CreateInviteLinkResponseSchema, ListBansRequestSchema, ListBansResponseSchema, ListInviteLinksRequestSchema, ListInviteLinksResponseSchema, RenameGroupRequestSchema, RenameGroupResponseSchema, RevokeInviteLinkRequestSchema, RevokeInviteLinkResponseSchema, SetMemberRoleRequestSchema, SetMemberRoleResponseSchema, TransferOwnershipRequestSchema, TransferOwnershipResponseSchema, UnbanUserRequestSchema, UnbanUserResponseSchema } from "./group_pb.js";
 
 /**
  * Describes the file parley/message/v1/message_service.proto.
@@ -181,6 +182,20 @@ export declare type CreateGroupRequest = Message<"parley.message.v1.CreateGroupR
    * @generated from field: bool history_before_joining = 5;
    */
   historyBeforeJoining: boolean;
+
+  /**
+   * Whether members without a further role may add others.
+   *
+   * @generated from field: bool members_may_add = 6;
+   */
+  membersMayAdd: boolean;
+
+  /**
+   * Whether members without a further role may rename the group.
+   *
+   * @generated from field: bool members_may_rename = 7;
+   */
+  membersMayRename: boolean;
 };
 
 /**
@@ -336,6 +351,13 @@ export declare type JoinGroupRequest = Message<"parley.message.v1.JoinGroupReque
    * @generated from field: string client_message_id = 2;
    */
   clientMessageId: string;
+
+  /**
+   * The token of an invite link; empty: the group is public. At most 64 characters.
+   *
+   * @generated from field: string invite_token = 3;
+   */
+  inviteToken: string;
 };
 
 /**
@@ -1185,11 +1207,12 @@ export declare const MessageService: GenService<{
     output: typeof CreateGroupResponseSchema;
   },
   /**
-   * Adds users to a group. Only its owner and admins may. Users who are members already stay
-   * as they are.
+   * Adds users to a group. Its owner and admins may, where the group's setting says so every
+   * member. Users who are members already stay as they are.
    *
-   * PERMISSION_DENIED (NOT_A_MEMBER, ROLE_INSUFFICIENT), FAILED_PRECONDITION (NOT_A_GROUP),
-   * NOT_FOUND (USER_NOT_FOUND), RESOURCE_EXHAUSTED (GROUP_FULL).
+   * PERMISSION_DENIED (NOT_A_MEMBER, ROLE_INSUFFICIENT), FAILED_PRECONDITION (NOT_A_GROUP,
+   * USER_BANNED: one of the users), NOT_FOUND (USER_NOT_FOUND), RESOURCE_EXHAUSTED
+   * (GROUP_FULL).
    *
    * @generated from rpc parley.message.v1.MessageService.AddMembers
    */
@@ -1213,10 +1236,12 @@ export declare const MessageService: GenService<{
     output: typeof RemoveMemberResponseSchema;
   },
   /**
-   * Joins a public group. A member who joins again gets the present state.
+   * Joins a public group, or any group by an invite link's token. A member who joins again gets
+   * the present state, and uses no link.
    *
-   * PERMISSION_DENIED (NOT_PUBLIC, also for a group that does not exist), RESOURCE_EXHAUSTED
-   * (GROUP_FULL).
+   * PERMISSION_DENIED (BANNED; without a token NOT_PUBLIC, also for a group that does not exist;
+   * with one INVITE_LINK_INVALID: unknown, revoked, expired or used up),
+   * FAILED_PRECONDITION (NOT_A_GROUP), RESOURCE_EXHAUSTED (GROUP_FULL).
    *
    * @generated from rpc parley.message.v1.MessageService.JoinGroup
    */
@@ -1236,6 +1261,139 @@ export declare const MessageService: GenService<{
     methodKind: "unary";
     input: typeof LeaveGroupRequestSchema;
     output: typeof LeaveGroupResponseSchema;
+  },
+  /**
+   * Bans a user from a group, member or not. A member is removed with it; the owner may ban
+   * anybody else, an admin anybody but admins. A ban that is there already stays as it is.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER, ROLE_INSUFFICIENT), FAILED_PRECONDITION (NOT_A_GROUP),
+   * INVALID_ARGUMENT (FIELD_INVALID: oneself), RESOURCE_EXHAUSTED (BANS_FULL).
+   *
+   * @generated from rpc parley.message.v1.MessageService.BanUser
+   */
+  banUser: {
+    methodKind: "unary";
+    input: typeof BanUserRequestSchema;
+    output: typeof BanUserResponseSchema;
+  },
+  /**
+   * Lifts a ban. It makes nobody a member. Where there is none nothing happens.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER, ROLE_INSUFFICIENT), FAILED_PRECONDITION (NOT_A_GROUP).
+   *
+   * @generated from rpc parley.message.v1.MessageService.UnbanUser
+   */
+  unbanUser: {
+    methodKind: "unary";
+    input: typeof UnbanUserRequestSchema;
+    output: typeof UnbanUserResponseSchema;
+  },
+  /**
+   * Lists the users who are banned from a group, ordered by user id. Its owner and admins may.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER, ROLE_INSUFFICIENT), FAILED_PRECONDITION (NOT_A_GROUP),
+   * INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.message.v1.MessageService.ListBans
+   */
+  listBans: {
+    methodKind: "unary";
+    input: typeof ListBansRequestSchema;
+    output: typeof ListBansResponseSchema;
+  },
+  /**
+   * Makes a member an admin, or an admin a member without a further role. Only the owner may.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER, ROLE_INSUFFICIENT), FAILED_PRECONDITION (NOT_A_GROUP),
+   * NOT_FOUND (MEMBER_NOT_FOUND), INVALID_ARGUMENT (FIELD_INVALID: oneself, or OWNER),
+   * RESOURCE_EXHAUSTED (ADMINS_FULL).
+   *
+   * @generated from rpc parley.message.v1.MessageService.SetMemberRole
+   */
+  setMemberRole: {
+    methodKind: "unary";
+    input: typeof SetMemberRoleRequestSchema;
+    output: typeof SetMemberRoleResponseSchema;
+  },
+  /**
+   * Passes a group on to another member. Only the owner may, and is an admin then.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER, ROLE_INSUFFICIENT), FAILED_PRECONDITION (NOT_A_GROUP),
+   * NOT_FOUND (MEMBER_NOT_FOUND), INVALID_ARGUMENT (FIELD_INVALID: oneself),
+   * RESOURCE_EXHAUSTED (ADMINS_FULL).
+   *
+   * @generated from rpc parley.message.v1.MessageService.TransferOwnership
+   */
+  transferOwnership: {
+    methodKind: "unary";
+    input: typeof TransferOwnershipRequestSchema;
+    output: typeof TransferOwnershipResponseSchema;
+  },
+  /**
+   * Gives a group another name. Its owner and admins may, where the group's setting says so every
+   * member.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER, ROLE_INSUFFICIENT), FAILED_PRECONDITION (NOT_A_GROUP),
+   * INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.message.v1.MessageService.RenameGroup
+   */
+  renameGroup: {
+    methodKind: "unary";
+    input: typeof RenameGroupRequestSchema;
+    output: typeof RenameGroupResponseSchema;
+  },
+  /**
+   * Changes settings of a group; those that the request leaves out stay. Its owner and admins may.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER, ROLE_INSUFFICIENT), FAILED_PRECONDITION (NOT_A_GROUP).
+   *
+   * @generated from rpc parley.message.v1.MessageService.ChangeGroupSettings
+   */
+  changeGroupSettings: {
+    methodKind: "unary";
+    input: typeof ChangeGroupSettingsRequestSchema;
+    output: typeof ChangeGroupSettingsResponseSchema;
+  },
+  /**
+   * Creates a link by which a group can be joined, public or not. Its owner and admins may. The
+   * link works as soon as it is answered, on every instance.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER, ROLE_INSUFFICIENT), FAILED_PRECONDITION (NOT_A_GROUP),
+   * INVALID_ARGUMENT (FIELD_INVALID: an `expire_time` that has passed), RESOURCE_EXHAUSTED
+   * (INVITE_LINKS_FULL).
+   *
+   * @generated from rpc parley.message.v1.MessageService.CreateInviteLink
+   */
+  createInviteLink: {
+    methodKind: "unary";
+    input: typeof CreateInviteLinkRequestSchema;
+    output: typeof CreateInviteLinkResponseSchema;
+  },
+  /**
+   * Ends a link. Nobody joins by it after the answer. Where it has ended already nothing happens.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER, ROLE_INSUFFICIENT), FAILED_PRECONDITION (NOT_A_GROUP).
+   *
+   * @generated from rpc parley.message.v1.MessageService.RevokeInviteLink
+   */
+  revokeInviteLink: {
+    methodKind: "unary";
+    input: typeof RevokeInviteLinkRequestSchema;
+    output: typeof RevokeInviteLinkResponseSchema;
+  },
+  /**
+   * Lists the links by which a group can be joined now, the oldest first, without their tokens. Its
+   * owner and admins may.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER, ROLE_INSUFFICIENT), FAILED_PRECONDITION (NOT_A_GROUP).
+   *
+   * @generated from rpc parley.message.v1.MessageService.ListInviteLinks
+   */
+  listInviteLinks: {
+    methodKind: "unary";
+    input: typeof ListInviteLinksRequestSchema;
+    output: typeof ListInviteLinksResponseSchema;
   },
   /**
    * Reads one channel that the caller is a member of.
