@@ -24,6 +24,7 @@ import { type Item, ItemSchema } from "../../gen/parley/log/v1/log_pb.js";
 import {
   MembershipChange_Kind as ChangeKind,
   type ChannelSchema,
+  MembershipChangeSchema,
   type Message,
   MessageSchema,
 } from "../../gen/parley/message/v1/message_pb.js";
@@ -102,12 +103,8 @@ export class FakeEdge {
     userIds: string[],
     options: AppendOptions = {},
   ): Message {
-    const value = { $typeName: "parley.message.v1.MembershipChange", kind, userIds } as const;
-    const body = {
-      case: "membershipChange",
-      value: { ...value, newOwnerId: "", memberCount: 0 },
-    } as const;
-    return this.append(channelId, other, body, options);
+    const value = create(MembershipChangeSchema, { kind, userIds });
+    return this.append(channelId, other, { case: "membershipChange", value }, options);
   }
 
   /** A text of somebody's. */

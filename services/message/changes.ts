@@ -1,4 +1,7 @@
-/** The changes that requests ask for: what each needs, who may, and what it appends. */
+/**
+ * The changes that requests ask for: what each needs, who may, and what it appends. Here texts and
+ * new channels; member-changes.ts and group-changes.ts have the others.
+ */
 import { createHash } from "node:crypto";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -8,13 +11,14 @@ import {
   ChannelKind,
   ChannelSchema,
   DeliveryMode,
-  MemberRole,
+  type GroupSettings,
   MembershipChangeSchema,
 } from "../../gen/parley/message/v1/message_pb.js";
-import { fieldInvalid } from "../../mesh/errors.ts";
+import type { DomainError } from "../../mesh/errors.ts";
 import type { Body, Decision } from "./channel-change.ts";
-import { type ChannelState, successor } from "./channel-state.ts";
-import { notAMember, refuse } from "./message-codes.ts";
+import type { ChannelState } from "./channel-state.ts";
+import { type MessageReason, refuse } from "./message-codes.ts";
+import { authorise } from "./permissions.ts";
 
 /** Decides a change against the channel as it is; see Change.decide. */
 export type Decide = (state: ChannelState | undefined) => Decision | undefined;
@@ -37,7 +41,7 @@ export function groupChannelId(creatorId: string, clientMessageId: string): stri
 /** A member sends a text. */
 export function sendText(channelId: string, senderId: string, text: string): Decide {
   return (state) => {
-    memberOf(state, channelId, senderId);
+    authorise("SEND", state, channelId, senderId);
     return { body: { case: "text", value: text } };
   };
 }
@@ -56,104 +60,43 @@ export function createDirect(
       { channelId, kind, creatorId: userId, historyBeforeJoining: true },
       nowMs,
     );
-    return { body: membership(ChangeKind.CREATED, [userId, otherId]), newChannel };
+    return {
+      body: membership({ kind: ChangeKind.CREATED, userIds: [userId, otherId] }),
+      newChannel,
+    };
   };
 }
 
-/** What a new group is like. */
-export interface GroupSettings {
-  name: string;
-  public: boolean;
-  historyBeforeJoining: boolean;
-}
+/** What owner and admins decide about a group. */
+export type Settings = Pick<
+  GroupSettings,
+  "public" | "historyBeforeJoining" | "membersMayAdd" | "membersMayRename"
+>;
 
 /** Creates a group with its first members; the creator owns it. */
 export function createGroup(
   channelId: string,
   creatorId: string,
-  settings: GroupSettings,
+  name: string,
+  settings: Settings,
   otherIds: readonly string[],
   nowMs: number,
 ): Decide {
   const userIds = [...new Set([creatorId, ...otherIds])];
+  const { historyBeforeJoining, membersMayAdd, membersMayRename } = settings;
   return (state) => {
     if (state) throw refuse("CLIENT_MESSAGE_ID_REUSED", `${channelId} exists already`);
     if (userIds.length > copyMembersMax) throw groupFull(channelId, userIds.length);
     const newChannel = channel(
-      { channelId, kind: ChannelKind.GROUP, creatorId, ...settings },
+      {
+        ...{ channelId, kind: ChannelKind.GROUP, creatorId, name, public: settings.public },
+        ...{ historyBeforeJoining, membersMayAdd, membersMayRename },
+      },
       nowMs,
     );
-    return { body: membership(ChangeKind.CREATED, userIds), newChannel };
+    const newOwnerId = creatorId;
+    return { body: membership({ kind: ChangeKind.CREATED, userIds, newOwnerId }), newChannel };
   };
-}
-
-/** The owner or an admin adds users. */
-export function addMembers(channelId: string, actorId: string, userIds: readonly string[]): Decide {
-  return (state) => {
-    const { group } = groupMember(state, channelId, actorId, MemberRole.ADMIN);
-    const added = [...new Set(userIds)].filter((userId) => !group.members.has(userId));
-    if (added.length === 0) return undefined;
-    const size = group.members.size + added.length;
-    if (size > copyMembersMax) throw groupFull(channelId, size);
-    return { body: membership(ChangeKind.ADDED, added) };
-  };
-}
-
-/** The owner removes anybody else, an admin members. */
-export function removeMember(channelId: string, actorId: string, userId: string): Decide {
-  return (state) => {
-    const { group, role } = groupMember(state, channelId, actorId, MemberRole.ADMIN);
-    if (userId === actorId) throw fieldInvalid("user_id", "is the caller; leave instead");
-    const member = group.members.get(userId);
-    if (!member) throw refuse("MEMBER_NOT_FOUND", `${userId} is not a member of ${channelId}`);
-    if (member.role >= role) {
-      throw refuse("ROLE_INSUFFICIENT", `removing this member of ${channelId} takes a higher role`);
-    }
-    return { body: membership(ChangeKind.REMOVED, [userId]) };
-  };
-}
-
-/** Anybody joins a public group. Who joins one that all have left owns it. */
-export function joinGroup(channelId: string, userId: string): Decide {
-  return (state) => {
-    if (state?.members.has(userId)) return undefined;
-    if (!state?.channel.public) throw refuse("NOT_PUBLIC", `${channelId} is no public group`);
-    const size = state.members.size + 1;
-    if (size > copyMembersMax) throw groupFull(channelId, size);
-    const newOwnerId = state.members.size === 0 ? userId : "";
-    return { body: membership(ChangeKind.JOINED, [userId], newOwnerId) };
-  };
-}
-
-/** A member leaves; when it is the owner, another follows. */
-export function leaveGroup(channelId: string, userId: string): Decide {
-  return (state) => {
-    const { group, role } = groupMember(state, channelId, userId, MemberRole.MEMBER);
-    const newOwnerId = role === MemberRole.OWNER ? successor(group, userId) : "";
-    return { body: membership(ChangeKind.LEFT, [userId], newOwnerId) };
-  };
-}
-
-function memberOf(state: ChannelState | undefined, channelId: string, userId: string) {
-  const member = state?.members.get(userId);
-  if (!state || !member) throw notAMember(channelId);
-  return { state, member };
-}
-
-function groupMember(
-  state: ChannelState | undefined,
-  channelId: string,
-  userId: string,
-  roleMin: MemberRole,
-) {
-  const { state: group, member } = memberOf(state, channelId, userId);
-  if (group.channel.kind !== ChannelKind.GROUP) {
-    throw refuse("NOT_A_GROUP", `${channelId} is the channel of two users`);
-  }
-  if (member.role < roleMin) {
-    throw refuse("ROLE_INSUFFICIENT", `in ${channelId} this takes the role ${MemberRole[roleMin]}`);
-  }
-  return { group, role: member.role };
 }
 
 function channel(
@@ -164,12 +107,13 @@ function channel(
   return create(ChannelSchema, { ...fields, mode: DeliveryMode.COPY, createTime });
 }
 
-function membership(kind: ChangeKind, userIds: string[], newOwnerId = ""): Body {
-  const value = create(MembershipChangeSchema, { kind, userIds, newOwnerId });
-  return { case: "membershipChange", value };
+/** A change of membership, as an item has it. */
+export function membership(change: MessageInitShape<typeof MembershipChangeSchema>): Body {
+  return { case: "membershipChange", value: create(MembershipChangeSchema, change) };
 }
 
-function groupFull(channelId: string, size: number) {
+/** Refuses a group that would have more members than it can. */
+export function groupFull(channelId: string, size: number): DomainError<MessageReason> {
   return refuse(
     "GROUP_FULL",
     `${channelId} would have ${size} members; the limit is ${copyMembersMax}`,

@@ -137,13 +137,15 @@ async function loadFromStore(
   const row = await store.getChannel(channelId);
   if (!row) return { loaded, logSequence: 0 };
   const members = await store.listMembers(channelId, "", membersMax);
+  const access = await store.getAccess(channelId);
   const snapshot = create(ChannelSnapshotSchema, {
     channel: row.channel,
+    ...(access && { access: access.access }),
     members: members.map(({ userId, role, joinTimeMs, joinedSequence }) =>
       create(MemberSchema, { userId, role, joinTime: timestampFromMs(joinTimeMs), joinedSequence }),
     ),
   });
-  loaded.state = new ChannelState(snapshot);
+  loaded.state = new ChannelState(snapshot, access?.sequence);
   loaded.recent = new RecentSends(row.maxClientTimeMs);
   loaded.maxClientTimeMs = row.maxClientTimeMs;
   return { loaded, logSequence: row.logSequence };

@@ -3,24 +3,22 @@
  * and is moved forward by items; the writer, the workers and the history all use it.
  */
 import { clone, create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type ChannelSnapshot,
   ChannelSnapshotSchema,
   type LogEntry,
 } from "../../gen/parley/log/v1/log_pb.js";
 import {
-  MembershipChange_Kind as ChangeKind,
   type Channel,
-  ChannelKind,
+  type ChannelChange,
   ChannelSchema,
   type Member,
   MemberRole,
-  MemberSchema,
-  type MembershipChange,
   type Message,
 } from "../../gen/parley/message/v1/message_pb.js";
+import { AccessState } from "./access-state.ts";
 import { type ChannelItem, itemsOf } from "./channel-item.ts";
+import { stayChanges } from "./stay-changes.ts";
 
 /** An entry does not continue the state: one is missing or comes again. */
 export class OutOfSequence extends Error {
@@ -32,12 +30,15 @@ export class ChannelState {
   /** Its `member_count` and last ids are kept up to date. */
   readonly channel: Channel;
   readonly members: Map<string, Member>;
+  readonly access: AccessState;
 
-  constructor(snapshot: ChannelSnapshot) {
+  /** @param accessSequence the item that the snapshot's `access` is from, if not older than it */
+  constructor(snapshot: ChannelSnapshot, accessSequence = 0) {
     this.channel = snapshot.channel
       ? clone(ChannelSchema, snapshot.channel)
       : create(ChannelSchema);
     this.members = new Map(snapshot.members.map((member) => [member.userId, member]));
+    this.access = new AccessState(snapshot.access, accessSequence);
   }
 
   /** Moves on by one item. @throws OutOfSequence */
@@ -73,50 +74,42 @@ export class ChannelState {
     return create(ChannelSnapshotSchema, {
       channel: clone(ChannelSchema, this.channel),
       members: [...this.members.values()],
+      access: this.access.snapshot(),
     });
   }
 
   private applyMessage(message: Message): void {
-    if (message.body.case === "membershipChange") this.applyChange(message, message.body.value);
+    this.applyStays(message);
+    if (message.body.case === "channelChange") this.applyChange(message.body.value);
+    this.access.apply(message);
     this.channel.lastMessageId = message.messageId;
   }
 
-  private applyChange(message: Message, change: MembershipChange): void {
-    for (const userId of change.userIds) {
-      if (change.kind === ChangeKind.REMOVED || change.kind === ChangeKind.LEFT) {
-        this.members.delete(userId);
-      } else {
-        this.members.set(userId, this.newMember(message, change, userId));
-      }
-    }
-    const owner = this.members.get(change.newOwnerId);
-    if (owner) {
-      const { userId, joinTime, joinedSequence } = owner;
-      const role = MemberRole.OWNER;
-      this.members.set(userId, create(MemberSchema, { userId, role, joinTime, joinedSequence }));
-    }
-    this.channel.memberCount = this.members.size;
+  private applyStays(message: Message): void {
+    const { begun, ended, changed } = stayChanges(message);
+    for (const { userId } of ended) this.members.delete(userId);
+    for (const member of [...begun, ...changed]) this.members.set(member.userId, member);
+    this.channel.memberCount += begun.length - ended.length;
   }
 
-  private newMember(message: Message, change: MembershipChange, userId: string): Member {
-    const owns =
-      change.kind === ChangeKind.CREATED &&
-      this.channel.kind === ChannelKind.GROUP &&
-      userId === message.senderId;
-    return create(MemberSchema, {
-      userId,
-      role: owns ? MemberRole.OWNER : MemberRole.MEMBER,
-      joinTime: message.sendTime ?? timestampFromMs(0),
-      joinedSequence: message.channelSequence,
-    });
+  private applyChange({ change }: ChannelChange): void {
+    const { channel } = this;
+    if (change.case === "name") channel.name = change.value;
+    if (change.case === "mode") channel.mode = change.value;
+    if (change.case === "settings") {
+      channel.public = change.value.public;
+      channel.historyBeforeJoining = change.value.historyBeforeJoining;
+      channel.membersMayAdd = change.value.membersMayAdd;
+      channel.membersMayRename = change.value.membersMayRename;
+    }
   }
 }
 
 /** Who owns the group when its owner leaves: the longest-standing admin, else member. */
-export function successor(state: ChannelState, leavingId: string): string {
+export function successor(state: ChannelState, leavingId: string): Member | undefined {
   const others = [...state.members.values()].filter(({ userId }) => userId !== leavingId);
   const admins = others.filter(({ role }) => role === MemberRole.ADMIN);
   const candidates = admins.length ? admins : others;
   candidates.sort((a, b) => a.joinedSequence - b.joinedSequence || (a.userId < b.userId ? -1 : 1));
-  return candidates[0]?.userId ?? "";
+  return candidates[0];
 }

@@ -20,6 +20,7 @@ import { type MembershipRow, type MessageStore, StoreUnavailable } from "./messa
 import { rowsMax } from "./message-store-limits.ts";
 import { Parking, type ParkingDependencies } from "./parking.ts";
 import { applyWithRows } from "./projection.ts";
+import { stayChanges } from "./stay-changes.ts";
 
 /** The name of its checkpoint: entries up to it are in the inboxes. */
 export const fanOutWorker = "fan-out";
@@ -100,7 +101,8 @@ function groupByRecipients(
     memberships.push(...applyWithRows(state, item));
     if (item.case === "message" && item.value.body.case === "membershipChange") {
       // Who was removed is told so; who was added is a member by now.
-      const userIds = new Set([...state.members.keys(), ...item.value.body.value.userIds]);
+      const ended = stayChanges(item.value).ended.map(({ userId }) => userId);
+      const userIds = [...state.members.keys(), ...ended];
       groups.push({ userIds, items: [create(ItemSchema, { item })] });
       everybody = undefined;
       continue;

@@ -61,7 +61,8 @@ class Reader implements ResponseStream<Init> {
         const said = entry!.items.map(({ item }) => {
           if (item.case !== "message") return item.case;
           const { body } = item.value;
-          return body.case === "text" ? body.value.slice(0, 20) : body.value?.kind;
+          if (body.case === "text") return body.value.slice(0, 20);
+          return body.case === "membershipChange" ? body.value.kind : body.case;
         });
         this.heard.push(`${inboxSequence} after ${prevInboxSequence}: ${said.join(", ")}`);
       }

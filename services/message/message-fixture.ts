@@ -54,6 +54,7 @@ export class MessageFixture {
       ...this.writing,
       streams: this.streams,
       existingUsers: async (userIds) => new Set(userIds.filter((id) => !id.startsWith("nobody"))),
+      inviteSecret: "s3cret",
       logger: silentLogger,
     });
     return new MessageInstance(served, this.clock);

@@ -62,5 +62,14 @@ export const messageSchema: CassandraSchema = {
         ) WITH id = ':id' AND CLUSTERING ORDER BY (visit DESC, inbox_epoch DESC)`,
       ],
     },
+    {
+      name: "0002_access",
+      statements: [
+        // access: a parley.log.v1.ChannelAccess.
+        `CREATE TABLE IF NOT EXISTS access_by_channel (
+          channel_id text PRIMARY KEY, access blob, sequence bigint
+        ) WITH id = ':id'`,
+      ],
+    },
   ],
 };

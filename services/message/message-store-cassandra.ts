@@ -1,4 +1,5 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { ChannelAccessSchema } from "../../gen/parley/log/v1/log_pb.js";
 import { ChannelSchema, type Message } from "../../gen/parley/message/v1/message_pb.js";
 import {
   type Cassandra,
@@ -9,6 +10,7 @@ import {
 import type { Write } from "../../mesh/cassandra-batches.ts";
 import type { Clock } from "../../mesh/clock.ts";
 import type {
+  AccessRow,
   ChannelRow,
   DeviceCursorRow,
   MembershipRow,
@@ -53,6 +55,7 @@ class CassandraMessageStore implements MessageStore {
     return reached(async () => {
       checkBatch(batch);
       await this.history.write(batch.messages, batch.memberships.flatMap(stayWrites));
+      await this.connection.write((batch.access ?? []).map(accessWrite));
       await this.connection.write(batch.channels.map(channelWrite));
     });
   }
@@ -88,6 +91,15 @@ class CassandraMessageStore implements MessageStore {
     return reached(async () => {
       const [row] = await this.connection.read({ cql: selectChannel, values: [channelId] });
       return row && channelOf(row);
+    });
+  }
+
+  getAccess(channelId: string): Promise<AccessRow | undefined> {
+    return reached(async () => {
+      const [row] = await this.connection.read({ cql: selectAccess, values: [channelId] });
+      if (!row) return undefined;
+      const access = fromBinary(ChannelAccessSchema, row.access as Buffer);
+      return { channelId, access, sequence: Number(row.sequence) };
     });
   }
 
@@ -162,6 +174,8 @@ const joinedMax = 2n ** 62n;
 const insertChannel = `INSERT INTO channels
   (channel_id, channel, sequence, log_sequence, max_client_time_ms) VALUES (?, ?, ?, ?, ?)
   USING TIMESTAMP ?`;
+const insertAccess = `INSERT INTO access_by_channel (channel_id, access, sequence)
+  VALUES (?, ?, ?) USING TIMESTAMP ?`;
 const insertMember = `INSERT INTO members_by_channel
   (channel_id, user_id, joined_sequence, left_sequence, role, join_time_ms, sequence)
   VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?`;
@@ -170,6 +184,7 @@ const insertChannelOfUser = `INSERT INTO channels_by_user
 
 const selectChannel = `SELECT channel, sequence, log_sequence, max_client_time_ms FROM channels
   WHERE channel_id = ?`;
+const selectAccess = `SELECT access, sequence FROM access_by_channel WHERE channel_id = ?`;
 const stay = "user_id, joined_sequence, left_sequence, role, join_time_ms, sequence";
 const selectMembers = `SELECT ${stay} FROM members_by_channel
   WHERE channel_id = ? AND (user_id, joined_sequence) > (?, ?) LIMIT ?`;
@@ -184,6 +199,15 @@ function channelWrite({ channel, sequence, logSequence, maxClientTimeMs }: Chann
   return {
     cql: insertChannel,
     values: [channelId, bytes, ...numbers, BigInt(sequence)],
+    partition: `channel ${channelId}`,
+  };
+}
+
+function accessWrite({ channelId, access, sequence }: AccessRow): Write {
+  const bytes = Buffer.from(toBinary(ChannelAccessSchema, access));
+  return {
+    cql: insertAccess,
+    values: [channelId, bytes, BigInt(sequence), BigInt(sequence)],
     partition: `channel ${channelId}`,
   };
 }

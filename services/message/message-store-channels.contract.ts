@@ -1,8 +1,10 @@
 /** How every adapter of message-store.ts keeps channels, memberships and cursors. */
+import { create, toJson } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { ChannelAccessSchema } from "../../gen/parley/log/v1/log_pb.js";
 import { MemberRole } from "../../gen/parley/message/v1/message_pb.js";
-import type { DeviceCursorRow, MembershipRow } from "./message-store.ts";
+import type { AccessRow, DeviceCursorRow, MembershipRow } from "./message-store.ts";
 import { channel, type OpenMessageStore, stay } from "./message-store-under-test.ts";
 
 /** A part of the suite. */
@@ -19,6 +21,28 @@ export function channelRowsContract(test: OpenMessageStore): void {
       await test.apply({ channels: [channel(7), channel(6)] });
       await test.apply({ channels: [channel(5)] });
       expect(await test.store.getChannel("g-1")).toEqual(channel(7));
+    });
+  });
+
+  describe("who is kept out, and who gets in by a link", () => {
+    const access = (sequence: number, channelId = "g-1"): AccessRow => ({
+      channelId,
+      access: create(ChannelAccessSchema, {
+        bans: [{ userId: `u${sequence}`, bannedById: "u1" }],
+        inviteLinks: [{ inviteLink: { inviteLinkId: sequence }, tokenHash: new Uint8Array(32) }],
+      }),
+      sequence,
+    });
+
+    const shown = (row: AccessRow | undefined) =>
+      row && { ...row, access: toJson(ChannelAccessSchema, row.access) };
+
+    it("[G1] comes back as of the greatest sequence, whatever comes last", async () => {
+      await test.apply({ access: [access(7), access(6), access(1, "g-2")] });
+      await test.apply({ access: [access(5)] });
+      expect(shown(await test.store.getAccess("g-1"))).toEqual(shown(access(7)));
+      expect(shown(await test.store.getAccess("g-2"))).toEqual(shown(access(1, "g-2")));
+      expect(await test.store.getAccess("g-3")).toBeUndefined();
     });
   });
 

@@ -34,6 +34,7 @@ export function withStoreFaults(store: MessageStore, faults: Faults<StoreFault>)
     listMessages: (...args) => read(() => store.listMessages(...args)),
     findSend: (...args) => read(() => store.findSend(...args)),
     getChannel: (...args) => read(() => store.getChannel(...args)),
+    getAccess: (...args) => read(() => store.getAccess(...args)),
     listMembers: (...args) => read(() => store.listMembers(...args)),
     listStays: (...args) => read(() => store.listStays(...args)),
     listChannelIds: (...args) => read(() => store.listChannelIds(...args)),
@@ -47,9 +48,12 @@ function partOf(batch: StoreBatch, faults: Faults<StoreFault>): StoreBatch {
   const some = <Row>(rows: readonly Row[]) => rows.filter(() => faults.upTo(1) === 0);
   const messages = some(batch.messages);
   const memberships = some(batch.memberships);
+  const access = some(batch.access ?? []);
   const isAll =
-    messages.length + memberships.length === batch.messages.length + batch.memberships.length;
-  return { messages, memberships, channels: isAll ? some(batch.channels) : [] };
+    messages.length === batch.messages.length &&
+    memberships.length === batch.memberships.length &&
+    access.length === (batch.access?.length ?? 0);
+  return { messages, memberships, access, channels: isAll ? some(batch.channels) : [] };
 }
 
 function unavailable(): StoreUnavailable {

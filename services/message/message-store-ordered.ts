@@ -1,6 +1,7 @@
 import type { Message } from "../../gen/parley/message/v1/message_pb.js";
 import type { Clock } from "../../mesh/clock.ts";
 import type {
+  AccessRow,
   ChannelRow,
   DeviceCursorRow,
   MembershipRow,
@@ -10,11 +11,13 @@ import type {
 } from "./message-store.ts";
 import { checkBatch, checkLimit, reached, withinIds } from "./message-store-limits.ts";
 import {
+  decodeAccess,
   decodeChannel,
   decodeCursor,
   decodeMessage,
   decodeSend,
   decodeStay,
+  encodeAccess,
   encodeChannel,
   encodeCursor,
   encodeMessage,
@@ -65,7 +68,11 @@ export class OrderedMessageStore implements MessageStore {
       const nowMs = this.clock.nowMs();
       // Encoded before the transaction, which keeps others out.
       const sends = batch.messages.map((message) => sendPair(message, nowMs + sendKeptMs));
-      const versioned = [...batch.messages.map(messagePair), ...batch.channels.map(channelPair)];
+      const versioned = [
+        ...batch.messages.map(messagePair),
+        ...(batch.access ?? []).map(accessPair),
+        ...batch.channels.map(channelPair),
+      ];
       await this.map.transaction(() => {
         for (const { key, value } of sends) this.map.put(key, value);
         for (const pair of versioned) this.putNewer(pair);
@@ -109,6 +116,13 @@ export class OrderedMessageStore implements MessageStore {
     return reached(() => {
       const value = this.map.get(rowKey(Table.CHANNELS, channelId));
       return value && decodeChannel(value);
+    });
+  }
+
+  getAccess(channelId: string): Promise<AccessRow | undefined> {
+    return reached(() => {
+      const value = this.map.get(rowKey(Table.ACCESS, channelId));
+      return value && decodeAccess(channelId, value);
     });
   }
 
@@ -234,6 +248,10 @@ function sendPair(message: Message, expireTimeMs: number): OrderedPair {
   const { channelId, messageId, senderId, clientMessageId } = message;
   const key = rowKey(Table.SENDS, channelId, senderId, clientMessageId);
   return { key, value: encodeSend({ messageId, expireTimeMs }) };
+}
+
+function accessPair(row: AccessRow): OrderedPair {
+  return { key: rowKey(Table.ACCESS, row.channelId), value: encodeAccess(row) };
 }
 
 function channelPair(row: ChannelRow): OrderedPair {

@@ -4,13 +4,14 @@
  * keys sort as their parts do. Values of rows that may come late begin with their sequence.
  */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { ChannelAccessSchema } from "../../gen/parley/log/v1/log_pb.js";
 import {
   ChannelSchema,
   type Message,
   MessageSchema,
 } from "../../gen/parley/message/v1/message_pb.js";
 import { fieldInvalid } from "../../mesh/errors.ts";
-import type { ChannelRow, DeviceCursorRow, MembershipRow } from "./message-store.ts";
+import type { AccessRow, ChannelRow, DeviceCursorRow, MembershipRow } from "./message-store.ts";
 
 /** The first byte of a key. Stored: never give one another meaning. */
 export const Table = {
@@ -30,6 +31,8 @@ export const Table = {
   CURSORS: 7,
   /** -> the key where the next look for expired SENDS begins. */
   SWEEP: 8,
+  /** channel -> who is kept out, and who gets in by a link. */
+  ACCESS: 9,
 } as const;
 export type Table = (typeof Table)[keyof typeof Table];
 
@@ -127,6 +130,19 @@ export function decodeChannel(value: Buffer): ChannelRow {
     logSequence: value.readUIntBE(4, 6),
     maxClientTimeMs: value.readUIntBE(10, 6),
   };
+}
+
+/** The value of a row of ACCESS. */
+export function encodeAccess({ access, sequence }: AccessRow): Buffer {
+  return withHeader(4, toBinary(ChannelAccessSchema, access), (value) => {
+    value.writeUInt32BE(sequence);
+  });
+}
+
+/** What {@link encodeAccess} was given. */
+export function decodeAccess(channelId: string, value: Buffer): AccessRow {
+  const access = fromBinary(ChannelAccessSchema, value.subarray(4));
+  return { channelId, access, sequence: rowSequence(value) };
 }
 
 /** The value of a row of STAYS or MEMBERS. */

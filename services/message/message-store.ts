@@ -7,6 +7,7 @@
  * `sequence` stays, whatever arrives last. A write that fails may have been made in part; it is
  * made again. A read sees every write that has resolved.
  */
+import type { ChannelAccess } from "../../gen/parley/log/v1/log_pb.js";
 import type { Channel, MemberRole, Message } from "../../gen/parley/message/v1/message_pb.js";
 
 /** A channel as of its item number `sequence`, the channel_sequence. */
@@ -17,6 +18,13 @@ export interface ChannelRow {
   logSequence: number;
   /** See LogEntry.max_client_time_ms. */
   maxClientTimeMs: number;
+}
+
+/** Who is kept out of a channel and who gets in by a link, as of item number `sequence`. */
+export interface AccessRow {
+  channelId: string;
+  access: ChannelAccess;
+  sequence: number;
 }
 
 /**
@@ -42,6 +50,8 @@ export interface StoreBatch {
   messages: readonly Message[];
   channels: readonly ChannelRow[];
   memberships: readonly MembershipRow[];
+  /** Default: none. */
+  access?: readonly AccessRow[];
 }
 
 /** A range of one channel's messages. */
@@ -69,8 +79,8 @@ export interface DeviceCursorRow {
 /** The store. Every method rejects with {@link StoreUnavailable} when it can't be reached. */
 export interface MessageStore {
   /**
-   * Stores a batch, durably. At most 1,024 rows of a kind. A channel's row is stored after the
-   * batch's messages and memberships: who finds it finds all that it rests on.
+   * Stores a batch, durably. At most 1,024 rows of a kind. A channel's row is stored after all
+   * others of the batch: who finds it finds all that it rests on.
    */
   apply(batch: StoreBatch): Promise<void>;
 
@@ -86,6 +96,9 @@ export interface MessageStore {
 
   /** The channel as last stored. */
   getChannel(channelId: string): Promise<ChannelRow | undefined>;
+
+  /** Who is kept out of a channel, and who gets in by a link; undefined: nobody ever was. */
+  getAccess(channelId: string): Promise<AccessRow | undefined>;
 
   /** The present members (rows that have not ended) after `afterUserId`, ordered by user id. */
   listMembers(channelId: string, afterUserId: string, limit: number): Promise<MembershipRow[]>;

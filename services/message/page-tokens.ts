@@ -1,5 +1,6 @@
-/** Page tokens of a history: next to which message the page lies. Opaque to clients. */
+/** Page tokens: next to which message, or after which id, a page lies. Opaque to clients. */
 import { fieldInvalid } from "../../mesh/errors.ts";
+import { pageSize } from "./request-fields.ts";
 
 /** Where a page lies. */
 export interface Position {
@@ -18,4 +19,35 @@ export function readPageToken(token: string): Position {
   const match = /^(before|after):(\d{1,19})$/.exec(text);
   if (!match) throw fieldInvalid("page_token", "is not from a page of this method");
   return { side: match[1] as "before" | "after", id: BigInt(match[2]!) };
+}
+
+/** A page of rows that are all at hand, by user id. @throws DomainError FIELD_INVALID */
+export function idPage<Row extends { userId: string }>(
+  all: Row[],
+  request: { pageSize: number; pageToken: string },
+  sizeDefault: number,
+  sizeMax: number,
+): { rows: Row[]; nextPageToken: string } {
+  const size = pageSize(request.pageSize, sizeDefault, sizeMax);
+  const after = readIdToken(request.pageToken);
+  const rows = all
+    .filter(({ userId }) => userId > after)
+    .sort((a, b) => (a.userId < b.userId ? -1 : 1));
+  const more = rows.length > size;
+  return {
+    rows: rows.slice(0, size),
+    nextPageToken: more ? writeIdToken(rows[size - 1]!.userId) : "",
+  };
+}
+
+/** The token of a page that lies after an id. */
+export function writeIdToken(id: string): string {
+  return Buffer.from(id).toString("base64url");
+}
+
+/** @throws DomainError FIELD_INVALID for anything that was not written here. */
+export function readIdToken(token: string): string {
+  const id = Buffer.from(token.slice(0, 128), "base64url").toString();
+  if (!/^[a-z0-9-]*$/.test(id)) throw fieldInvalid("page_token", "is not from this method");
+  return id;
 }

@@ -5,7 +5,7 @@ import { type Clock, sleep } from "../../mesh/clock.ts";
 import type { Running, StreamEntry } from "../../mesh/streams.ts";
 import { itemsOf } from "./channel-item.ts";
 import { ChannelStates } from "./channel-states.ts";
-import type { ChannelRow, MembershipRow, MessageStore } from "./message-store.ts";
+import type { AccessRow, ChannelRow, MembershipRow, MessageStore } from "./message-store.ts";
 import { rowsMax } from "./message-store-limits.ts";
 import { Parking, type ParkingDependencies } from "./parking.ts";
 import { applyWithRows } from "./projection.ts";
@@ -57,15 +57,26 @@ async function persist(
   const messages: Message[] = [];
   const memberships: MembershipRow[] = [];
   const channels = new Map<string, ChannelRow>();
+  const access = new Map<string, AccessRow>();
   for (const stored of entries) {
     const read = await parking.read(stored, states);
     if (!read) continue;
     const { entry, state } = read;
+    const { channelId } = entry;
+    const accessBefore = state.access.changedSequence;
     for (const item of itemsOf(entry)) {
       memberships.push(...applyWithRows(state, item));
       if (item.case === "message") messages.push(item.value);
     }
-    channels.set(entry.channelId, {
+    const { changedSequence } = state.access;
+    if (changedSequence !== accessBefore) {
+      access.set(channelId, {
+        channelId,
+        access: state.access.snapshot(),
+        sequence: changedSequence,
+      });
+    }
+    channels.set(channelId, {
       channel: clone(ChannelSchema, state.channel),
       sequence: state.channel.lastChannelSequence,
       logSequence: stored.sequence,
@@ -79,6 +90,7 @@ async function persist(
       messages: messages.slice(from, to),
       memberships: memberships.slice(from, to),
       // With the last ones: a channel's row says that all up to it is stored.
+      access: to < rows ? [] : [...access.values()],
       channels: to < rows ? [] : [...channels.values()],
     });
   }

@@ -89,7 +89,9 @@ export function fingerprint(content: Content): number {
   }
   const { body } = content;
   if (body.case === "text") return hash32(body.value);
-  return body.case === "membershipChange" ? body.value.kind : 0;
+  if (body.case === "membershipChange") return body.value.kind;
+  const { change } = body.value ?? {};
+  return hash32(change?.case === "name" ? `name ${change.value}` : (change?.case ?? ""));
 }
 
 function saidBy(change: Revision["change"]): string {

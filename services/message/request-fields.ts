@@ -1,4 +1,5 @@
 /** Checks what requests carry; every error names the value and the limit. */
+import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { DomainError, fieldInvalid } from "../../mesh/errors.ts";
 import { uuidV7TimeMs } from "../../mesh/ids.ts";
 import type { CallContext, Identity } from "../../mesh/rpc.ts";
@@ -10,6 +11,9 @@ export const textCodePointsMax = 99_999;
 const clientIdAgeMaxMs = 29 * 24 * 3_600_000;
 /** How far a client's clock may be ahead. */
 const clientIdAheadMaxMs = 3_600_000;
+
+/** The last that Protobuf's JSON can tell. */
+const timeMsMax = Date.UTC(10_000, 0) - 1;
 
 const channelIdPattern = /^(?:d-[a-z0-9]{1,30}-[a-z0-9]{1,30}|g-[a-z0-9]{20})$/;
 const userIdPattern = /^[a-z0-9]{1,30}$/;
@@ -74,6 +78,20 @@ export function checkGroupName(name: string): void {
   if (codePoints < 1 || codePoints > 100) {
     throw fieldInvalid("name", `${codePoints} code points, must be 1 to 100`);
   }
+}
+
+/** @throws DomainError FIELD_INVALID */
+export function checkInviteToken(token: string): void {
+  if (token.length <= 64) return;
+  throw fieldInvalid("invite_token", `has ${token.length} characters; the limit is 64`);
+}
+
+/** The time in ms since 1970; undefined: none. @throws DomainError FIELD_INVALID past year 9999 */
+export function checkExpireTime(time: Timestamp | undefined): number | undefined {
+  if (!time) return undefined;
+  const timeMs = timestampMs(time);
+  if (timeMs <= timeMsMax) return Math.max(timeMs, 0);
+  throw fieldInvalid("expire_time", "lies after the year 9999");
 }
 
 /** The size of a page: 0 is the default, more than the limit the limit. @throws FIELD_INVALID */

@@ -27,6 +27,7 @@ export function startMessage(runtime: Runtime, streams: Streams, store: MessageS
     clock,
     logger: runtime.log("message"),
     metrics: runtime.metrics,
+    inviteSecret: runtime.meshSecret,
     takeIds: (count, greaterThan) => ids.take(count, greaterThan),
     snapshotAgeMaxMs: Math.min(snapshotAgeMaxMsDefault, config.logRetentionMs / 2),
     async existingUsers(userIds, identity) {

@@ -12,15 +12,18 @@ import { Visibility } from "./visibility.ts";
 
 /** The items of a channel: "+" ann comes, "-" ann goes, "." a text, "o" somebody else comes. */
 function items(history: string): ChannelItem[] {
+  let joinedSequence = 0;
   return [...history].map((what, i) => {
     const kind = what === "-" ? Kind.REMOVED : Kind.ADDED;
     const userIds = [what === "o" ? "ben" : "ann"];
+    const members = what === "-" ? [{ userId: "ann", joinedSequence }] : [];
+    if (what === "+") joinedSequence = i + 1;
     const value = create(MessageSchema, {
       channelSequence: i + 1,
       body:
         what === "."
           ? { case: "text", value: "x" }
-          : { case: "membershipChange", value: { kind, userIds } },
+          : { case: "membershipChange", value: { kind, userIds, members } },
     });
     return { case: "message", value };
   });

@@ -1,7 +1,7 @@
 /** Which items of a channel a user may read: those of the intervals in which it was a member. */
-import { MembershipChange_Kind as ChangeKind } from "../../gen/parley/message/v1/message_pb.js";
 import type { CutLogTail, LogTail } from "./log-tail.ts";
 import type { MembershipRow } from "./message-store.ts";
+import { stayChanges } from "./stay-changes.ts";
 
 /** An interval of channel_sequences, both ends inclusive. */
 interface Stay {
@@ -41,16 +41,13 @@ export class Visibility {
     const ends = new Set(stored.map((row) => row.leftSequence));
     if (isMember) begins.add(joinedSequence);
     tail.forEach((part, i) => {
-      let isFirst = true;
       for (const item of part) {
         if (item.case !== "message") continue;
-        const { body, channelSequence } = item.value;
-        if (body.case !== "membershipChange" || !body.value.userIds.includes(userId)) continue;
-        const enters = isEntry(body.value.kind);
-        (enters ? begins : ends).add(channelSequence);
-        // Who leaves without having come was there before.
-        if (isFirst && !enters) begins.add(part[0]!.value.channelSequence);
-        isFirst = false;
+        const { begun, ended } = stayChanges(item.value);
+        for (const stay of [...begun, ...ended]) {
+          if (stay.userId === userId) begins.add(stay.joinedSequence);
+        }
+        if (ended.some((stay) => stay.userId === userId)) ends.add(item.value.channelSequence);
       }
       // Unless the present stay had begun, any other ended where nothing is known.
       const last = part.at(-1)?.value.channelSequence ?? 0;
@@ -72,8 +69,4 @@ export class Visibility {
   includes(channelSequence: number): boolean {
     return this.stays.some(({ from, to }) => from <= channelSequence && channelSequence <= to);
   }
-}
-
-function isEntry(kind: ChangeKind): boolean {
-  return kind === ChangeKind.CREATED || kind === ChangeKind.ADDED || kind === ChangeKind.JOINED;
 }

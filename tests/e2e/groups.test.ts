@@ -81,7 +81,11 @@ describe("a group", () => {
     await ann.say(channelId, "hello");
     await ben.hears(channelId, "hello");
     expect(changes(ben, channelId)).toEqual([
-      { kind: ChangeKind.CREATED, userIds: [ann.userId, ben.userId] },
+      {
+        kind: ChangeKind.CREATED,
+        userIds: [ann.userId, ben.userId],
+        newOwnerId: ann.userId,
+      },
     ]);
     expect((await ben.calls.getChannel({ channelId })).channel).toMatchObject({
       name: "Garden",
@@ -182,9 +186,9 @@ describe("a group", () => {
     expect(await reasonOf(cleo.say(channelId, "again"))).toBe("NOT_A_MEMBER");
     await ben.say(channelId, "bye");
     await ann.hears(channelId, "bye");
-    const told = ann
-      .told(channelId)
-      .map(({ body }) => (body.case === "text" ? body.value : ChangeKind[body.value!.kind]));
+    const told = ann.told(channelId).map(({ body }) => {
+      return body.case === "membershipChange" ? ChangeKind[body.value.kind] : body.value;
+    });
     expect(told).toEqual(["CREATED", "JOINED", "hello", "LEFT", "bye"]);
     expect(cleo.texts(channelId)).toEqual(["hello"]);
     expect((await cleo.calls.listChannels({})).channels).toEqual([]);

@@ -122,6 +122,7 @@ export class Cluster {
       store: this.options.store.connect(process),
       takeIds: (count, greaterThan) => ids.take(count, greaterThan),
       existingUsers: async () => existing,
+      inviteSecret: "s3cret",
       clock: process.clock,
       logger: this.logger(process),
     });

@@ -46,6 +46,7 @@ export class StoreServer {
       listMessages: (...args) => ask(() => store.listMessages(...args)),
       findSend: (...args) => ask(() => store.findSend(...args)),
       getChannel: (...args) => ask(() => store.getChannel(...args)),
+      getAccess: (...args) => ask(() => store.getAccess(...args)),
       listMembers: (...args) => ask(() => store.listMembers(...args)),
       listStays: (...args) => ask(() => store.listStays(...args)),
       listChannelIds: (...args) => ask(() => store.listChannelIds(...args)),

@@ -103,10 +103,9 @@ export class World {
   }
 
   private onMessage(message: Message) {
+    const { body } = message;
     const what =
-      message.body.case === "text"
-        ? "text"
-        : `${message.body.value?.kind} ${message.body.value?.userIds}`;
+      body.case === "membershipChange" ? `${body.value.kind} ${body.value.userIds}` : body.case;
     this.note(
       `log: ${message.channelId} #${message.channelSequence} ${message.senderId} ${message.clientMessageId} ${what}`,
     );
