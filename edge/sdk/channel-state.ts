@@ -71,5 +71,7 @@ export class ChannelState implements KnownChannel {
 /** What a message makes of the user's membership; undefined: nothing. */
 export function membershipAfter({ body }: Message, userId: string): boolean | undefined {
   if (body.case !== "membershipChange" || !body.value.userIds.includes(userId)) return undefined;
-  return body.value.kind !== ChangeKind.REMOVED && body.value.kind !== ChangeKind.LEFT;
+  const { CREATED, ADDED, JOINED, REMOVED, LEFT, BANNED } = ChangeKind;
+  if ([CREATED, ADDED, JOINED].includes(body.value.kind)) return true;
+  return [REMOVED, LEFT, BANNED].includes(body.value.kind) ? false : undefined;
 }
