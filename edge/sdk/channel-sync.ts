@@ -11,6 +11,7 @@ import {
   type ListMessagesResponse,
   MessageOrder,
 } from "../../gen/parley/message/v1/message_service_pb.js";
+import type { ChannelUpdate } from "../../gen/parley/message/v1/sync_pb.js";
 import { Backoff } from "./backoff.ts";
 import { ChannelState, type KnownChannel, membershipAfter } from "./channel-state.ts";
 import type { ChannelPosition } from "./device-entries.ts";
@@ -43,11 +44,6 @@ export interface ChannelSyncOptions {
 }
 
 const pageSize = 200;
-/**
- * Items that a device without its inbox is told of in one channel. Where it lacks more it begins
- * anew at the newest page, and what is before that is in the history.
- */
-export const completedItemsMax = 1_000;
 /** Reads after which a message that the inbox names and the history lacks is given up. */
 const fruitlessReadsMax = 5;
 
@@ -120,18 +116,34 @@ export class ChannelSync {
     return channel !== undefined;
   }
 
-  /**
-   * Reads what follows the last message, trying until it can be read, or until all is ended. Where
-   * it is more than {@link completedItemsMax}, the channel begins anew.
-   * @param lastChannelSequence of the channel as it is; undefined: not known
-   */
-  async complete(channelId: string, lastChannelSequence?: number): Promise<void> {
+  /** Reads what follows the last message, trying until it can be read, or until all is ended. */
+  async complete(channelId: string): Promise<void> {
     const channel = this.channels.get(channelId);
     if (!channel) return;
     channel.incomplete = true;
-    const lacks = (lastChannelSequence ?? 0) - channel.lastChannelSequence;
-    if (lacks > completedItemsMax) channel.isFarBehind = true;
     await this.read(channel);
+  }
+
+  /** The same from the newest page on: what is before that is left to the history. */
+  async beginAnew(channelId: string): Promise<void> {
+    const channel = this.channels.get(channelId);
+    if (channel) channel.isFarBehind = true;
+    await this.complete(channelId);
+  }
+
+  /** Takes what a channel has got since the device's position, all of it up to `channelSequence`. */
+  update({ channelId, messages, channelSequence, member }: ChannelUpdate): void {
+    const channel = this.channels.get(channelId);
+    if (!channel) return;
+    this.merge(channel, messages);
+    this.drain(channel, messages.at(-1)?.messageId ?? 0n);
+    const isMore = channelSequence > channel.lastChannelSequence || member !== channel.member;
+    if (!isMore) return;
+    // What is left is not shown to this user.
+    channel.member = member;
+    channel.lastChannelSequence = Math.max(channelSequence, channel.lastChannelSequence);
+    this.options.onPosition(channel);
+    this.drain(channel, 0n);
   }
 
   /** The message's channel, which begins with it where it has not been heard of. */
@@ -209,7 +221,7 @@ export class ChannelSync {
   /** Reads pages until the end of the history, or of what can be read now. */
   private async readPages(channel: ChannelState): Promise<Read> {
     try {
-      if (channel.isFarBehind && !(await this.beginAnew(channel))) return readLater;
+      if (channel.isFarBehind && !(await this.readNewest(channel))) return readLater;
       return await this.readOn(channel);
     } catch (error) {
       if (this.options.signal.aborted) throw error;
@@ -222,7 +234,7 @@ export class ChannelSync {
   }
 
   /** Makes the newest page the next that the device is told of. False: it can't be read now. */
-  private async beginAnew(channel: ChannelState): Promise<boolean> {
+  private async readNewest(channel: ChannelState): Promise<boolean> {
     const { channelId } = channel;
     const order = MessageOrder.NEWEST_FIRST;
     const start = { case: undefined };

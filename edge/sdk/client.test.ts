@@ -2,7 +2,6 @@ import { Code } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import { MembershipChange_Kind as ChangeKind } from "../../gen/parley/message/v1/message_pb.js";
 import { ManualClock } from "../../mesh/clock-manual.ts";
-import { completedItemsMax } from "./channel-sync.ts";
 import { connected, openFixture, settled } from "./client-fixture.ts";
 import { MemoryClientStore } from "./client-store.ts";
 import { FakeEdge, me } from "./edge-fake.ts";
@@ -200,9 +199,8 @@ describe("ParleyClient", () => {
     edge.text(channelId, "before");
     await pass(3_000);
     edge.cut();
-    const missed = Array.from({ length: completedItemsMax + 1 }, (_, i) => {
-      return edge.text(channelId, `${i}`);
-    });
+    edge.updateMax = 299;
+    const missed = Array.from({ length: 300 }, (_, i) => edge.text(channelId, `${i}`));
     edge.trimmedTo = edge.inbox.length;
     await pass(3_000);
     edge.text(channelId, "after");
@@ -214,7 +212,21 @@ describe("ParleyClient", () => {
     expect(events).toContainEqual({ name: "baseline", value: { channelId, messageId } });
     const recent = client.recent(channelId).map(({ body }) => body.value);
     expect(recent).toEqual(newest.slice(-recent.length));
-    expect(edge.calls).toEqual(["ListChannels", "ListChannels", "ListMessages", "ListMessages"]);
+    const calls = ["ListChannels", "SyncChannels", "ListMessages", "ListMessages"];
+    expect(edge.calls.slice(1)).toEqual(calls);
+  });
+
+  it("[S4] brings all channels up to date in one exchange", async () => {
+    const { edge, texts, pass } = await start({ checkIntervalMs: 0 });
+    const ids = Array.from({ length: 30 }, (_, i) => `g-${i}`);
+    for (const id of ids) edge.createChannel(id);
+    await pass(3_000);
+    edge.cut();
+    for (const id of ids) for (const text of ["1", "2"]) edge.text(id, text);
+    edge.trimmedTo = edge.inbox.length;
+    await pass(3_000);
+    for (const id of ids) expect(texts(id)).toEqual(["1", "2"]);
+    expect(edge.calls.slice(1)).toEqual(["ListChannels", "SyncChannels"]);
   });
 
   it("[S5] finds channels that the inbox never announced, and those that it never ended", async () => {

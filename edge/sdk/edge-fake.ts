@@ -29,6 +29,10 @@ import {
   MessageSchema,
 } from "../../gen/parley/message/v1/message_pb.js";
 import { MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
+import {
+  type ChannelPosition,
+  ChannelUpdateState as State,
+} from "../../gen/parley/message/v1/sync_pb.js";
 import type { ErrorSchema } from "../../gen/parley/rpc/v1/error_pb.js";
 import type { WebSocketConstructor, WebSocketLike } from "./socket.ts";
 
@@ -77,6 +81,8 @@ export class FakeEdge {
   readonly hidden = new Set<bigint>();
   /** Channels that the user has left. */
   readonly unlisted = new Set<string>();
+  /** Messages that a device is brought of a channel at once. */
+  updateMax = 50;
   /** Calls that were answered, by method name. */
   readonly calls: string[] = [];
   private lastMessageId = 1_000n;
@@ -203,7 +209,7 @@ export class FakeEdge {
       const result = { case: "protobuf", value: toBinary(schema, create(schema, value)) } as const;
       socket.deliverFrame({ case: "result", value: { requestId, result } });
     };
-    const { listMessages, listChannels } = MessageService.method;
+    const { listMessages, listChannels, syncChannels } = MessageService.method;
     if (method.endsWith("/ListMessages")) {
       answer(listMessages.output, this.page(fromBinary(listMessages.input, bytes)));
     } else if (method.endsWith("/ListChannels")) {
@@ -212,6 +218,9 @@ export class FakeEdge {
           .filter((id) => !this.unlisted.has(id))
           .map((id) => this.channel(id)),
       });
+    } else if (method.endsWith("/SyncChannels")) {
+      const { positions } = fromBinary(syncChannels.input, bytes);
+      answer(syncChannels.output, { updates: positions.map((each) => this.update(each)) });
     } else {
       const value = { code: Code.Unimplemented, reason: "METHOD_UNKNOWN", message: method };
       const result = { case: "error", value } as const;
@@ -247,6 +256,18 @@ export class FakeEdge {
     const last = this.channels.get(channelId)!.at(-1)!;
     const { messageId: lastMessageId, channelSequence: lastChannelSequence } = last;
     return { channelId, lastMessageId, lastChannelSequence };
+  }
+
+  private update({ channelId, channelSequence }: ChannelPosition) {
+    const all = this.channels.get(channelId)!;
+    const lacked = all.filter((message) => message.channelSequence > channelSequence);
+    if (lacked.some(({ messageId }) => messageId < this.degradedBelow)) {
+      return { channelId, state: State.UNAVAILABLE };
+    }
+    const about = { channelId, member: !this.unlisted.has(channelId), channelSequence: all.length };
+    if (lacked.length > this.updateMax) return { ...about, state: State.READ_HISTORY };
+    const messages = lacked.filter(({ messageId }) => !this.hidden.has(messageId));
+    return { ...about, state: State.CURRENT, messages };
   }
 
   /** Only what the SDK asks for by itself: what follows an id, oldest first; or the newest. */

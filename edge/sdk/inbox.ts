@@ -182,7 +182,18 @@ export class Inbox {
     this.progress.begin(position);
     this.options.events.emit("reset", undefined);
     const signal = AbortSignal.any([rebuilding.signal, this.options.signal]);
-    rebuild({ sync: this.sync, listChannels: () => this.listChannels(signal), signal }).then(
+    const { connected, messages, timers, random } = this.options;
+    rebuild({
+      sync: this.sync,
+      listChannels: () => this.listChannels(signal),
+      async syncChannels(positions, signal) {
+        await connected(signal);
+        return messages.syncChannels({ positions }, { signal });
+      },
+      timers,
+      random,
+      signal,
+    }).then(
       () => this.endRebuilding(rebuilding),
       // It fails only by its signal: the next reset begins anew.
       () => {},

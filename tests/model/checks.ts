@@ -71,12 +71,12 @@ async function checkHistory(
 
 /** What came while the user was a member and the device was there for certain. */
 function neededBy(
-  { userId, round }: Installed,
+  { userId, rebuilt }: Installed,
   model: ChannelModel,
   attempts: readonly Attempt[],
 ): Set<Message> {
   const begun = new Map(attempts.map((attempt) => [attempt.clientMessageId, attempt.begun]));
-  const isNews = (item: Message) => (begun.get(item.clientMessageId) ?? -1) > round;
+  const isNews = (item: Message) => (begun.get(item.clientMessageId) ?? -1) > rebuilt;
   return new Set(model.ofStays(userId).filter(isNews));
 }
 

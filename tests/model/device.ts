@@ -20,8 +20,9 @@ export interface View {
   readonly messages: Map<bigint, Message>;
 }
 
-/** Hears what becomes of a device's texts, in whichever life of its program. */
+/** Hears what becomes of a device, in whichever life of its program. */
 export interface Outcomes {
+  onRebuilt(): void;
   onSent(sent: Sent): void;
   onRefused(refused: Refused): void;
 }
@@ -77,6 +78,7 @@ export class ModelDevice {
     });
     this.client.on("sent", (sent) => life.isAlive && this.outcomes.onSent(sent));
     this.client.on("refused", (refused) => life.isAlive && this.outcomes.onRefused(refused));
+    this.client.on("rebuilt", () => life.isAlive && this.outcomes.onRebuilt());
     const lastTold = new Map<string, number>();
     this.client.on("baseline", ({ channelId, messageId }) => {
       if (life.isAlive) this.view(channelId).baselineId = messageId;

@@ -32,8 +32,8 @@ export interface Attempt {
 export interface Installed {
   device: ModelDevice;
   userId: string;
-  /** The round of its installation; -1: before the first. */
-  round: number;
+  /** The round in which it knew all channels for the last time without its inbox. */
+  rebuilt: number;
 }
 
 /** A channel of the run. */
@@ -151,13 +151,16 @@ export class Run {
   private async install(slot: number, signIn: ModelDevice["signIn"]): Promise<void> {
     const name = `device ${slot} (${signIn.deviceId})`;
     const device = new ModelDevice(name, this.nextUrl(), signIn, {
+      onRebuilt: () => {
+        installed.rebuilt = this.round;
+      },
       onSent: ({ clientMessageId, result: { channelSequence } }) =>
         this.end(clientMessageId, "accepted", { channelSequence }),
       onRefused: ({ clientMessageId, error }) =>
         this.end(clientMessageId, "refused", { reason: errorReason(error) }),
     });
+    const installed = { device, userId: signIn.userId, rebuilt: Number.POSITIVE_INFINITY };
     await device.start();
-    const installed = { device, userId: signIn.userId, round: this.round };
     this.slots[slot] = installed;
     this.installed.push(installed);
   }
