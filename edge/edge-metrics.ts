@@ -20,6 +20,10 @@ export function createEdgeMetrics(metrics: Metrics) {
       "parley_edge_frames_received_total",
       "Frames that clients have sent.",
     ),
+    turns: metrics.counter(
+      "parley_edge_turns_total",
+      "Event streams and polls that were begun or gone on with.",
+    ),
     deliveries: metrics.counter(
       "parley_edge_deliveries_total",
       "Inbox entries that were written to connections.",

@@ -47,6 +47,7 @@ export class HttpSocket implements FrameSocket, WheelItem {
 
   /** Goes on in a new response; one that is still open has been given up by the client. */
   begin(turn: Turn): void {
+    this.edge.metrics.turns.inc();
     this.turn?.response.destroy();
     this.turn = turn;
     turn.response.once("close", () => {
