@@ -176,7 +176,7 @@ async function pageAround(store: MessageStore, channelId: string, number: number
     store.listMessages({ channelId, maxMessageId: id - 1n, newestFirst: true, limit }),
     store.listMessages({ channelId, minMessageId: id, newestFirst: false, limit }),
   ]);
-  if (newer[0]?.messageId !== id || older.length !== Math.min(limit, number)) {
+  if (newer[0]?.message.messageId !== id || older.length !== Math.min(limit, number)) {
     throw new Error(`a wrong page around message ${number}`);
   }
 }

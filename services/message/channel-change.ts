@@ -1,7 +1,7 @@
 /** What somebody wants of a channel, and what becomes of it. */
 import type { Channel, Message, Revision } from "../../gen/parley/message/v1/message_pb.js";
 import type { ChannelState } from "./channel-state.ts";
-import type { Placement } from "./recent-sends.ts";
+import type { Placement } from "./placement.ts";
 
 /** What a change puts into the channel. */
 export type Body = Message["body"];

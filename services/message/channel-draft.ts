@@ -13,7 +13,7 @@ import type { Change, Decision, NewMessage, NewRevision } from "./channel-change
 import type { ChannelItem } from "./channel-item.ts";
 import { type LoadedChannel, noteAppended } from "./channel-loader.ts";
 import { ChannelState } from "./channel-state.ts";
-import { type Placement, placementOf } from "./recent-sends.ts";
+import { type Placement, placementOf } from "./placement.ts";
 
 /** When a new snapshot is due: see LogEntry.snapshot. */
 const snapshotEvery = { entries: 1_000, bytes: 4 * 1024 * 1024 };

@@ -15,7 +15,7 @@ import { Draft } from "./channel-draft.ts";
 import { type LoadedChannel, loadChannel, refreshChannel } from "./channel-loader.ts";
 import { asUnavailable, refuse } from "./message-codes.ts";
 import type { MessageStore } from "./message-store.ts";
-import { fingerprint, type Placement } from "./recent-sends.ts";
+import { fingerprint, type Placement } from "./placement.ts";
 import { findStoredSend } from "./stored-sends.ts";
 
 /** What a writer needs; shared by all writers of a process. */

@@ -163,7 +163,7 @@ async function announceMemberships(memberships: MembershipRow[], deps: FanOutDep
   try {
     for (let from = 0; from < memberships.length; from += rowsMax) {
       const rows = memberships.slice(from, from + rowsMax);
-      await deps.store.apply({ messages: [], channels: [], memberships: rows });
+      await deps.store.apply({ memberships: rows });
     }
   } catch (thrown) {
     if (!(thrown instanceof StoreUnavailable)) throw thrown;

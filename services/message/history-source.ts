@@ -3,16 +3,28 @@
  * beyond the store. It shows the channel as it was when opened. Where one of the two is away, the
  * other serves alone, and what may be missing is named.
  */
-import type { Channel, DeliveryMode, Message } from "../../gen/parley/message/v1/message_pb.js";
+import type {
+  Channel,
+  DeliveryMode,
+  Message,
+  Revision,
+} from "../../gen/parley/message/v1/message_pb.js";
 import { DomainError, unavailable } from "../../mesh/errors.ts";
-import { messageIdMax } from "../../mesh/ids.ts";
+import { messageIdMax, minId } from "../../mesh/ids.ts";
 import type { Logger } from "../../mesh/logger.ts";
 import { logSubject, type Stream, StreamUnavailable } from "../../mesh/streams.ts";
 import type { ChannelItem } from "./channel-item.ts";
 import type { Channels } from "./channels.ts";
-import { readTail } from "./log-tail.ts";
+import { type CutLogTail, type LogTail, readTail } from "./log-tail.ts";
 import { notAMember } from "./message-codes.ts";
-import { type MessageStore, StoreUnavailable } from "./message-store.ts";
+import { givenReactions, revised, shownTo } from "./message-revisions.ts";
+import {
+  type MessageStore,
+  type ReactionRow,
+  type RevisionRow,
+  type StoredMessage,
+  StoreUnavailable,
+} from "./message-store.ts";
 import { persistWorker } from "./persist.ts";
 import { Visibility } from "./visibility.ts";
 
@@ -47,11 +59,15 @@ export interface HistorySource {
   /** The newest message; later ones are not shown. */
   lastMessageId: bigint;
   /**
-   * The messages of a range of ids, both ends inclusive, in the order asked for: `limit` of them,
-   * fewer only where there are no more.
+   * The messages of a range of ids, both ends inclusive, as the reader sees them now, in the order
+   * asked for: `limit` of them, fewer only where there are no more.
    * @throws StreamUnavailable
    */
   read(minId: bigint, maxId: bigint, newestFirst: boolean, limit: number): Promise<Message[]>;
+  /** The reactions to a message that the reader may see; undefined: there is no such message. */
+  reactions(messageId: bigint): Promise<ReactionRow[] | undefined>;
+  /** The first `limit` revisions from a sequence on. @throws StreamUnavailable */
+  revisions(minSequence: number, limit: number): Promise<RevisionRow[]>;
   /** What could not be read, as far as it has been tried. */
   missing(): IdRange[];
 }
@@ -92,19 +108,21 @@ async function openStoreAlone(
   const row = await store.getChannel(channelId);
   const stays = await store.listStays(channelId, userId);
   if (!row || stays.length === 0) throw unavailable(`${channelId} can't be read now`);
-  const { lastMessageId, historyBeforeJoining } = row.channel;
+  const { lastMessageId, lastChannelSequence, historyBeforeJoining } = row.channel;
   const joinedSequence = stays.find(({ leftSequence }) => leftSequence === 0)?.joinedSequence;
   const reader = { userId, joinedSequence, seesAll: historyBeforeJoining };
+  // The row is stored after what it rests on: beyond it something may be missing.
+  const read: Read = async (minMessageId, maxId, newestFirst, limit) => {
+    const maxMessageId = minId(maxId, lastMessageId);
+    if (minMessageId > maxMessageId) return [];
+    return store.listMessages({ channelId, minMessageId, maxMessageId, newestFirst, limit });
+  };
   return {
-    visibility: Visibility.of(reader, stays, [[]]),
     channel: openedChannel(row.channel, joinedSequence !== undefined),
     lastMessageId,
-    // The row is stored after what it rests on: beyond it something may be missing.
-    async read(minMessageId: bigint, maxId: bigint, newestFirst: boolean, limit: number) {
-      const maxMessageId = maxId < lastMessageId ? maxId : lastMessageId;
-      if (minMessageId > maxMessageId) return [];
-      return store.listMessages({ channelId, minMessageId, maxMessageId, newestFirst, limit });
-    },
+    ...asSeenBy(userId, Visibility.of(reader, stays, [[]]), read),
+    revisions: (minSequence, limit) =>
+      store.listRevisions({ channelId, minSequence, maxSequence: lastChannelSequence, limit }),
     missing: () => [{ minMessageId: lastMessageId + 1n, maxMessageId: messageIdMax }],
   };
 }
@@ -117,13 +135,14 @@ async function openOverLog(
   const { state, snapshotLogSequence } = await channels.read(channelId);
   if (!state) throw notAMember(channelId);
   // Taken at once: the state moves on, also with what is then not stored.
-  const { lastMessageId, historyBeforeJoining } = state.channel;
+  const { lastMessageId, lastChannelSequence, historyBeforeJoining } = state.channel;
   const joinedSequence = state.members.get(userId)?.joinedSequence;
   const channel = openedChannel(state.channel, joinedSequence !== undefined);
 
   // In this order: whatever the log does not show any more is in the store by then.
   const persisted = await log.checkpoint(persistWorker, logSubject(channelId));
   let tail = await readTail(channelId, persisted, snapshotLogSequence, log);
+  let items = new TailItems(tail);
   let storeIsAway = false;
   const stays = (await fromStore(() => store.listStays(channelId, userId))) ?? [];
   const reader = { userId, joinedSequence, seesAll: historyBeforeJoining };
@@ -131,7 +150,10 @@ async function openOverLog(
   if (visibility.isNothing) {
     throw storeIsAway ? unavailable(`${channelId} can't be read now`) : notAMember(channelId);
   }
-  return { visibility, channel, lastMessageId, read, missing };
+  return {
+    ...{ channel, lastMessageId, revisions, missing },
+    ...asSeenBy(userId, visibility, read),
+  };
 
   /** Asks the store; once it has failed, the whole log takes its place. */
   async function fromStore<T>(ask: () => Promise<T>): Promise<T | undefined> {
@@ -143,22 +165,37 @@ async function openOverLog(
       logger.warn({ event: "history_degraded", channelId, err });
       storeIsAway = true;
       tail = await readTail(channelId, 0, snapshotLogSequence, log);
+      items = new TailItems(tail);
       return undefined;
     }
   }
 
-  async function read(minId: bigint, maxId: bigint, newestFirst: boolean, limit: number) {
-    const maxMessageId = maxId < lastMessageId ? maxId : lastMessageId;
-    if (minId > maxMessageId) return [];
-    const range = { channelId, minMessageId: minId, maxMessageId, newestFirst, limit };
+  async function read(min: bigint, maxId: bigint, newestFirst: boolean, limit: number) {
+    const maxMessageId = minId(maxId, lastMessageId);
+    if (min > maxMessageId) return [];
+    const range = { channelId, minMessageId: min, maxMessageId, newestFirst, limit };
     const stored = (await fromStore(() => store.listMessages(range))) ?? [];
-    const byId = new Map(stored.map((message) => [message.messageId, message]));
-    for (const message of tail.flatMap(messagesOf)) {
+    const byId = new Map(stored.map((each) => [each.message.messageId, each]));
+    for (const message of items.messages) {
       const { messageId } = message;
-      if (messageId >= minId && messageId <= maxMessageId) byId.set(messageId, message);
+      // What the store has already, it may have newer.
+      if (messageId < min || messageId > maxMessageId || byId.has(messageId)) continue;
+      byId.set(messageId, { message, reactions: [] });
     }
-    const merged = [...byId.values()].sort((a, b) => (a.messageId < b.messageId ? -1 : 1));
+    const merged = [...byId].sort(([a], [b]) => (a < b ? -1 : 1));
     if (newestFirst) merged.reverse();
+    return merged.slice(0, limit).map(([id, each]) => revised(each, items.revisionsOf(id)));
+  }
+
+  async function revisions(minSequence: number, limit: number): Promise<RevisionRow[]> {
+    const range = { channelId, minSequence, maxSequence: lastChannelSequence, limit };
+    const rows = (await fromStore(() => store.listRevisions(range))) ?? [];
+    const bySequence = new Map(rows.map((row) => [row.channelSequence, row]));
+    for (const { channelSequence, messageId } of items.revisions) {
+      if (channelSequence < minSequence || channelSequence > lastChannelSequence) continue;
+      bySequence.set(channelSequence, { channelSequence, messageId });
+    }
+    const merged = [...bySequence.values()].sort((a, b) => a.channelSequence - b.channelSequence);
     return merged.slice(0, limit);
   }
 
@@ -176,6 +213,60 @@ async function openOverLog(
       ranges.push({ minMessageId: before + 1n, maxMessageId: after - 1n });
     }
     return ranges;
+  }
+}
+
+type Read = (
+  min: bigint,
+  max: bigint,
+  newestFirst: boolean,
+  limit: number,
+) => Promise<StoredMessage[]>;
+
+/** What a reader gets to see of what is read. */
+function asSeenBy(
+  userId: string,
+  visibility: Visibility,
+  readStored: Read,
+): Pick<HistorySource, "visibility" | "read" | "reactions"> {
+  const maySee = (channelSequence: number) => visibility.includes(channelSequence);
+  return {
+    visibility,
+    async read(...range) {
+      return (await readStored(...range)).map((stored) => shownTo(userId, stored, maySee));
+    },
+    async reactions(messageId) {
+      const [stored] = await readStored(messageId, messageId, false, 1);
+      if (!stored || !maySee(stored.message.channelSequence)) return undefined;
+      if (stored.message.deleteTime) return [];
+      return givenReactions(stored.reactions.filter(({ sequence }) => maySee(sequence)));
+    },
+  };
+}
+
+/** What the end of a log holds. */
+class TailItems {
+  readonly messages: Message[] = [];
+  readonly revisions: Revision[] = [];
+  private readonly byMessage = new Map<bigint, Revision[]>();
+
+  constructor(tail: LogTail | CutLogTail) {
+    for (const item of tail.flat()) {
+      if (item.case === "message") this.messages.push(item.value);
+      else this.addRevision(item.value);
+    }
+  }
+
+  /** The revisions of a message, in order. */
+  revisionsOf(messageId: bigint): readonly Revision[] {
+    return this.byMessage.get(messageId) ?? [];
+  }
+
+  private addRevision(revision: Revision): void {
+    this.revisions.push(revision);
+    const others = this.byMessage.get(revision.messageId);
+    if (others) others.push(revision);
+    else this.byMessage.set(revision.messageId, [revision]);
   }
 }
 

@@ -141,14 +141,16 @@ class Filter {
   admits(message: Message): boolean {
     const { senderId, kind } = this.request;
     if (senderId !== "" && message.senderId !== senderId) return false;
-    if (kind === MessageKind.TEXT && message.body.case !== "text") return false;
-    if (kind === MessageKind.MEMBERSHIP_CHANGE && message.body.case !== "membershipChange") {
-      return false;
-    }
+    if (kind !== MessageKind.UNSPECIFIED && kind !== kindOf(message)) return false;
     const timeMs = message.sendTime ? timestampMs(message.sendTime) : 0;
     if (timeMs < this.minTimeMs || timeMs >= this.maxTimeMs) return false;
     return this.visibility.includes(message.channelSequence);
   }
+}
+
+/** A text stays one without its body, as a tombstone. */
+function kindOf({ body }: Message): MessageKind {
+  return body.case === "membershipChange" ? MessageKind.MEMBERSHIP_CHANGE : MessageKind.TEXT;
 }
 
 /** Scans from one end of a range: upwards with `from`, downwards with `upTo`. */

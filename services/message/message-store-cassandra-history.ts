@@ -1,11 +1,11 @@
 /** The messages of channels, in partitions of Cassandra: see message-store-cassandra-buckets.ts. */
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Message, MessageSchema } from "../../gen/parley/message/v1/message_pb.js";
+import type { Message, Revision } from "../../gen/parley/message/v1/message_pb.js";
 import type { Cassandra } from "../../mesh/cassandra.ts";
 import type { Write } from "../../mesh/cassandra-batches.ts";
 import { maxId, minId } from "../../mesh/ids.ts";
 import { RecentMap } from "../../mesh/recent-map.ts";
-import type { MessageRange } from "./message-store.ts";
+import { bodySequence, newestReactions } from "./message-revisions.ts";
+import type { MessageRange, StoredMessage } from "./message-store.ts";
 import {
   type BucketWidth,
   bucketOf,
@@ -14,6 +14,12 @@ import {
   narrow,
   wide,
 } from "./message-store-cassandra-buckets.ts";
+import {
+  messageColumns,
+  messageWrite,
+  revisionWrites,
+  storedMessageOf,
+} from "./message-store-cassandra-message.ts";
 import { sendWrite } from "./message-store-cassandra-sends.ts";
 import { withinIds } from "./message-store-limits.ts";
 
@@ -26,19 +32,20 @@ const readAheadMax = 16;
 /** Messages that are read at one time: 50 MB of the longest texts. */
 const rowsMax = 128;
 
-const insertMessage = `INSERT INTO messages (channel_id, bucket, message_id, message)
-  VALUES (?, ?, ?, ?) USING TIMESTAMP ?`;
 const insertBucket = `INSERT INTO buckets_by_channel (channel_id, bucket, first_sequence)
   VALUES (?, ?, ?) USING TIMESTAMP ?`;
 const selectBucket = `SELECT first_sequence FROM buckets_by_channel
   WHERE channel_id = ? AND bucket = ?`;
+
+const selectOne = `SELECT message_id FROM messages
+  WHERE channel_id = ? AND bucket = ? AND message_id = ?`;
 
 /** The statements of a direction of reading. */
 const selects = (direction: "ASC" | "DESC") => ({
   buckets: `SELECT bucket FROM buckets_by_channel
     WHERE channel_id = ? AND bucket >= ? AND bucket <= ?
     ORDER BY bucket ${direction} LIMIT ?`,
-  messages: `SELECT message FROM messages
+  messages: `SELECT ${messageColumns} FROM messages
     WHERE channel_id = ? AND bucket = ? AND message_id >= ? AND message_id <= ?
     ORDER BY message_id ${direction} LIMIT ?`,
 });
@@ -62,23 +69,33 @@ export class HistoryPartitions {
     /** The first sequence of each bucket that this write tells more of than is known. */
     const firsts = new Map<string, number>();
     for (const message of messages) {
-      const { channelId, messageId, channelSequence } = message;
+      const { channelId, channelSequence } = message;
       const bucket = this.bucketFor(message, firsts);
       const key = bucketKey(channelId, bucket);
       const first = firsts.get(key) ?? this.known.get(key);
       if (first === undefined || channelSequence < first) firsts.set(key, channelSequence);
-      const bytes = Buffer.from(toBinary(MessageSchema, message));
       const partition = `bucket ${key}`;
-      const values = [channelId, bucket, messageId, bytes, BigInt(channelSequence)];
-      writes.push({ cql: insertMessage, values, partition }, sendWrite(message, bucket, partition));
+      writes.push(messageWrite(message, bucket, partition), sendWrite(message, bucket, partition));
     }
     for (const [key, first] of firsts) writes.push(bucketWrite(key, first));
     await this.connection.write(writes);
     for (const [key, first] of firsts) this.known.set(key, first);
   }
 
+  /** Stores what revisions change of their messages, wherever these lie. */
+  async revise(revisions: readonly Revision[]): Promise<void> {
+    const buckets = await this.bucketsOfTargets(revisions);
+    const writes = revisions.flatMap((revision, i) =>
+      buckets[i]!.flatMap((bucket) => {
+        const partition = `bucket ${bucketKey(revision.channelId, bucket)}`;
+        return revisionWrites(revision, bucket, partition);
+      }),
+    );
+    await this.connection.write(writes);
+  }
+
   /** As the port's listMessages. */
-  async list(asked: MessageRange): Promise<Message[]> {
+  async list(asked: MessageRange): Promise<StoredMessage[]> {
     const range = withinIds(asked);
     if (range.maxMessageId < range.minMessageId) return [];
     const [older, newer] = await Promise.all([
@@ -90,11 +107,14 @@ export class HistoryPartitions {
   }
 
   /** The range as far as it lies in buckets of one width. Empty buckets are never read. */
-  private async listIn(width: BucketWidth, range: Required<MessageRange>): Promise<Message[]> {
+  private async listIn(
+    width: BucketWidth,
+    range: Required<MessageRange>,
+  ): Promise<StoredMessage[]> {
     const { channelId, minMessageId, maxMessageId, newestFirst, limit } = range;
     const { buckets: selectBuckets, messages: select } = newestFirst ? downwards : upwards;
     let [min, max] = [minMessageId, maxMessageId];
-    const found: Message[] = [];
+    const found: StoredMessage[] = [];
     let buckets: number[] = [];
     let isLastLookUp = false;
     let readAhead = 1;
@@ -115,10 +135,11 @@ export class HistoryPartitions {
       readAhead = Math.min(2 * readAhead, readAheadMax);
       for (const rows of rowsOf) {
         for (const row of rows) {
-          const message = fromBinary(MessageSchema, row.message as Buffer);
-          if (found.push(message) === limit) return found;
-          if (newestFirst) max = message.messageId - 1n;
-          else min = message.messageId + 1n;
+          const stored = storedMessageOf(row);
+          if (stored && found.push(stored) === limit) return found;
+          const messageId = row.message_id as bigint;
+          if (newestFirst) max = messageId - 1n;
+          else min = messageId + 1n;
         }
         if (rows.length === rowsEach) {
           // There may be more in it: what lies beyond waits.
@@ -132,9 +153,36 @@ export class HistoryPartitions {
     }
   }
 
+  /**
+   * The buckets of the revisions' messages. Writers may have disagreed about those that came when
+   * their wide bucket was nearly full: then it is wherever there is one.
+   */
+  private async bucketsOfTargets(revisions: readonly Revision[]): Promise<number[][]> {
+    const places = revisions.map(({ channelId, messageId, messageChannelSequence }) => {
+      return { channelId, messageId, channelSequence: messageChannelSequence };
+    });
+    await this.lookUpFirsts(places);
+    const buckets = places.map((place) => [this.bucketFor(place, new Map())]);
+    const unsure = [...places.keys()].filter((i) => places[i]!.channelSequence >= hotRows);
+    const held = await this.connection.readAll(
+      unsure.flatMap((i) => {
+        const { channelId, messageId } = places[i]!;
+        return [wide, narrow].map((width) => {
+          return { cql: selectOne, values: [channelId, bucketOf(messageId, width), messageId] };
+        });
+      }),
+    );
+    for (const [n, i] of unsure.entries()) {
+      const holding = [wide, narrow].filter((_, w) => held[2 * n + w]!.length > 0);
+      const { messageId } = places[i]!;
+      if (holding.length > 0) buckets[i] = holding.map((width) => bucketOf(messageId, width));
+    }
+    return buckets;
+  }
+
   /** The wide bucket that the message lies in, or the narrow one where the wide one is full. */
-  private bucketFor(message: Message, firsts: ReadonlyMap<string, number>): number {
-    const { channelId, messageId, channelSequence } = message;
+  private bucketFor(place: MessagePlace, firsts: ReadonlyMap<string, number>): number {
+    const { channelId, messageId, channelSequence } = place;
     const bucket = bucketOf(messageId, wide);
     const key = bucketKey(channelId, bucket);
     const first = firsts.get(key) ?? this.known.get(key) ?? channelSequence;
@@ -142,9 +190,9 @@ export class HistoryPartitions {
   }
 
   /** Makes known the first sequences of wide buckets that may be full, as far as they are stored. */
-  private async lookUpFirsts(messages: readonly Message[]): Promise<void> {
+  private async lookUpFirsts(places: readonly MessagePlace[]): Promise<void> {
     const keys = new Set<string>();
-    for (const { channelId, messageId, channelSequence } of messages) {
+    for (const { channelId, messageId, channelSequence } of places) {
       if (channelSequence < hotRows) continue;
       const key = bucketKey(channelId, bucketOf(messageId, wide));
       if (this.known.get(key) === undefined) keys.add(key);
@@ -156,6 +204,9 @@ export class HistoryPartitions {
     }
   }
 }
+
+/** What decides in which bucket a message lies. */
+type MessagePlace = Pick<Message, "channelId" | "messageId" | "channelSequence">;
 
 function bucketKey(channelId: string, bucket: number): string {
   return `${bucket} ${channelId}`;
@@ -176,13 +227,22 @@ function bucketWrite(key: string, first: number): Write {
   };
 }
 
-/** In the order of ids; of two rows of one message the newer. */
-function merge(rows: readonly Message[], newestFirst: boolean): Message[] {
-  const newest = new Map<bigint, Message>();
+/** In the order of ids; of two rows of one message what is newer in each. */
+function merge(rows: readonly StoredMessage[], newestFirst: boolean): StoredMessage[] {
+  const merged = new Map<bigint, StoredMessage>();
   for (const row of rows) {
-    const other = newest.get(row.messageId);
-    if (!other || other.channelSequence < row.channelSequence) newest.set(row.messageId, row);
+    const { messageId } = row.message;
+    const other = merged.get(messageId);
+    merged.set(messageId, other ? newerOf(row, other) : row);
   }
   const order = newestFirst ? -1 : 1;
-  return [...newest.values()].sort((a, b) => (a.messageId < b.messageId ? -order : order));
+  return [...merged.values()].sort((a, b) =>
+    a.message.messageId < b.message.messageId ? -order : order,
+  );
+}
+
+function newerOf(a: StoredMessage, b: StoredMessage): StoredMessage {
+  const isOlder = bodySequence(a.message) < bodySequence(b.message);
+  const reactions = newestReactions([...a.reactions, ...b.reactions]);
+  return { message: isOlder ? b.message : a.message, reactions };
 }

@@ -12,9 +12,13 @@ export const messageSchema: CassandraSchema = {
     {
       name: "0001_messages",
       statements: [
-        // message: a parley.message.v1.Message. See message-store-cassandra-buckets.ts for bucket.
+        // message: a parley.message.v1.Message without its body; body: the body, in the same form.
+        // Edits and deletion replace the body alone: each column has a timestamp of its own.
+        // reactions: by "emoji user" the sequence of what gave it; negative: of what took it back.
+        // See message-store-cassandra-buckets.ts for bucket.
         `CREATE TABLE IF NOT EXISTS messages (
-          channel_id text, bucket int, message_id bigint, message blob,
+          channel_id text, bucket int, message_id bigint, message blob, body blob,
+          reactions map<text, bigint>,
           PRIMARY KEY ((channel_id, bucket), message_id)
         ) WITH id = ':id' AND CLUSTERING ORDER BY (message_id DESC)
           AND compaction = {'class': 'UnifiedCompactionStrategy'}`,
@@ -23,17 +27,22 @@ export const messageSchema: CassandraSchema = {
           channel_id text, bucket int, first_sequence bigint,
           PRIMARY KEY (channel_id, bucket)
         ) WITH id = ':id' AND CLUSTERING ORDER BY (bucket DESC)`,
+        // The revisions of a channel, a hundred thousand sequences to a partition.
+        `CREATE TABLE IF NOT EXISTS revisions_by_channel (
+          channel_id text, part int, channel_sequence bigint, message_id bigint,
+          PRIMARY KEY ((channel_id, part), channel_sequence)
+        ) WITH id = ':id'`,
         // See message-store-cassandra-sends.ts. Both expire by themselves, in the order of writing:
         // whole files are dropped. What has expired has on every replica, so that repairs don't
         // need it for long.
         `CREATE TABLE IF NOT EXISTS sends_by_bucket (
-          channel_id text, bucket int, sender_id text, client_message_id text, message_id bigint,
+          channel_id text, bucket int, sender_id text, client_message_id text, placement blob,
           PRIMARY KEY ((channel_id, bucket), sender_id, client_message_id)
         ) WITH id = ':id' AND default_time_to_live = 2592000 AND gc_grace_seconds = 86400
           AND compaction = {'class': 'TimeWindowCompactionStrategy',
             'compaction_window_unit': 'DAYS', 'compaction_window_size': '1'}`,
         `CREATE TABLE IF NOT EXISTS sends_by_client_id (
-          channel_id text, sender_id text, client_message_id text, message_id bigint,
+          channel_id text, sender_id text, client_message_id text, placement blob,
           PRIMARY KEY ((channel_id, sender_id, client_message_id))
         ) WITH id = ':id' AND default_time_to_live = 2592000 AND gc_grace_seconds = 86400
           AND compaction = {'class': 'TimeWindowCompactionStrategy',

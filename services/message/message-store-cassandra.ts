@@ -1,6 +1,6 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { ChannelAccessSchema } from "../../gen/parley/log/v1/log_pb.js";
-import { ChannelSchema, type Message } from "../../gen/parley/message/v1/message_pb.js";
+import { ChannelSchema } from "../../gen/parley/message/v1/message_pb.js";
 import {
   type Cassandra,
   type CassandraOptions,
@@ -16,13 +16,18 @@ import type {
   MembershipRow,
   MessageRange,
   MessageStore,
+  RevisionRange,
+  RevisionRow,
   StoreBatch,
+  StoredMessage,
 } from "./message-store.ts";
 import { moveCursor, readVisit } from "./message-store-cassandra-cursors.ts";
 import { HistoryPartitions } from "./message-store-cassandra-history.ts";
+import { listRevisionRows, revisionRowWrites } from "./message-store-cassandra-revisions.ts";
 import { messageSchema } from "./message-store-cassandra-schema.ts";
-import { findSentId } from "./message-store-cassandra-sends.ts";
+import { findPlacement } from "./message-store-cassandra-sends.ts";
 import { checkBatch, checkLimit, reached } from "./message-store-limits.ts";
+import type { Placement } from "./placement.ts";
 
 /** Rows to a query of a list, of which some may have ended. */
 const chunkMin = 100;
@@ -54,16 +59,26 @@ class CassandraMessageStore implements MessageStore {
   apply(batch: StoreBatch): Promise<void> {
     return reached(async () => {
       checkBatch(batch);
-      await this.history.write(batch.messages, batch.memberships.flatMap(stayWrites));
-      await this.connection.write((batch.access ?? []).map(accessWrite));
-      await this.connection.write(batch.channels.map(channelWrite));
+      const { messages = [], revisions = [], channels = [], memberships = [], access = [] } = batch;
+      const others = [...revisions.flatMap(revisionRowWrites), ...memberships.flatMap(stayWrites)];
+      await this.history.write(messages, others);
+      await this.history.revise(revisions);
+      await this.connection.write(access.map(accessWrite));
+      await this.connection.write(channels.map(channelWrite));
     });
   }
 
-  listMessages(range: MessageRange): Promise<Message[]> {
+  listMessages(range: MessageRange): Promise<StoredMessage[]> {
     return reached(() => {
       checkLimit(range.limit);
       return this.history.list(range);
+    });
+  }
+
+  listRevisions(range: RevisionRange): Promise<RevisionRow[]> {
+    return reached(() => {
+      checkLimit(range.limit);
+      return listRevisionRows(this.connection, range);
     });
   }
 
@@ -71,20 +86,8 @@ class CassandraMessageStore implements MessageStore {
     channelId: string,
     senderId: string,
     clientMessageId: string,
-  ): Promise<Message | undefined> {
-    return reached(async () => {
-      const sender = [senderId, clientMessageId] as const;
-      const messageId = await findSentId(this.connection, channelId, ...sender);
-      if (messageId === undefined) return undefined;
-      const only = {
-        minMessageId: messageId,
-        maxMessageId: messageId,
-        newestFirst: true,
-        limit: 1,
-      };
-      const [message] = await this.history.list({ channelId, ...only });
-      return message;
-    });
+  ): Promise<Placement | undefined> {
+    return reached(() => findPlacement(this.connection, channelId, senderId, clientMessageId));
   }
 
   getChannel(channelId: string): Promise<ChannelRow | undefined> {

@@ -11,15 +11,15 @@ import { channel, type OpenMessageStore, stay } from "./message-store-under-test
 export function channelRowsContract(test: OpenMessageStore): void {
   describe("channels", () => {
     it("come back as they were stored", async () => {
-      await test.apply({ channels: [channel(7), channel(1, "g-2")] });
+      await test.store.apply({ channels: [channel(7), channel(1, "g-2")] });
       expect(await test.store.getChannel("g-1")).toEqual(channel(7));
       expect(await test.store.getChannel("g-2")).toEqual(channel(1, "g-2"));
       expect(await test.store.getChannel("g-3")).toBeUndefined();
     });
 
     it("keep the row of the greatest sequence, whatever comes last", async () => {
-      await test.apply({ channels: [channel(7), channel(6)] });
-      await test.apply({ channels: [channel(5)] });
+      await test.store.apply({ channels: [channel(7), channel(6)] });
+      await test.store.apply({ channels: [channel(5)] });
       expect(await test.store.getChannel("g-1")).toEqual(channel(7));
     });
   });
@@ -38,8 +38,8 @@ export function channelRowsContract(test: OpenMessageStore): void {
       row && { ...row, access: toJson(ChannelAccessSchema, row.access) };
 
     it("[G1] comes back as of the greatest sequence, whatever comes last", async () => {
-      await test.apply({ access: [access(7), access(6), access(1, "g-2")] });
-      await test.apply({ access: [access(5)] });
+      await test.store.apply({ access: [access(7), access(6), access(1, "g-2")] });
+      await test.store.apply({ access: [access(5)] });
       expect(shown(await test.store.getAccess("g-1"))).toEqual(shown(access(7)));
       expect(shown(await test.store.getAccess("g-2"))).toEqual(shown(access(1, "g-2")));
       expect(await test.store.getAccess("g-3")).toBeUndefined();
@@ -52,7 +52,7 @@ export function channelRowsContract(test: OpenMessageStore): void {
 
     it("[G1] list the present members by user id, a page at a time", async () => {
       const rows = ["u3", "u1", "u10", "u2"].map((userId) => stay({ userId }));
-      await test.apply({
+      await test.store.apply({
         memberships: [...rows, stay({ userId: "u4", leftSequence: 9 }), stay({ channelId: "g-" })],
       });
       expect(await members()).toEqual(["u1", "u10", "u2", "u3"]);
@@ -64,7 +64,9 @@ export function channelRowsContract(test: OpenMessageStore): void {
     it("[G4] keep every stay of a user, in order", async () => {
       const first = stay({ joinedSequence: 1, leftSequence: 5, sequence: 5 });
       const second = stay({ joinedSequence: 9, role: MemberRole.ADMIN, sequence: 12 });
-      await test.apply({ memberships: [second, first, stay({ userId: "u", joinedSequence: 4 })] });
+      await test.store.apply({
+        memberships: [second, first, stay({ userId: "u", joinedSequence: 4 })],
+      });
       expect(await test.store.listStays("g-1", "u1")).toEqual([first, second]);
       expect(await test.store.listStays("g-1", "u2")).toEqual([]);
       expect(await test.store.listMembers("g-1", "", 10)).toEqual([
@@ -74,7 +76,7 @@ export function channelRowsContract(test: OpenMessageStore): void {
     });
 
     it("[G1] list the channels that a user is in now, a page at a time", async () => {
-      await test.apply({
+      await test.store.apply({
         memberships: [
           stay({ channelId: "g-2" }),
           stay({ channelId: "d-1" }),
@@ -94,7 +96,7 @@ export function channelRowsContract(test: OpenMessageStore): void {
         fc.asyncProperty(arrivals, async (batches) => {
           const channelId = `p-${runs++}`;
           const rows = batches.map((batch) => batch.map((row) => ({ ...row, channelId })));
-          for (const memberships of rows) await test.apply({ memberships });
+          for (const memberships of rows) await test.store.apply({ memberships });
           const wanted = newestRows(rows.flat());
           for (const userId of ["u1", "u2"]) {
             expect(await test.store.listStays(channelId, userId)).toEqual(

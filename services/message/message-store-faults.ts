@@ -32,6 +32,7 @@ export function withStoreFaults(store: MessageStore, faults: Faults<StoreFault>)
       }),
     putDeviceCursor: (row) => write(() => store.putDeviceCursor(row)),
     listMessages: (...args) => read(() => store.listMessages(...args)),
+    listRevisions: (...args) => read(() => store.listRevisions(...args)),
     findSend: (...args) => read(() => store.findSend(...args)),
     getChannel: (...args) => read(() => store.getChannel(...args)),
     getAccess: (...args) => read(() => store.getAccess(...args)),
@@ -45,15 +46,20 @@ export function withStoreFaults(store: MessageStore, faults: Faults<StoreFault>)
 
 /** Any of the rows: a store makes them in no particular order, but those of channels last. */
 function partOf(batch: StoreBatch, faults: Faults<StoreFault>): StoreBatch {
-  const some = <Row>(rows: readonly Row[]) => rows.filter(() => faults.upTo(1) === 0);
+  let isAll = true;
+  const some = <Row>(rows: readonly Row[] = []) => {
+    const made = rows.filter(() => faults.upTo(1) === 0);
+    isAll &&= made.length === rows.length;
+    return made;
+  };
   const messages = some(batch.messages);
+  const revisions = some(batch.revisions);
   const memberships = some(batch.memberships);
-  const access = some(batch.access ?? []);
-  const isAll =
-    messages.length === batch.messages.length &&
-    memberships.length === batch.memberships.length &&
-    access.length === (batch.access?.length ?? 0);
-  return { messages, memberships, access, channels: isAll ? some(batch.channels) : [] };
+  const access = some(batch.access);
+  return {
+    ...{ messages, revisions, memberships, access },
+    channels: isAll ? some(batch.channels) : [],
+  };
 }
 
 function unavailable(): StoreUnavailable {

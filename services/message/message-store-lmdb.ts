@@ -6,7 +6,8 @@ import {
   openLmdb,
 } from "../../mesh/lmdb.ts";
 import type { MessageStore } from "./message-store.ts";
-import { type OrderedMap, OrderedMessageStore, type OrderedPair } from "./message-store-ordered.ts";
+import { type OrderedMap, OrderedMessageStore } from "./message-store-ordered.ts";
+import type { OrderedPair } from "./message-store-rows.ts";
 
 /** Where the store is. */
 export interface LmdbMessageStoreOptions {
@@ -39,7 +40,7 @@ class LmdbOrderedMap implements OrderedMap {
 
   constructor(path: string) {
     this.environment = openLmdb(path);
-    this.rows = openDatabase(this.environment, "rows-1");
+    this.rows = openDatabase(this.environment, "rows-2");
   }
 
   get(key: Buffer): Buffer | undefined {

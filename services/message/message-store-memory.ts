@@ -1,6 +1,7 @@
 import type { Clock } from "../../mesh/clock.ts";
 import type { MessageStore } from "./message-store.ts";
-import { type OrderedMap, OrderedMessageStore, type OrderedPair } from "./message-store-ordered.ts";
+import { type OrderedMap, OrderedMessageStore } from "./message-store-ordered.ts";
+import type { OrderedPair } from "./message-store-rows.ts";
 
 /**
  * A message store in memory, for simulations and unit tests. It holds the rows; each simulated

@@ -4,14 +4,15 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { MembershipChange_Kind, MessageSchema } from "../../gen/parley/message/v1/message_pb.js";
 import type { MessageRange } from "./message-store.ts";
-import { message, type OpenMessageStore } from "./message-store-under-test.ts";
+import { message, messagesOf, type OpenMessageStore } from "./message-store-under-test.ts";
+import { placementOf } from "./placement.ts";
 
 /** A part of the suite. */
 export function messagesContract(test: OpenMessageStore): void {
   describe("messages", () => {
     const list = async (range: Partial<MessageRange>) => {
       const all = { channelId: "g-1", newestFirst: false, limit: 1_000 };
-      const messages = await test.store.listMessages({ ...all, ...range });
+      const messages = await messagesOf(test.store, { ...all, ...range });
       return messages.map(({ messageId }) => messageId);
     };
 
@@ -27,26 +28,26 @@ export function messagesContract(test: OpenMessageStore): void {
         }),
         message(2n ** 63n - 1n),
       ];
-      await test.apply({ messages });
+      await test.store.apply({ messages });
       expect(
-        await test.store.listMessages({ channelId: "g-1", newestFirst: false, limit: 10 }),
+        await messagesOf(test.store, { channelId: "g-1", newestFirst: false, limit: 10 }),
       ).toEqual(messages);
     });
 
     it("[M5] that are stored again, or late in an older state, change nothing", async () => {
       const newest = message(5n, { channelSequence: 9 });
-      await test.apply({ messages: [message(5n, { channelSequence: 3 }), newest] });
-      await test.apply({ messages: [newest] });
-      await test.apply({ messages: [message(5n, { channelSequence: 3 })] });
+      await test.store.apply({ messages: [message(5n, { channelSequence: 3 }), newest] });
+      await test.store.apply({ messages: [newest] });
+      await test.store.apply({ messages: [message(5n, { channelSequence: 3 })] });
       expect(
-        await test.store.listMessages({ channelId: "g-1", newestFirst: true, limit: 10 }),
+        await messagesOf(test.store, { channelId: "g-1", newestFirst: true, limit: 10 }),
       ).toEqual([newest]);
     });
 
     it("[H2] are listed by id in both directions, of one channel alone", async () => {
       const messages = [7n, 3n, 5n, 256n, 255n].map((id) => message(id));
       const others = ["g-", "g-10", "f", "h"].map((channelId) => message(4n, { channelId }));
-      await test.apply({ messages: [...messages, ...others] });
+      await test.store.apply({ messages: [...messages, ...others] });
       expect(await list({})).toEqual([3n, 5n, 7n, 255n, 256n]);
       expect(await list({ newestFirst: true })).toEqual([256n, 255n, 7n, 5n, 3n]);
       expect(await list({ minMessageId: 5n, maxMessageId: 255n })).toEqual([5n, 7n, 255n]);
@@ -59,7 +60,7 @@ export function messagesContract(test: OpenMessageStore): void {
     it("[H3] are found by any range as an array would find them", async () => {
       const id = fc.bigInt({ min: 0n, max: 40n });
       const ids = Array.from({ length: 20 }, (_, i) => BigInt(2 * i + 1));
-      await test.apply({ messages: ids.map((each) => message(each)) });
+      await test.store.apply({ messages: ids.map((each) => message(each)) });
       await fc.assert(
         fc.asyncProperty(
           fc.record({
@@ -80,10 +81,11 @@ export function messagesContract(test: OpenMessageStore): void {
 
     it("[M5] are found by channel, sender and client id together", async () => {
       const sent = message(5n, { senderId: "u1", clientMessageId: "c1" });
-      await test.apply({
+      await test.store.apply({
         messages: [sent, message(6n, { senderId: "u2", clientMessageId: "c2" })],
       });
-      expect(await test.store.findSend("g-1", "u1", "c1")).toEqual(sent);
+      const placement = placementOf({ case: "message", value: sent });
+      expect(await test.store.findSend("g-1", "u1", "c1")).toEqual(placement);
       expect(await test.store.findSend("g-1", "u2", "c1")).toBeUndefined();
       expect(await test.store.findSend("g-2", "u1", "c1")).toBeUndefined();
       expect(await test.store.findSend("g-1", "u1", "c2")).toBeUndefined();
@@ -91,8 +93,10 @@ export function messagesContract(test: OpenMessageStore): void {
 
     it("are refused above 1,024 a batch, and listed at most 1,000 at a time", async () => {
       const messages = Array.from({ length: 1_025 }, (_, i) => message(BigInt(i + 1)));
-      await expect(test.apply({ messages })).rejects.toThrow("messages: are 1025; at most 1024");
-      await test.apply({ messages: messages.slice(1) });
+      await expect(test.store.apply({ messages })).rejects.toThrow(
+        "messages: are 1025; at most 1024",
+      );
+      await test.store.apply({ messages: messages.slice(1) });
       expect(await list({ limit: 1_000 })).toHaveLength(1_000);
       for (const limit of [0, -1, 1.5, 1_001]) {
         await expect(list({ limit })).rejects.toThrow(`limit: is ${limit}`);
@@ -102,13 +106,13 @@ export function messagesContract(test: OpenMessageStore): void {
     it("is not disturbed by what the caller does to its messages afterwards", async () => {
       const given = message(5n);
       const stored = clone(MessageSchema, given);
-      await test.apply({ messages: [given] });
+      await test.store.apply({ messages: [given] });
       given.body = { case: "text", value: "changed" };
       const range = { channelId: "g-1", newestFirst: true, limit: 1 };
-      const [read] = await test.store.listMessages(range);
+      const [read] = await messagesOf(test.store, range);
       expect(read).toEqual(stored);
       read!.senderId = "changed";
-      expect(await test.store.listMessages(range)).toEqual([stored]);
+      expect(await messagesOf(test.store, range)).toEqual([stored]);
     });
   });
 }

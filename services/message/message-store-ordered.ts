@@ -1,5 +1,13 @@
-import type { Message } from "../../gen/parley/message/v1/message_pb.js";
+import { create } from "@bufbuild/protobuf";
+import {
+  type Message,
+  MessageSchema,
+  type Revision,
+} from "../../gen/parley/message/v1/message_pb.js";
 import type { Clock } from "../../mesh/clock.ts";
+import { maxId, minId } from "../../mesh/ids.ts";
+import type { ChannelItem } from "./channel-item.ts";
+import { bodyOf, revisedBody, revisedReaction, withBody } from "./message-revisions.ts";
 import type {
   AccessRow,
   ChannelRow,
@@ -7,7 +15,10 @@ import type {
   MembershipRow,
   MessageRange,
   MessageStore,
+  RevisionRange,
+  RevisionRow,
   StoreBatch,
+  StoredMessage,
 } from "./message-store.ts";
 import { checkBatch, checkLimit, reached, withinIds } from "./message-store-limits.ts";
 import {
@@ -15,6 +26,7 @@ import {
   decodeChannel,
   decodeCursor,
   decodeMessage,
+  decodeReaction,
   decodeSend,
   decodeStay,
   encodeAccess,
@@ -25,10 +37,14 @@ import {
   encodeStay,
   keyAfter,
   keyString,
+  type OrderedPair,
+  reactionPair,
   rowKey,
   rowSequence,
+  sendExpireTimeMs,
   Table,
 } from "./message-store-rows.ts";
+import { type Placement, placementOf } from "./placement.ts";
 
 /** A durable map from binary keys to binary values, ordered by key: what an embedded store needs. */
 export interface OrderedMap {
@@ -42,12 +58,6 @@ export interface OrderedMap {
   /** Runs the action, whose reads see its own writes; resolves when these are durable, together. */
   transaction(action: () => void): Promise<void>;
   close(): Promise<void>;
-}
-
-/** A key and its value. */
-export interface OrderedPair {
-  key: Buffer;
-  value: Buffer;
 }
 
 const sendKeptMs = 30 * 24 * 3_600_000;
@@ -65,35 +75,59 @@ export class OrderedMessageStore implements MessageStore {
   apply(batch: StoreBatch): Promise<void> {
     return reached(async () => {
       checkBatch(batch);
+      const { messages = [], revisions = [], channels = [], memberships = [], access = [] } = batch;
       const nowMs = this.clock.nowMs();
       // Encoded before the transaction, which keeps others out.
-      const sends = batch.messages.map((message) => sendPair(message, nowMs + sendKeptMs));
-      const versioned = [
-        ...batch.messages.map(messagePair),
-        ...(batch.access ?? []).map(accessPair),
-        ...batch.channels.map(channelPair),
+      const items: ChannelItem[] = [
+        ...messages.map((value) => ({ case: "message" as const, value })),
+        ...revisions.map((value) => ({ case: "revision" as const, value })),
       ];
+      const sends = items.map((item) => sendPair(item, nowMs + sendKeptMs));
+      const messagePairs = messages.map(messagePair);
+      const versioned = [...access.map(accessPair), ...channels.map(channelPair)];
       await this.map.transaction(() => {
         for (const { key, value } of sends) this.map.put(key, value);
+        for (const [i, message] of messages.entries()) this.putMessage(message, messagePairs[i]!);
+        for (const revision of revisions) this.putRevision(revision);
         for (const pair of versioned) this.putNewer(pair);
-        for (const row of batch.memberships) this.putStay(row);
+        for (const row of memberships) this.putStay(row);
         if (sends.length > 0) this.sweepSends(2 * sends.length, nowMs);
       });
     });
   }
 
-  listMessages(range: MessageRange): Promise<Message[]> {
+  listMessages(range: MessageRange): Promise<StoredMessage[]> {
     return reached(() => {
       checkLimit(range.limit);
       const { channelId, minMessageId, maxMessageId } = withinIds(range);
       if (maxMessageId < minMessageId) return [];
       const start = rowKey(Table.MESSAGES, channelId, minMessageId);
       const end = rowKey(Table.MESSAGES, channelId, maxMessageId + 1n);
-      const messages: Message[] = [];
+      const stored: StoredMessage[] = [];
       for (const { value } of this.map.range(start, end, range.newestFirst)) {
-        if (messages.push(decodeMessage(value)) === range.limit) break;
+        const message = decodeMessage(value);
+        if (isRevisionAlone(message)) continue;
+        if (stored.push({ message, reactions: [] }) === range.limit) break;
       }
-      return messages;
+      this.addReactions(channelId, stored);
+      return stored;
+    });
+  }
+
+  listRevisions(range: RevisionRange): Promise<RevisionRow[]> {
+    return reached(() => {
+      checkLimit(range.limit);
+      const { channelId, minSequence, maxSequence, limit } = range;
+      const rows: RevisionRow[] = [];
+      if (maxSequence < minSequence) return rows;
+      const start = rowKey(Table.REVISIONS, channelId, minSequence);
+      const end = keyAfter(rowKey(Table.REVISIONS, channelId));
+      for (const { key, value } of this.map.range(start, end, false)) {
+        const channelSequence = key.readUInt32BE(key.length - 4);
+        if (channelSequence > maxSequence) break;
+        if (rows.push({ channelSequence, messageId: value.readBigUInt64BE() }) === limit) break;
+      }
+      return rows;
     });
   }
 
@@ -101,14 +135,12 @@ export class OrderedMessageStore implements MessageStore {
     channelId: string,
     senderId: string,
     clientMessageId: string,
-  ): Promise<Message | undefined> {
+  ): Promise<Placement | undefined> {
     return reached(() => {
       const found = this.map.get(rowKey(Table.SENDS, channelId, senderId, clientMessageId));
       if (!found) return undefined;
-      const { messageId, expireTimeMs } = decodeSend(found);
-      if (expireTimeMs <= this.clock.nowMs()) return undefined;
-      const message = this.map.get(rowKey(Table.MESSAGES, channelId, messageId));
-      return message && decodeMessage(message);
+      const { placement, expireTimeMs } = decodeSend(found);
+      return expireTimeMs <= this.clock.nowMs() ? undefined : placement;
     });
   }
 
@@ -198,6 +230,47 @@ export class OrderedMessageStore implements MessageStore {
     return true;
   }
 
+  /** Puts a message, with the body that a revision gave it if one came before it. */
+  private putMessage(message: Message, { key, value }: OrderedPair): void {
+    const stored = this.map.get(key);
+    if (!stored || rowSequence(stored) <= rowSequence(value)) {
+      this.map.put(key, value);
+      return;
+    }
+    const newer = decodeMessage(stored);
+    if (isRevisionAlone(newer)) this.map.put(key, encodeMessage(withBody(message, bodyOf(newer))));
+  }
+
+  private putRevision(revision: Revision): void {
+    const { channelId, messageId, channelSequence } = revision;
+    const place = Buffer.alloc(8);
+    place.writeBigUInt64BE(messageId);
+    this.map.put(rowKey(Table.REVISIONS, channelId, channelSequence), place);
+    const reaction = revisedReaction(revision);
+    if (reaction) this.putNewer(reactionPair(channelId, messageId, reaction));
+    const body = revisedBody(revision);
+    if (!body) return;
+    const key = rowKey(Table.MESSAGES, channelId, messageId);
+    const stored = this.map.get(key);
+    if (stored && rowSequence(stored) > channelSequence) return;
+    const message = stored ? decodeMessage(stored) : create(MessageSchema, { messageId });
+    this.map.put(key, encodeMessage(withBody(message, body)));
+  }
+
+  /** Adds the reactions to messages that are sorted by id, up or down. */
+  private addReactions(channelId: string, sorted: readonly StoredMessage[]): void {
+    const [first, last] = [sorted[0], sorted.at(-1)];
+    if (!first || !last) return;
+    const byId = new Map(sorted.map((stored) => [stored.message.messageId, stored]));
+    const [a, b] = [first.message.messageId, last.message.messageId];
+    const start = rowKey(Table.REACTIONS, channelId, minId(a, b));
+    const end = rowKey(Table.REACTIONS, channelId, maxId(a, b) + 1n);
+    for (const pair of this.map.range(start, end, false)) {
+      const [messageId, row] = decodeReaction(pair);
+      byId.get(messageId)?.reactions.push(row);
+    }
+  }
+
   private putStay(row: MembershipRow): void {
     const { channelId, userId, joinedSequence } = row;
     const value = encodeStay(row);
@@ -230,7 +303,7 @@ export class OrderedMessageStore implements MessageStore {
         next = key;
         break;
       }
-      if (decodeSend(value).expireTimeMs <= nowMs) expired.push(key);
+      if (sendExpireTimeMs(value) <= nowMs) expired.push(key);
     }
     for (const key of expired) this.map.remove(key);
     this.map.put(place, next);
@@ -239,15 +312,20 @@ export class OrderedMessageStore implements MessageStore {
 
 const nothing = Buffer.alloc(1);
 
+/** Whether this is what a revision left that came before its message. */
+function isRevisionAlone({ channelSequence }: Message): boolean {
+  return channelSequence === 0;
+}
+
 function messagePair(message: Message): OrderedPair {
   const { channelId, messageId } = message;
   return { key: rowKey(Table.MESSAGES, channelId, messageId), value: encodeMessage(message) };
 }
 
-function sendPair(message: Message, expireTimeMs: number): OrderedPair {
-  const { channelId, messageId, senderId, clientMessageId } = message;
+function sendPair(item: ChannelItem, expireTimeMs: number): OrderedPair {
+  const { channelId, senderId, clientMessageId } = item.value;
   const key = rowKey(Table.SENDS, channelId, senderId, clientMessageId);
-  return { key, value: encodeSend({ messageId, expireTimeMs }) };
+  return { key, value: encodeSend({ placement: placementOf(item), expireTimeMs }) };
 }
 
 function accessPair(row: AccessRow): OrderedPair {

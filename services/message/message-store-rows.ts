@@ -11,13 +11,27 @@ import {
   MessageSchema,
 } from "../../gen/parley/message/v1/message_pb.js";
 import { fieldInvalid } from "../../mesh/errors.ts";
-import type { AccessRow, ChannelRow, DeviceCursorRow, MembershipRow } from "./message-store.ts";
+import { bodySequence } from "./message-revisions.ts";
+import type {
+  AccessRow,
+  ChannelRow,
+  DeviceCursorRow,
+  MembershipRow,
+  ReactionRow,
+} from "./message-store.ts";
+import { decodePlacement, encodePlacement, type Placement } from "./placement.ts";
+
+/** A key and its value. */
+export interface OrderedPair {
+  key: Buffer;
+  value: Buffer;
+}
 
 /** The first byte of a key. Stored: never give one another meaning. */
 export const Table = {
   /** channel, message id -> message. */
   MESSAGES: 1,
-  /** channel, sender, client id -> which message it became, and until when that is known. */
+  /** channel, sender, client id -> what it became, and until when that is known. */
   SENDS: 2,
   /** channel -> channel. */
   CHANNELS: 3,
@@ -33,6 +47,10 @@ export const Table = {
   SWEEP: 8,
   /** channel -> who is kept out, and who gets in by a link. */
   ACCESS: 9,
+  /** channel, message id, emoji as base64url, user -> whether it is given. */
+  REACTIONS: 10,
+  /** channel, sequence of a revision -> the message that it changes. */
+  REVISIONS: 11,
 } as const;
 export type Table = (typeof Table)[keyof typeof Table];
 
@@ -85,7 +103,7 @@ export function rowSequence(value: Buffer): number {
 /** The value of a row of MESSAGES. */
 export function encodeMessage(message: Message): Buffer {
   return withHeader(4, toBinary(MessageSchema, message), (value) => {
-    value.writeUInt32BE(message.channelSequence);
+    value.writeUInt32BE(bodySequence(message));
   });
 }
 
@@ -94,23 +112,49 @@ export function decodeMessage(value: Buffer): Message {
   return fromBinary(MessageSchema, value.subarray(4));
 }
 
-/** Which message a client id became, and until when that is known. */
+/** What a client id became, and until when that is known. */
 export interface SendRow {
-  messageId: bigint;
+  placement: Placement;
   expireTimeMs: number;
 }
 
 /** The value of a row of SENDS. */
-export function encodeSend({ messageId, expireTimeMs }: SendRow): Buffer {
-  const value = Buffer.allocUnsafe(14);
-  value.writeBigUInt64BE(messageId);
-  value.writeUIntBE(expireTimeMs, 8, 6);
-  return value;
+export function encodeSend({ placement, expireTimeMs }: SendRow): Buffer {
+  return withHeader(6, encodePlacement(placement), (value) => {
+    value.writeUIntBE(expireTimeMs, 0, 6);
+  });
 }
 
 /** What {@link encodeSend} was given. */
 export function decodeSend(value: Buffer): SendRow {
-  return { messageId: value.readBigUInt64BE(), expireTimeMs: value.readUIntBE(8, 6) };
+  return { placement: decodePlacement(value.subarray(6)), expireTimeMs: sendExpireTimeMs(value) };
+}
+
+/** Until when a row of SENDS is known. */
+export function sendExpireTimeMs(value: Buffer): number {
+  return value.readUIntBE(0, 6);
+}
+
+/** The row of REACTIONS of a message. */
+export function reactionPair(channelId: string, messageId: bigint, row: ReactionRow): OrderedPair {
+  const emoji = Buffer.from(row.emoji).toString("base64url");
+  const value = Buffer.allocUnsafe(5);
+  value.writeUInt32BE(row.sequence);
+  value.writeUInt8(row.given ? 1 : 0, 4);
+  return { key: rowKey(Table.REACTIONS, channelId, messageId, emoji, row.userId), value };
+}
+
+/** The message and the reaction in a row of REACTIONS. */
+export function decodeReaction({ key, value }: OrderedPair): [bigint, ReactionRow] {
+  const at = keyString(key, 1).length + 2;
+  const emoji = keyString(key, at + 8);
+  const row: ReactionRow = {
+    userId: keyString(key, at + 9 + emoji.length),
+    emoji: Buffer.from(emoji, "base64url").toString(),
+    sequence: rowSequence(value),
+    given: value.readUInt8(4) === 1,
+  };
+  return [key.readBigUInt64BE(at), row];
 }
 
 /** The value of a row of CHANNELS. */

@@ -7,8 +7,10 @@ import {
   MemberRole,
   type Message,
   MessageSchema,
+  type Revision,
+  RevisionSchema,
 } from "../../gen/parley/message/v1/message_pb.js";
-import type { ChannelRow, MembershipRow, MessageStore, StoreBatch } from "./message-store.ts";
+import type { ChannelRow, MembershipRow, MessageRange, MessageStore } from "./message-store.ts";
 
 /** An adapter under test, over an empty store. */
 export interface MessageStoreUnderTest {
@@ -23,8 +25,11 @@ export interface OpenMessageStore {
   readonly store: MessageStore;
   /** Closes it and opens it again. */
   reopen(): Promise<void>;
-  /** Applies rows of some kinds. */
-  apply(batch: Partial<StoreBatch>): Promise<void>;
+}
+
+/** A range of messages without their reactions. */
+export async function messagesOf(store: MessageStore, range: MessageRange): Promise<Message[]> {
+  return (await store.listMessages(range)).map(({ message }) => message);
 }
 
 /** A text of channel g-1 by u1. */
@@ -41,6 +46,21 @@ export function message(
     clientMessageId: `c${messageId}`,
     sendTime: timestampFromMs(1_767_225_600_123),
     body: { case: "text", value: `text ${messageId}` },
+    ...rest,
+  });
+}
+
+/** A revision of a message of channel g-1, whose sequence is 1, by u1. */
+export function revision(
+  messageId: bigint,
+  channelSequence: number,
+  change: Revision["change"],
+  rest: Parameters<typeof create<typeof RevisionSchema>>[1] = {},
+): Revision {
+  return create(RevisionSchema, {
+    ...{ channelId: "g-1", messageId, channelSequence, messageChannelSequence: 1, change },
+    ...{ senderId: "u1", clientMessageId: `r${channelSequence}` },
+    reviseTime: timestampFromMs(1_767_225_700_000 + channelSequence),
     ...rest,
   });
 }

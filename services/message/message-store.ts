@@ -8,7 +8,13 @@
  * made again. A read sees every write that has resolved.
  */
 import type { ChannelAccess } from "../../gen/parley/log/v1/log_pb.js";
-import type { Channel, MemberRole, Message } from "../../gen/parley/message/v1/message_pb.js";
+import type {
+  Channel,
+  MemberRole,
+  Message,
+  Revision,
+} from "../../gen/parley/message/v1/message_pb.js";
+import type { Placement } from "./placement.ts";
 
 /** A channel as of its item number `sequence`, the channel_sequence. */
 export interface ChannelRow {
@@ -44,14 +50,55 @@ export interface MembershipRow {
   sequence: number;
 }
 
-/** What one batch of the log comes to. */
+/** What became of one user's reaction with one emoji. Its key is (message, userId, emoji). */
+export interface ReactionRow {
+  userId: string;
+  emoji: string;
+  /** The channel_sequence of the item that this state of the row comes from. */
+  sequence: number;
+  /** False: it was taken back. */
+  given: boolean;
+}
+
+/** A message as it is now. */
+export interface StoredMessage {
+  /** With its newest edit, or its deletion; `revision_sequence` is of that, no reaction counts. */
+  message: Message;
+  /** All that there ever were, in any order. */
+  reactions: ReactionRow[];
+}
+
+/** That a message was revised. */
+export interface RevisionRow {
+  /** The channel_sequence of the revision. */
+  channelSequence: number;
+  messageId: bigint;
+}
+
+/** What one batch of the log comes to; a kind that is left out has no rows. */
 export interface StoreBatch {
   /** Each is stored under (channel_id, message_id), and found by its client id for 30 days. */
-  messages: readonly Message[];
-  channels: readonly ChannelRow[];
-  memberships: readonly MembershipRow[];
-  /** Default: none. */
+  messages?: readonly Message[];
+  /**
+   * Each changes its message, whether that is stored before or after it: of edits and deletion the
+   * newest stays, of reactions the newest of a key. Texts that were replaced are not kept. Each is
+   * found by its client id for 30 days, and by its sequence for ever.
+   */
+  revisions?: readonly Revision[];
+  channels?: readonly ChannelRow[];
+  memberships?: readonly MembershipRow[];
   access?: readonly AccessRow[];
+}
+
+/** A range of one channel's revisions, in the order of their sequences. */
+export interface RevisionRange {
+  channelId: string;
+  /** Inclusive. */
+  minSequence: number;
+  /** Inclusive: no greater than needed, as the cost grows with the distance of the two. */
+  maxSequence: number;
+  /** 1 to 1,000. */
+  limit: number;
 }
 
 /** A range of one channel's messages. */
@@ -85,14 +132,17 @@ export interface MessageStore {
   apply(batch: StoreBatch): Promise<void>;
 
   /** Reads messages in the order of their ids, any depth at the same cost. */
-  listMessages(range: MessageRange): Promise<Message[]>;
+  listMessages(range: MessageRange): Promise<StoredMessage[]>;
 
-  /** The message that the sender stored under the client id in the last 30 days. */
+  /** Which messages were revised. */
+  listRevisions(range: RevisionRange): Promise<RevisionRow[]>;
+
+  /** What the sender stored under the client id in the last 30 days. */
   findSend(
     channelId: string,
     senderId: string,
     clientMessageId: string,
-  ): Promise<Message | undefined>;
+  ): Promise<Placement | undefined>;
 
   /** The channel as last stored. */
   getChannel(channelId: string): Promise<ChannelRow | undefined>;

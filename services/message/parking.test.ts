@@ -59,7 +59,7 @@ async function setUp() {
     const { channelId } = channels[channel]!;
     const range = { channelId, minMessageId: 0n, maxMessageId: 2n ** 62n, limit: 100 };
     const messages = await fixture.store.listMessages({ ...range, newestFirst: false });
-    return messages.flatMap(({ body }) => (body.case === "text" ? body.value : []));
+    return messages.flatMap(({ message: { body } }) => (body.case === "text" ? body.value : []));
   };
   const inboxEntries = async (userId: string) => (await streams.inbox.read(userId)).entries.length;
   const parked = () => streams.deadLetters.count();

@@ -1,6 +1,10 @@
 /** The worker that carries the log into the store. */
 import { clone } from "@bufbuild/protobuf";
-import { ChannelSchema, type Message } from "../../gen/parley/message/v1/message_pb.js";
+import {
+  ChannelSchema,
+  type Message,
+  type Revision,
+} from "../../gen/parley/message/v1/message_pb.js";
 import { type Clock, sleep } from "../../mesh/clock.ts";
 import type { Running, StreamEntry } from "../../mesh/streams.ts";
 import { itemsOf } from "./channel-item.ts";
@@ -55,6 +59,7 @@ async function persist(
   store: MessageStore,
 ) {
   const messages: Message[] = [];
+  const revisions: Revision[] = [];
   const memberships: MembershipRow[] = [];
   const channels = new Map<string, ChannelRow>();
   const access = new Map<string, AccessRow>();
@@ -67,6 +72,7 @@ async function persist(
     for (const item of itemsOf(entry)) {
       memberships.push(...applyWithRows(state, item));
       if (item.case === "message") messages.push(item.value);
+      else revisions.push(item.value);
     }
     const { changedSequence } = state.access;
     if (changedSequence !== accessBefore) {
@@ -83,11 +89,12 @@ async function persist(
       maxClientTimeMs: Number(entry.maxClientTimeMs),
     });
   }
-  const rows = Math.max(messages.length, memberships.length, 1);
+  const rows = Math.max(messages.length, revisions.length, memberships.length, 1);
   for (let from = 0; from < rows; from += rowsMax) {
     const to = from + rowsMax;
     await store.apply({
       messages: messages.slice(from, to),
+      revisions: revisions.slice(from, to),
       memberships: memberships.slice(from, to),
       // With the last ones: a channel's row says that all up to it is stored.
       access: to < rows ? [] : [...access.values()],

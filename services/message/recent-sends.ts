@@ -3,24 +3,9 @@
  * asking a store. It also knows when it can't tell: whatever it no longer holds had a client
  * time of at most `forgottenMaxMs`, so an id from after that has never been stored.
  */
-import { timestampMs } from "@bufbuild/protobuf/wkt";
-import type { Message, Revision } from "../../gen/parley/message/v1/message_pb.js";
 import { uuidV7TimeMs } from "../../mesh/ids.ts";
-import { hash32 } from "../../mesh/rendezvous.ts";
 import type { ChannelItem } from "./channel-item.ts";
-
-/** Where a change has its place. */
-export interface Placement {
-  /** Of the message, or of the message that was revised. */
-  messageId: bigint;
-  /** 0 for a revision. */
-  prevMessageId: bigint;
-  channelSequence: number;
-  /** When it was accepted, in ms since 1970. */
-  sendTimeMs: number;
-  /** Of what it says, to tell a resend from a client id used twice. */
-  fingerprint: number;
-}
+import { type Placement, placementOf } from "./placement.ts";
 
 interface Remembered extends Placement {
   clientTimeMs: number;
@@ -62,41 +47,6 @@ export class RecentSends {
   isConclusive(clientTimeMs: number): boolean {
     return clientTimeMs > this.forgottenMaxMs;
   }
-}
-
-/** Where a stored item has its place. */
-export function placementOf({ case: kind, value }: ChannelItem): Placement {
-  const { messageId, channelSequence } = value;
-  const isMessage = kind === "message";
-  const time = isMessage ? value.sendTime : value.reviseTime;
-  return {
-    messageId,
-    prevMessageId: isMessage ? value.prevMessageId : 0n,
-    channelSequence,
-    sendTimeMs: time ? timestampMs(time) : 0,
-    fingerprint: fingerprint(value),
-  };
-}
-
-/** What a message or a revision says, apart from its place. */
-type Content = Pick<Message, "body"> | Pick<Revision, "messageId" | "change">;
-
-/** 32 bits that differ, almost always, where what is said does. */
-export function fingerprint(content: Content): number {
-  if ("change" in content) {
-    const { change, messageId } = content;
-    return hash32(`${change.case} ${messageId} ${saidBy(change)}`);
-  }
-  const { body } = content;
-  if (body.case === "text") return hash32(body.value);
-  if (body.case === "membershipChange") return body.value.kind;
-  const { change } = body.value ?? {};
-  return hash32(change?.case === "name" ? `name ${change.value}` : (change?.case ?? ""));
-}
-
-function saidBy(change: Revision["change"]): string {
-  if (change.case === "edit") return change.value.text;
-  return change.case === undefined || change.case === "deletion" ? "" : change.value.emoji;
 }
 
 function key(senderId: string, clientMessageId: string): string {

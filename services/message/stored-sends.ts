@@ -6,7 +6,7 @@ import type { LoadedChannel } from "./channel-loader.ts";
 import { readTail } from "./log-tail.ts";
 import type { MessageStore } from "./message-store.ts";
 import { persistWorker } from "./persist.ts";
-import { type Placement, placementOf } from "./recent-sends.ts";
+import { type Placement, placementOf } from "./placement.ts";
 
 /**
  * Looks a client id up in what the log holds beyond the store, and in the store. The checkpoint
@@ -28,7 +28,7 @@ export async function findStoredSend(
   const found = tail.flat().find(isIt);
   if (found) return placementOf(found);
   const stored = await store.findSend(channelId, senderId, clientMessageId);
-  if (stored) return placementOf({ case: "message", value: stored });
+  if (stored) return stored;
   if (tail.length > 1) throw unavailable(`${channelId} has too much that is not in the store yet`);
   return undefined;
 }

@@ -74,8 +74,8 @@ describe("persist stopped for long", () => {
       expect(row?.channel.lastMessageId).toBe(last);
     }, eventually);
     const all = await store.listMessages({ channelId, newestFirst: false, limit: 1_000 });
-    expect(all.slice(2).map(({ messageId }) => messageId)).toEqual([...acknowledged, last]);
-    expect(all.map(({ channelSequence }) => channelSequence)).toEqual(all.map((_, i) => i + 1));
+    expect(all.slice(2).map(({ message }) => message.messageId)).toEqual([...acknowledged, last]);
+    expect(all.map(({ message }) => message.channelSequence)).toEqual(all.map((_, i) => i + 1));
     const order = MessageOrder.NEWEST_FIRST;
     const page = await http.listMessages({ channelId, order, pageSize: 1 });
     expect(page).toMatchObject({ degraded: false, messages: [{ messageId: last }] });

@@ -147,7 +147,7 @@ describe("Cassandra away", () => {
       expect(textsOf(whole)).toEqual(["first", "recent", "in old", "answer"]);
     }, eventually);
     const kept = await store.listMessages({ channelId: old, newestFirst: false, limit: 100 });
-    expect(kept.map(({ channelSequence }) => channelSequence)).toEqual(kept.map((_, i) => i + 1));
+    expect(kept.map(({ message }) => message.channelSequence)).toEqual(kept.map((_, i) => i + 1));
     await Promise.all([ann.client.close(), ben.client.close()]);
   });
 });

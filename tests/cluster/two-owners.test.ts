@@ -154,7 +154,7 @@ describe("two owners of one channel", () => {
     const store = await own.messageStore();
     await vi.waitFor(async () => {
       const kept = await store.listMessages({ channelId, newestFirst: false, limit: 1_000 });
-      expect(kept.map(({ messageId }) => messageId)).toEqual(order);
+      expect(kept.map(({ message }) => message.messageId)).toEqual(order);
     }, eventually);
   });
 });

@@ -60,7 +60,8 @@ async function checkStore(channel: TrueChannel, world: World): Promise<void> {
   const { rows } = world.store;
   const { channelId, items } = channel;
   const blame = (what: string) => world.blame("store-follows-log", `${channelId}: ${what}`);
-  const messages = await rows.listMessages({ channelId, newestFirst: false, limit: 1_000 });
+  const stored = await rows.listMessages({ channelId, newestFirst: false, limit: 1_000 });
+  const messages = stored.map(({ message }) => message);
   if (messages.length !== items.length || messages.some((row, i) => !isSame(row, items[i]!))) {
     blame(`${messages.length} messages stored, the log has ${items.length}`);
   }

@@ -44,6 +44,7 @@ export class StoreServer {
     return {
       apply: (batch) => ask(() => this.apply(batch, store)),
       listMessages: (...args) => ask(() => store.listMessages(...args)),
+      listRevisions: (...args) => ask(() => store.listRevisions(...args)),
       findSend: (...args) => ask(() => store.findSend(...args)),
       getChannel: (...args) => ask(() => store.getChannel(...args)),
       getAccess: (...args) => ask(() => store.getAccess(...args)),
