@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { formatTable, loadResult, resultName } from "./results.ts";
 import { type Backend, backends } from "./scenario.ts";
 
-const names = ["memory", "latency", "throughput", "group", "catch-up", "history"];
+const names = ["memory", "latency", "throughput", "group", "catch-up", "away", "history"];
 /** An edge by itself is on neither back end; the stores are compared in one run. */
 const runOnce = ["memory", "history"];
 

@@ -1,4 +1,5 @@
 /** Runs one scenario in a process of its own, which is the load generator: bench.ts starts it. */
+import { away } from "./away.ts";
 import { catchUp } from "./catch-up.ts";
 import { group } from "./group.ts";
 import { history } from "./history.ts";
@@ -16,6 +17,7 @@ const scenarios: Record<string, Scenario> = {
   group,
   "catch-up": catchUp,
   history,
+  away,
 };
 
 const [name = "", ...flags] = process.argv.slice(2);
