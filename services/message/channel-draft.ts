@@ -69,12 +69,13 @@ export class Draft {
       this.snapshot = create(ChannelSnapshotSchema, { channel: newChannel });
       loaded.state = new ChannelState(this.snapshot);
     }
-    const { lastMessageId, lastChannelSequence } = loaded.state.channel;
+    const { lastMessageId, lastChannelSequence, messageCount } = loaded.state.channel;
     const value = create(MessageSchema, {
       channelId: this.channelId,
       messageId: this.ids[this.items.length]!,
       prevMessageId: lastMessageId,
       channelSequence: lastChannelSequence + 1,
+      messageNumber: messageCount + (body.case === "text" ? 1 : 0),
       senderId: change.senderId,
       clientMessageId: change.clientMessageId,
       sendTime: timestampFromMs(this.nowMs),

@@ -82,7 +82,10 @@ export class ChannelState {
     this.applyStays(message);
     if (message.body.case === "channelChange") this.applyChange(message.body.value);
     this.access.apply(message);
-    this.channel.lastMessageId = message.messageId;
+    const { channel } = this;
+    channel.lastMessageId = message.messageId;
+    // The message itself says it: entries before it may have been skipped.
+    channel.messageCount = Math.max(channel.messageCount, message.messageNumber);
   }
 
   private applyStays(message: Message): void {

@@ -32,6 +32,7 @@ export function stayChanges(message: Message): StayChanges {
         role: userId === newOwnerId ? MemberRole.OWNER : MemberRole.MEMBER,
         joinTime,
         joinedSequence: message.channelSequence,
+        joinedMessageNumber: message.messageNumber,
       }),
     );
     return { begun, ended: [], changed: [] };

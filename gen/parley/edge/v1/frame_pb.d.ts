@@ -15,6 +15,7 @@ import type { SendMessageRequest, SendMessageResponse } from "../../message/v1/m
 import type { InboxEntry, Item } from "../../log/v1/log_pb.js";
 import type { ChannelPosition, ChannelUpdate } from "../../message/v1/sync_pb.js";
 import type { Presence } from "../../presence/v1/presence_pb.js";
+import type { ChannelDelivered, CursorsMoved, Typing } from "../../message/v1/cursor_pb.js";
 
 /**
  * Describes the file parley/edge/v1/frame.proto.
@@ -677,6 +678,22 @@ export declare type Event = Message<"parley.edge.v1.Event"> & {
      */
     value: Presence;
     case: "presence";
+  } | {
+    /**
+     * A member of a channel is writing.
+     *
+     * @generated from field: parley.message.v1.Typing typing = 2;
+     */
+    value: Typing;
+    case: "typing";
+  } | {
+    /**
+     * Members of a channel, the user on other devices among them, have received or read more.
+     *
+     * @generated from field: parley.message.v1.CursorsMoved cursors_moved = 3;
+     */
+    value: CursorsMoved;
+    case: "cursorsMoved";
   } | { case: undefined; value?: undefined };
 };
 
@@ -778,6 +795,14 @@ export declare type Ack = Message<"parley.edge.v1.Ack"> & {
    * @generated from field: int64 cur_max_message_id = 2;
    */
   curMaxMessageId: bigint;
+
+  /**
+   * Channels of which the device has stored messages of others since its last Ack: at most 100,
+   * the rest with the next Ack. What makes "delivered" cursors.
+   *
+   * @generated from field: repeated parley.message.v1.ChannelDelivered channels = 3;
+   */
+  channels: ChannelDelivered[];
 };
 
 /**

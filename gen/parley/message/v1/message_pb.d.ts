@@ -97,6 +97,13 @@ export declare type Channel = Message$1<"parley.message.v1.Channel"> & {
   lastChannelSequence: number;
 
   /**
+   * How many texts it has: the `message_number` of its newest message.
+   *
+   * @generated from field: uint32 message_count = 12;
+   */
+  messageCount: number;
+
+  /**
    * Whether members without a further role may add others. Always false for DIRECT.
    *
    * @generated from field: bool members_may_add = 13;
@@ -150,6 +157,14 @@ export declare type Member = Message$1<"parley.message.v1.Member"> & {
    * @generated from field: uint32 joined_sequence = 4;
    */
   joinedSequence: number;
+
+  /**
+   * The `message_number` of that change: texts up to there don't count as unread. 0 where it is
+   * not known any more.
+   *
+   * @generated from field: uint32 joined_message_number = 10;
+   */
+  joinedMessageNumber: number;
 };
 
 /**
@@ -301,6 +316,14 @@ export declare type Message = Message$1<"parley.message.v1.Message"> & {
    * @generated from field: repeated string mentioned_user_ids = 16;
    */
   mentionedUserIds: string[];
+
+  /**
+   * How many texts the channel has up to this message, itself included: what unread counts are
+   * made of. Set by the service.
+   *
+   * @generated from field: uint32 message_number = 17;
+   */
+  messageNumber: number;
 
   /**
    * The `channel_sequence` of the newest item that changed the message; 0: none. A client applies

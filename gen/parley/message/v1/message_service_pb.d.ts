@@ -8,6 +8,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Channel, DeviceCursor, Member, Message as Message$1, MessageKind } from "./message_pb.js";
+import type { ChannelDelivered, Cursor, CursorsMoved, ReadState, Typing } from "./cursor_pb.js";
 import type { ChannelPosition, ChannelUpdate } from "./sync_pb.js";
 import type { FollowStarted, InboxCaughtUp, InboxDeliveries, InboxReset } from "./inbox_pb.js";
 import type { Error } from "../../rpc/v1/error_pb.js";
@@ -459,6 +460,13 @@ export declare type GetChannelResponse = Message<"parley.message.v1.GetChannelRe
    * @generated from field: parley.message.v1.Channel channel = 1;
    */
   channel?: Channel | undefined;
+
+  /**
+   * How far the caller has read it.
+   *
+   * @generated from field: parley.message.v1.ReadState read_state = 2;
+   */
+  readState?: ReadState | undefined;
 };
 
 /**
@@ -513,6 +521,13 @@ export declare type ListChannelsResponse = Message<"parley.message.v1.ListChanne
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
+
+  /**
+   * How far the caller has read each of them, in the same order.
+   *
+   * @generated from field: repeated parley.message.v1.ReadState read_states = 3;
+   */
+  readStates: ReadState[];
 };
 
 /**
@@ -845,6 +860,13 @@ export declare type MarkDeliveredRequest = Message<"parley.message.v1.MarkDelive
    * @generated from field: parley.message.v1.DeviceCursor cursor = 1;
    */
   cursor?: DeviceCursor | undefined;
+
+  /**
+   * Channels that have new messages up to there: at most 100.
+   *
+   * @generated from field: repeated parley.message.v1.ChannelDelivered channels = 2;
+   */
+  channels: ChannelDelivered[];
 };
 
 /**
@@ -866,6 +888,212 @@ export declare type MarkDeliveredResponse = Message<"parley.message.v1.MarkDeliv
  * Use `create(MarkDeliveredResponseSchema)` to create a new message.
  */
 export declare const MarkDeliveredResponseSchema: GenMessage<MarkDeliveredResponse>;
+
+/**
+ * Up to where the caller has read.
+ *
+ * @generated from message parley.message.v1.MarkReadRequest
+ */
+export declare type MarkReadRequest = Message<"parley.message.v1.MarkReadRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * The newest message that was read, at least 1. An id that no message has stands for the
+   * newest message before it.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+};
+
+/**
+ * Describes the message parley.message.v1.MarkReadRequest.
+ * Use `create(MarkReadRequestSchema)` to create a new message.
+ */
+export declare const MarkReadRequestSchema: GenMessage<MarkReadRequest>;
+
+/**
+ * The cursor was moved, or was there or further already.
+ *
+ * @generated from message parley.message.v1.MarkReadResponse
+ */
+export declare type MarkReadResponse = Message<"parley.message.v1.MarkReadResponse"> & {
+  /**
+   * As it is now.
+   *
+   * @generated from field: parley.message.v1.ReadState read_state = 1;
+   */
+  readState?: ReadState | undefined;
+};
+
+/**
+ * Describes the message parley.message.v1.MarkReadResponse.
+ * Use `create(MarkReadResponseSchema)` to create a new message.
+ */
+export declare const MarkReadResponseSchema: GenMessage<MarkReadResponse>;
+
+/**
+ * A page of a channel's cursors.
+ *
+ * @generated from message parley.message.v1.ListCursorsRequest
+ */
+export declare type ListCursorsRequest = Message<"parley.message.v1.ListCursorsRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * 0: 100; more than 1,000 is taken as 1,000; negative is refused.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * From the page before; empty: the first page.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message parley.message.v1.ListCursorsRequest.
+ * Use `create(ListCursorsRequestSchema)` to create a new message.
+ */
+export declare const ListCursorsRequestSchema: GenMessage<ListCursorsRequest>;
+
+/**
+ * A page of cursors.
+ *
+ * @generated from message parley.message.v1.ListCursorsResponse
+ */
+export declare type ListCursorsResponse = Message<"parley.message.v1.ListCursorsResponse"> & {
+  /**
+   * Ordered by user id. May be fewer than asked for, even none, where more follow.
+   *
+   * @generated from field: repeated parley.message.v1.Cursor cursors = 1;
+   */
+  cursors: Cursor[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message parley.message.v1.ListCursorsResponse.
+ * Use `create(ListCursorsResponseSchema)` to create a new message.
+ */
+export declare const ListCursorsResponseSchema: GenMessage<ListCursorsResponse>;
+
+/**
+ * A page of what has moved.
+ *
+ * @generated from message parley.message.v1.ListChangedCursorsRequest
+ */
+export declare type ListChangedCursorsRequest = Message<"parley.message.v1.ListChangedCursorsRequest"> & {
+  /**
+   * Only cursors that moved at or after this time; unset: all. Clocks of instances differ, and a
+   * move takes a moment to be stored: ask from a minute before the device was connected last.
+   *
+   * @generated from field: google.protobuf.Timestamp min_time = 1;
+   */
+  minTime?: Timestamp | undefined;
+
+  /**
+   * Channels to a page. 0: 20; more than 50 is taken as 50; negative is refused.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * From the page before; empty: the first page.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message parley.message.v1.ListChangedCursorsRequest.
+ * Use `create(ListChangedCursorsRequestSchema)` to create a new message.
+ */
+export declare const ListChangedCursorsRequestSchema: GenMessage<ListChangedCursorsRequest>;
+
+/**
+ * A page of what has moved.
+ *
+ * @generated from message parley.message.v1.ListChangedCursorsResponse
+ */
+export declare type ListChangedCursorsResponse = Message<"parley.message.v1.ListChangedCursorsResponse"> & {
+  /**
+   * Ordered by channel id, channels in which nothing has moved left out: may be empty where more
+   * follow.
+   *
+   * @generated from field: repeated parley.message.v1.CursorsMoved channels = 1;
+   */
+  channels: CursorsMoved[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message parley.message.v1.ListChangedCursorsResponse.
+ * Use `create(ListChangedCursorsResponseSchema)` to create a new message.
+ */
+export declare const ListChangedCursorsResponseSchema: GenMessage<ListChangedCursorsResponse>;
+
+/**
+ * The caller is writing.
+ *
+ * @generated from message parley.message.v1.SendTypingRequest
+ */
+export declare type SendTypingRequest = Message<"parley.message.v1.SendTypingRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+};
+
+/**
+ * Describes the message parley.message.v1.SendTypingRequest.
+ * Use `create(SendTypingRequestSchema)` to create a new message.
+ */
+export declare const SendTypingRequestSchema: GenMessage<SendTypingRequest>;
+
+/**
+ * Whoever is connected will hear it, or a call before has told them.
+ *
+ * @generated from message parley.message.v1.SendTypingResponse
+ */
+export declare type SendTypingResponse = Message<"parley.message.v1.SendTypingResponse"> & {
+};
+
+/**
+ * Describes the message parley.message.v1.SendTypingResponse.
+ * Use `create(SendTypingResponseSchema)` to create a new message.
+ */
+export declare const SendTypingResponseSchema: GenMessage<SendTypingResponse>;
 
 /**
  * What the calling device has.
@@ -947,6 +1175,22 @@ export declare type FollowResponse = Message<"parley.message.v1.FollowResponse">
      */
     value: InboxReset;
     case: "reset";
+  } | {
+    /**
+     * A member is writing. Not stored: who reads slowly misses it.
+     *
+     * @generated from field: parley.message.v1.Typing typing = 20;
+     */
+    value: Typing;
+    case: "typing";
+  } | {
+    /**
+     * Members have received or read more. Not stored; see ListChangedCursors.
+     *
+     * @generated from field: parley.message.v1.CursorsMoved cursors_moved = 21;
+     */
+    value: CursorsMoved;
+    case: "cursorsMoved";
   } | { case: undefined; value?: undefined };
 };
 
@@ -975,6 +1219,13 @@ export declare type LinkRequest = Message<"parley.message.v1.LinkRequest"> & {
    * @generated from field: repeated parley.message.v1.LinkCursor cursors = 2;
    */
   cursors: LinkCursor[];
+
+  /**
+   * What users' devices have stored of the instance's channels: at most 256.
+   *
+   * @generated from field: repeated parley.message.v1.LinkDelivered delivered = 3;
+   */
+  delivered: LinkDelivered[];
 };
 
 /**
@@ -982,6 +1233,33 @@ export declare type LinkRequest = Message<"parley.message.v1.LinkRequest"> & {
  * Use `create(LinkRequestSchema)` to create a new message.
  */
 export declare const LinkRequestSchema: GenMessage<LinkRequest>;
+
+/**
+ * What a user's devices have stored of a channel.
+ *
+ * @generated from message parley.message.v1.LinkDelivered
+ */
+export declare type LinkDelivered = Message<"parley.message.v1.LinkDelivered"> & {
+  /**
+   * The account, as the edge verified it.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The furthest of its devices on the edge.
+   *
+   * @generated from field: parley.message.v1.ChannelDelivered channel = 2;
+   */
+  channel?: ChannelDelivered | undefined;
+};
+
+/**
+ * Describes the message parley.message.v1.LinkDelivered.
+ * Use `create(LinkDeliveredSchema)` to create a new message.
+ */
+export declare const LinkDeliveredSchema: GenMessage<LinkDelivered>;
 
 /**
  * What one device has stored.
@@ -1472,7 +1750,9 @@ export declare const MessageService: GenService<{
     output: typeof GetDeviceCursorResponseSchema;
   },
   /**
-   * Moves the calling device's cursor forward. An older position changes nothing.
+   * Moves the calling device's cursor forward, and the delivered cursors of the caller in the
+   * channels that are named. An older position changes nothing. What is said of a channel that the
+   * caller is not in, or that is LIVE, is passed over.
    *
    * INVALID_ARGUMENT (FIELD_INVALID).
    *
@@ -1484,10 +1764,66 @@ export declare const MessageService: GenService<{
     output: typeof MarkDeliveredResponseSchema;
   },
   /**
+   * Moves the caller's read cursor in a channel forward; an older position changes nothing. Calls
+   * that follow each other closely are stored together, so that an answer may take a moment.
+   * The other members, in a LIVE channel the caller's other devices alone, are told with an event
+   * that is not stored.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER), INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.message.v1.MessageService.MarkRead
+   */
+  markRead: {
+    methodKind: "unary";
+    input: typeof MarkReadRequestSchema;
+    output: typeof MarkReadResponseSchema;
+  },
+  /**
+   * Lists the cursors of a channel's members, ordered by user id; in a LIVE channel the caller's
+   * own alone. Members who have none yet are left out.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER), INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.message.v1.MessageService.ListCursors
+   */
+  listCursors: {
+    methodKind: "unary";
+    input: typeof ListCursorsRequestSchema;
+    output: typeof ListCursorsResponseSchema;
+  },
+  /**
+   * Lists the cursors that have moved since a time in the caller's channels: what a device that
+   * was away has missed of CursorsMoved. LIVE channels have only the caller's own.
+   *
+   * INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.message.v1.MessageService.ListChangedCursors
+   */
+  listChangedCursors: {
+    methodKind: "unary";
+    input: typeof ListChangedCursorsRequestSchema;
+    output: typeof ListChangedCursorsResponseSchema;
+  },
+  /**
+   * Tells the other members who are connected that the caller is writing. Nothing is stored, and
+   * who hears it is not promised. Call it every 3 s while the user writes: of a device's calls
+   * less than a second apart only the first counts. Does nothing in a LIVE channel.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER), INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.message.v1.MessageService.SendTyping
+   */
+  sendTyping: {
+    methodKind: "unary";
+    input: typeof SendTypingRequestSchema;
+    output: typeof SendTypingResponseSchema;
+  },
+  /**
    * Follows the calling device's inbox, from where the device is to its end and then live, as an
    * edge does it over WebSocket: the same position, every entry once and in order, or a reset.
-   * What is not stored (a friend's presence) does not come this way, and following does not make
-   * the device present. Tell with MarkDelivered, now and then, how far the entries are stored.
+   * Of what is not stored, cursors and who is writing come this way, a friend's presence does not,
+   * and following does not make the device present. Tell with MarkDelivered, now and then, how far
+   * the entries are stored.
    *
    * The stream lives until one side ends it, longer than the access token. Come back after any
    * of these, with the last position that was stored: UNAVAILABLE (the instance shuts down),
