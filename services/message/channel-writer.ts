@@ -64,6 +64,11 @@ export class ChannelWriter {
     return !this.running;
   }
 
+  /** The channel as far as it is known; it may be ahead of what is stored, or behind. */
+  get atHand(): LoadedChannel | undefined {
+    return this.loaded;
+  }
+
   /** Takes a change into the queue; `done` is told what became of it. */
   submit(change: Change): void {
     if (this.changes.length >= queueMax) {

@@ -2,7 +2,14 @@
 import { DomainError } from "../../mesh/errors.ts";
 import type { Change, Outcome } from "./channel-change.ts";
 import type { LoadedChannel } from "./channel-loader.ts";
+import type { ChannelState } from "./channel-state.ts";
 import { ChannelWriter, type WriterDependencies } from "./channel-writer.ts";
+import { authorise } from "./permissions.ts";
+import type { RecentSends } from "./recent-sends.ts";
+import { checkChannelId } from "./request-fields.ts";
+
+/** Looks at a channel. */
+type Look<T> = (state: ChannelState, recent: RecentSends) => T;
 
 /** Channels kept warm; idle ones that were used longest ago go. */
 const channelsMax = 10_000;
@@ -52,6 +59,29 @@ export class Channels {
   /** See {@link ChannelWriter.read}. */
   read(channelId: string): Promise<LoadedChannel> {
     return this.writer(channelId).read();
+  }
+
+  /**
+   * What `look` sees in the channel as of now, for a member of it. It must not await anything, see
+   * {@link read}.
+   * @throws DomainError NOT_A_MEMBER, FIELD_INVALID, UNAVAILABLE, OVERLOADED
+   */
+  async readAsMember<T>(channelId: string, userId: string, look: Look<T>): Promise<T> {
+    checkChannelId(channelId);
+    const { state, recent } = await this.read(channelId);
+    return look(authorise("READ_CHANNEL", state, channelId, userId), recent);
+  }
+
+  /** The same, in the channel as it is at hand: where another instance writes it, not as of now. */
+  async lookAsMember<T>(channelId: string, userId: string, look: Look<T>): Promise<T> {
+    const loaded = this.writers.get(channelId)?.atHand;
+    if (!loaded?.state?.members.has(userId)) return this.readAsMember(channelId, userId, look);
+    return look(loaded.state, loaded.recent);
+  }
+
+  /** The channel as far as it is at hand, which may be ahead of what is stored or behind. */
+  warm(channelId: string): ChannelState | undefined {
+    return this.writers.get(channelId)?.atHand?.state;
   }
 
   private writer(channelId: string): ChannelWriter {

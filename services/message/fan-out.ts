@@ -16,10 +16,15 @@ import { inboxSubject, type Running, type Stream, type StreamEntry } from "../..
 import { type ChannelItem, itemsOf } from "./channel-item.ts";
 import type { ChannelState } from "./channel-state.ts";
 import { ChannelStates } from "./channel-states.ts";
-import { type MembershipRow, type MessageStore, StoreUnavailable } from "./message-store.ts";
+import {
+  type MemberCursorRow,
+  type MembershipRow,
+  type MessageStore,
+  StoreUnavailable,
+} from "./message-store.ts";
 import { rowsMax } from "./message-store-limits.ts";
 import { Parking, type ParkingDependencies } from "./parking.ts";
-import { applyWithRows } from "./projection.ts";
+import { applyWithRows, cursorsMovedBy } from "./projection.ts";
 import { stayChanges } from "./stay-changes.ts";
 
 /** The name of its checkpoint: entries up to it are in the inboxes. */
@@ -65,10 +70,12 @@ async function fanOut(
 ) {
   const inboxes = new Map<string, Uint8Array[]>();
   const memberships: MembershipRow[] = [];
+  const cursors: MemberCursorRow[] = [];
   for (const stored of entries) {
     const read = await parking.read(stored, states);
     if (!read) continue;
     const { entry, state } = read;
+    cursors.push(...joinersCursors(entry));
     for (const { userIds, items } of groupByRecipients(entry, state, memberships)) {
       const bytes = toBinary(InboxEntrySchema, create(InboxEntrySchema, { items }));
       for (const userId of userIds) {
@@ -78,7 +85,7 @@ async function fanOut(
       }
     }
   }
-  await announceMemberships(memberships, deps);
+  await announceMemberships(memberships, cursors, deps);
   const first = entries[0]!;
   const range = `${deps.log.epoch(first.subject)}/${first.sequence}-${entries.at(-1)!.sequence}`;
   await appendAll(inboxes, range, deps.inbox);
@@ -154,16 +161,32 @@ function withoutBody(item: ChannelItem): Item {
   return copy;
 }
 
+/** Of those who join: that nothing is unread. Of senders persist alone writes them. */
+function joinersCursors({ items }: LogEntry): MemberCursorRow[] {
+  return items.flatMap(({ item }) =>
+    item.case === "message" && item.value.body.case === "membershipChange"
+      ? cursorsMovedBy(item.value)
+      : [],
+  );
+}
+
 /**
  * Writes what a join changes before the inbox entry that announces it, so that who hears of a
  * channel finds it. Where the store is away chat goes on: persist writes the same rows later.
  */
-async function announceMemberships(memberships: MembershipRow[], deps: FanOutDependencies) {
-  if (memberships.length === 0) return;
+async function announceMemberships(
+  memberships: MembershipRow[],
+  cursors: MemberCursorRow[],
+  deps: FanOutDependencies,
+) {
   try {
-    for (let from = 0; from < memberships.length; from += rowsMax) {
-      const rows = memberships.slice(from, from + rowsMax);
-      await deps.store.apply({ memberships: rows });
+    const rows = Math.max(memberships.length, cursors.length);
+    for (let from = 0; from < rows; from += rowsMax) {
+      const to = from + rowsMax;
+      await deps.store.apply({
+        memberships: memberships.slice(from, to),
+        cursors: cursors.slice(from, to),
+      });
     }
   } catch (thrown) {
     if (!(thrown instanceof StoreUnavailable)) throw thrown;

@@ -1,4 +1,5 @@
 import { fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { EventSchema } from "../../gen/parley/edge/v1/frame_pb.js";
 import {
   type InboxDelivery as DeliveryMessage,
   InboxDeliverySchema,
@@ -114,8 +115,12 @@ export class InboxFollower implements Follower {
     else this.say({ case: "reset", value: { reason, inboxSequence: BigInt(sequence) } });
   }
 
-  /** What is not stored is not followed. */
-  event(): void {}
+  /** Of what is not stored, what happens in channels: presence has a contract of its own. */
+  event(data: Uint8Array): void {
+    if (!this.hasStarted) return;
+    const { event } = fromBinary(EventSchema, data);
+    if (event.case === "typing" || event.case === "cursorsMoved") this.say(event);
+  }
 
   private sayStarted(sequence: number, resetReason: InboxResetReason): void {
     this.hasStarted = true;

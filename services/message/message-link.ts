@@ -3,6 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type LinkCursor,
+  type LinkDelivered,
   type LinkResponse,
   LinkResponseSchema,
   type LinkSend,
@@ -22,12 +23,14 @@ import { TurnBatch } from "../../mesh/turn-batch.ts";
 import { sendText } from "./changes.ts";
 import type { Change, Outcome } from "./channel-change.ts";
 import type { Channels } from "./channels.ts";
+import type { Cursors } from "./cursors.ts";
 import { markDelivered } from "./device-cursors.ts";
 import { messageCodes } from "./message-codes.ts";
 import type { MessageStore } from "./message-store.ts";
 import {
   checkChannelId,
   checkClientMessageId,
+  checkDelivered,
   checkMessageId,
   checkText,
 } from "./request-fields.ts";
@@ -39,12 +42,18 @@ const answersQueueMax = 16_384;
 /** About what a send takes besides its text: ids, times, frames. */
 const sendOverheadBytes = 200;
 
+/** What links work on. */
+export interface LinkDependencies {
+  channels: Channels;
+  cursors: Cursors;
+  store: MessageStore;
+  clock: Clock;
+  logger: Logger;
+}
+
 /** Serves links. `deadlineMs` bounds each send. */
 export function serveLink(
-  channels: Channels,
-  store: MessageStore,
-  clock: Clock,
-  logger: Logger,
+  { channels, cursors: memberCursors, store, clock, logger }: LinkDependencies,
   deadlineMs: number,
 ): DuplexHandler<LinkMethod> {
   return (stream, context) => {
@@ -66,9 +75,10 @@ export function serveLink(
     };
     stream.onDrain = () => answers.resume();
     stream.onClose = () => answers.clear();
-    stream.onMessage = ({ sends, cursors }) => {
+    stream.onMessage = ({ sends, cursors, delivered }) => {
       for (const send of sends) take(send, answer);
       for (const cursor of cursors) void mark(cursor);
+      for (const each of delivered) void markInChannel(each);
     };
   };
 
@@ -96,6 +106,16 @@ export function serveLink(
       await markDelivered(store, { userId, deviceId }, cursor);
     } catch (err) {
       logger.warn({ event: "cursor_lost", deviceId, err });
+    }
+  }
+
+  async function markInChannel({ userId, channel }: LinkDelivered): Promise<void> {
+    try {
+      if (!channel) throw new Error("a LinkDelivered without a channel");
+      checkDelivered([channel]);
+      await memberCursors.markDelivered(userId, channel);
+    } catch (err) {
+      logger.debug({ event: "delivered_cursor_lost", user_id: userId, err });
     }
   }
 

@@ -16,6 +16,8 @@ import { ChannelCalls } from "./channel-calls.ts";
 import type { Outcome } from "./channel-change.ts";
 import type { ChannelState } from "./channel-state.ts";
 import { Channels } from "./channels.ts";
+import { listChangedCursors, listCursors } from "./cursor-lists.ts";
+import { Cursors, readByLog } from "./cursors.ts";
 import { getDeviceCursor, markDelivered } from "./device-cursors.ts";
 import { fanOutWorker, startFanOut } from "./fan-out.ts";
 import { serveFollow } from "./follow.ts";
@@ -28,8 +30,15 @@ import type { MessageStore } from "./message-store.ts";
 import { idPage, readIdToken, writeIdToken } from "./page-tokens.ts";
 import type { ParkingDependencies } from "./parking.ts";
 import { persistWorker, startPersist } from "./persist.ts";
-import { checkUserId, pageSize, requireIdentity } from "./request-fields.ts";
+import {
+  checkDelivered,
+  checkReadMessageId,
+  checkUserId,
+  pageSize,
+  requireIdentity,
+} from "./request-fields.ts";
 import { syncChannels } from "./sync-channels.ts";
+import { Typing } from "./typing.ts";
 
 /** What the service works on. */
 export interface MessageDependencies {
@@ -55,6 +64,8 @@ export function createMessageService(deps: MessageDependencies): Served {
   const calls = new ChannelCalls({ ...deps, channels });
   const history = { channels, log: streams.log, store, logger };
   const feeds = new InboxFeeds({ streams, clock, log: logger, ...(metrics && { metrics }) });
+  const cursors = new Cursors({ ...history, streams, clock });
+  const typing = new Typing({ channels, streams, clock });
   const sendTimeoutMs = sendDeadlineMs(MessageService);
 
   const handlers: Handlers<typeof MessageService> = {
@@ -85,8 +96,9 @@ export function createMessageService(deps: MessageDependencies): Served {
     ...groupMethods(calls, clock, deps.inviteSecret),
 
     async getChannel({ channelId }, context) {
-      const look = ({ channel }: ChannelState) => clone(ChannelSchema, channel);
-      return { channel: await calls.look("READ_CHANNEL", channelId, context, look) };
+      const { userId } = requireIdentity(context);
+      const { channel, known } = await lookForReading(channelId, userId);
+      return { channel, readState: await cursors.readState(userId, channel, known) };
     },
 
     async listChannels(request, context) {
@@ -94,8 +106,10 @@ export function createMessageService(deps: MessageDependencies): Served {
       const size = pageSize(request.pageSize, 50, 200);
       const after = readIdToken(request.pageToken);
       const ids = await orUnavailable(store.listChannelIds(userId, after, size + 1));
+      const listed = await Promise.all(ids.slice(0, size).map(listedChannel));
       return {
-        channels: await Promise.all(ids.slice(0, size).map(listedChannel)),
+        channels: listed,
+        readStates: await orUnavailable(cursors.readStates(userId, listed)),
         nextPageToken: ids.length > size ? writeIdToken(ids[size - 1]!) : "",
       };
     },
@@ -120,14 +134,41 @@ export function createMessageService(deps: MessageDependencies): Served {
       return { cursor: await orUnavailable(getDeviceCursor(store, identity)) };
     },
 
-    async markDelivered({ cursor }, context) {
-      await orUnavailable(markDelivered(store, requireIdentity(context), cursor));
+    async markDelivered(request, context) {
+      const identity = requireIdentity(context);
+      checkDelivered(request.channels);
+      await orUnavailable(markDelivered(store, identity, request.cursor));
+      const moves = request.channels.map((each) => cursors.markDelivered(identity.userId, each));
+      await orUnavailable(Promise.all(moves));
+      return {};
+    },
+
+    async markRead({ channelId, messageId }, context) {
+      const { userId } = requireIdentity(context);
+      checkReadMessageId(messageId);
+      await orUnavailable(cursors.markRead(userId, channelId, messageId));
+      const { channel, known } = await lookForReading(channelId, userId);
+      return { readState: await cursors.readState(userId, channel, known) };
+    },
+
+    async listCursors(request, context) {
+      const { userId } = requireIdentity(context);
+      return orUnavailable(listCursors(request, userId, { channels, store }));
+    },
+
+    async listChangedCursors(request, context) {
+      const { userId } = requireIdentity(context);
+      return orUnavailable(listChangedCursors(request, userId, store));
+    },
+
+    async sendTyping({ channelId }, context) {
+      await typing.send(requireIdentity(context), channelId);
       return {};
     },
 
     follow: serveFollow({ feeds, store, clock, logger }),
 
-    link: serveLink(channels, store, clock, logger, sendTimeoutMs),
+    link: serveLink({ channels, cursors, store, clock, logger }, sendTimeoutMs),
   };
   return served(MessageService, handlers, messageCodes);
 
@@ -138,6 +179,14 @@ export function createMessageService(deps: MessageDependencies): Served {
     const { state } = await channels.read(channelId);
     if (!state) throw new Error(`the store has a member of ${channelId}, which does not exist`);
     return clone(ChannelSchema, state.channel);
+  }
+
+  /** A channel, and what its log says of how far a member has read it. */
+  function lookForReading(channelId: string, userId: string) {
+    return channels.readAsMember(channelId, userId, (state, recent) => ({
+      channel: clone(ChannelSchema, state.channel),
+      known: readByLog(state, recent, userId),
+    }));
   }
 }
 

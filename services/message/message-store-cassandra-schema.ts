@@ -80,5 +80,17 @@ export const messageSchema: CassandraSchema = {
         ) WITH id = ':id'`,
       ],
     },
+    {
+      name: "0003_member_cursors",
+      statements: [
+        // See message-store-cassandra-member-cursors.ts.
+        `CREATE TABLE IF NOT EXISTS cursors_by_channel (
+          channel_id text, user_id text,
+          delivered_message_id bigint, delivered_time_ms bigint,
+          read_message_id bigint, read_message_number bigint, read_time_ms bigint,
+          PRIMARY KEY (channel_id, user_id)
+        ) WITH id = ':id'`,
+      ],
+    },
   ],
 };

@@ -13,6 +13,7 @@ import type {
   AccessRow,
   ChannelRow,
   DeviceCursorRow,
+  MemberCursorRow,
   MembershipRow,
   MessageRange,
   MessageStore,
@@ -23,10 +24,16 @@ import type {
 } from "./message-store.ts";
 import { moveCursor, readVisit } from "./message-store-cassandra-cursors.ts";
 import { HistoryPartitions } from "./message-store-cassandra-history.ts";
+import {
+  cursorOf,
+  cursorWrites,
+  selectCursor,
+  selectCursors,
+} from "./message-store-cassandra-member-cursors.ts";
 import { listRevisionRows, revisionRowWrites } from "./message-store-cassandra-revisions.ts";
 import { messageSchema } from "./message-store-cassandra-schema.ts";
 import { findPlacement } from "./message-store-cassandra-sends.ts";
-import { checkBatch, checkLimit, reached } from "./message-store-limits.ts";
+import { checkBatch, checkLimit, checkRows, reached } from "./message-store-limits.ts";
 import type { Placement } from "./placement.ts";
 
 /** Rows to a query of a list, of which some may have ended. */
@@ -59,9 +66,13 @@ class CassandraMessageStore implements MessageStore {
   apply(batch: StoreBatch): Promise<void> {
     return reached(async () => {
       checkBatch(batch);
-      const { messages = [], revisions = [], channels = [], memberships = [], access = [] } = batch;
-      const others = [...revisions.flatMap(revisionRowWrites), ...memberships.flatMap(stayWrites)];
-      await this.history.write(messages, others);
+      const { messages = [], revisions = [], channels = [], memberships = [] } = batch;
+      const { access = [], cursors = [] } = batch;
+      await this.history.write(messages, [
+        ...revisions.flatMap(revisionRowWrites),
+        ...memberships.flatMap(stayWrites),
+        ...cursors.flatMap(cursorWrites),
+      ]);
       await this.history.revise(revisions);
       await this.connection.write(access.map(accessWrite));
       await this.connection.write(channels.map(channelWrite));
@@ -164,6 +175,34 @@ class CassandraMessageStore implements MessageStore {
 
   putDeviceCursor(row: DeviceCursorRow): Promise<void> {
     return reached(() => moveCursor(this.connection, row, this.clock));
+  }
+
+  getMemberCursors(userId: string, channelIds: readonly string[]): Promise<MemberCursorRow[]> {
+    return reached(async () => {
+      checkRows("channel_ids", channelIds.length);
+      const queries = channelIds.map((channelId) => selectCursor(channelId, userId));
+      const found = await this.connection.readAll(queries);
+      return found.flatMap(([row], i) => (row ? cursorOf(channelIds[i]!, row) : []));
+    });
+  }
+
+  listMemberCursors(
+    channelId: string,
+    afterUserId: string,
+    limit: number,
+  ): Promise<MemberCursorRow[]> {
+    return reached(async () => {
+      checkLimit(limit);
+      const rows = await this.connection.read(selectCursors(channelId, afterUserId, limit));
+      return rows.map((row) => cursorOf(channelId, row));
+    });
+  }
+
+  putMemberCursors(rows: readonly MemberCursorRow[]): Promise<void> {
+    return reached(() => {
+      checkRows("cursors", rows.length);
+      return this.connection.write(rows.flatMap(cursorWrites));
+    });
   }
 
   close(): Promise<void> {

@@ -31,6 +31,7 @@ export function withStoreFaults(store: MessageStore, faults: Faults<StoreFault>)
         throw unavailable();
       }),
     putDeviceCursor: (row) => write(() => store.putDeviceCursor(row)),
+    putMemberCursors: (rows) => write(() => store.putMemberCursors(rows)),
     listMessages: (...args) => read(() => store.listMessages(...args)),
     listRevisions: (...args) => read(() => store.listRevisions(...args)),
     findSend: (...args) => read(() => store.findSend(...args)),
@@ -40,6 +41,8 @@ export function withStoreFaults(store: MessageStore, faults: Faults<StoreFault>)
     listStays: (...args) => read(() => store.listStays(...args)),
     listChannelIds: (...args) => read(() => store.listChannelIds(...args)),
     getDeviceCursor: (...args) => read(() => store.getDeviceCursor(...args)),
+    getMemberCursors: (...args) => read(() => store.getMemberCursors(...args)),
+    listMemberCursors: (...args) => read(() => store.listMemberCursors(...args)),
     close: () => store.close(),
   };
 }
@@ -56,8 +59,9 @@ function partOf(batch: StoreBatch, faults: Faults<StoreFault>): StoreBatch {
   const revisions = some(batch.revisions);
   const memberships = some(batch.memberships);
   const access = some(batch.access);
+  const cursors = some(batch.cursors);
   return {
-    ...{ messages, revisions, memberships, access },
+    ...{ messages, revisions, memberships, access, cursors },
     channels: isAll ? some(batch.channels) : [],
   };
 }

@@ -10,9 +10,12 @@ export const pageMax = 1_000;
 
 /** @throws DomainError FIELD_INVALID where there are more than {@link rowsMax} of a kind. */
 export function checkBatch(batch: StoreBatch): void {
-  for (const [kind, { length }] of Object.entries(batch)) {
-    if (length > rowsMax) throw fieldInvalid(kind, `are ${length}; at most ${rowsMax} a batch`);
-  }
+  for (const [kind, { length }] of Object.entries(batch)) checkRows(kind, length);
+}
+
+/** @throws DomainError FIELD_INVALID where there are more than {@link rowsMax}. */
+export function checkRows(kind: string, length: number): void {
+  if (length > rowsMax) throw fieldInvalid(kind, `are ${length}; at most ${rowsMax} a batch`);
 }
 
 /** @throws DomainError FIELD_INVALID where it is not an integer from 1 to {@link pageMax}. */

@@ -6,7 +6,8 @@ import {
   openLmdb,
 } from "../../mesh/lmdb.ts";
 import type { MessageStore } from "./message-store.ts";
-import { type OrderedMap, OrderedMessageStore } from "./message-store-ordered.ts";
+import { OrderedMessageStore } from "./message-store-ordered.ts";
+import type { OrderedMap } from "./message-store-ordered-map.ts";
 import type { OrderedPair } from "./message-store-rows.ts";
 
 /** Where the store is. */

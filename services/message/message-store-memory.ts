@@ -1,6 +1,7 @@
 import type { Clock } from "../../mesh/clock.ts";
 import type { MessageStore } from "./message-store.ts";
-import { type OrderedMap, OrderedMessageStore } from "./message-store-ordered.ts";
+import { OrderedMessageStore } from "./message-store-ordered.ts";
+import type { OrderedMap } from "./message-store-ordered-map.ts";
 import type { OrderedPair } from "./message-store-rows.ts";
 
 /**

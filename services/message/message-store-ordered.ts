@@ -12,6 +12,7 @@ import type {
   AccessRow,
   ChannelRow,
   DeviceCursorRow,
+  MemberCursorRow,
   MembershipRow,
   MessageRange,
   MessageStore,
@@ -20,7 +21,9 @@ import type {
   StoreBatch,
   StoredMessage,
 } from "./message-store.ts";
-import { checkBatch, checkLimit, reached, withinIds } from "./message-store-limits.ts";
+import { checkBatch, checkLimit, checkRows, reached, withinIds } from "./message-store-limits.ts";
+import { OrderedMemberCursors } from "./message-store-ordered-cursors.ts";
+import type { OrderedMap } from "./message-store-ordered-map.ts";
 import {
   decodeAccess,
   decodeChannel,
@@ -46,30 +49,18 @@ import {
 } from "./message-store-rows.ts";
 import { type Placement, placementOf } from "./placement.ts";
 
-/** A durable map from binary keys to binary values, ordered by key: what an embedded store needs. */
-export interface OrderedMap {
-  get(key: Buffer): Buffer | undefined;
-  /** The pairs from `start`, inclusive, to `end`, exclusive; or the same from the end down. */
-  range(start: Buffer, end: Buffer, reverse: boolean): Iterable<OrderedPair>;
-  /** Only within a transaction. */
-  put(key: Buffer, value: Buffer): void;
-  /** Only within a transaction. */
-  remove(key: Buffer): void;
-  /** Runs the action, whose reads see its own writes; resolves when these are durable, together. */
-  transaction(action: () => void): Promise<void>;
-  close(): Promise<void>;
-}
-
 const sendKeptMs = 30 * 24 * 3_600_000;
 
 /** The message store over an ordered map: all of its rules, none of the map's. */
 export class OrderedMessageStore implements MessageStore {
   private readonly map: OrderedMap;
   private readonly clock: Clock;
+  private readonly cursors: OrderedMemberCursors;
 
   constructor(map: OrderedMap, clock: Clock) {
     this.map = map;
     this.clock = clock;
+    this.cursors = new OrderedMemberCursors(map);
   }
 
   apply(batch: StoreBatch): Promise<void> {
@@ -91,6 +82,7 @@ export class OrderedMessageStore implements MessageStore {
         for (const revision of revisions) this.putRevision(revision);
         for (const pair of versioned) this.putNewer(pair);
         for (const row of memberships) this.putStay(row);
+        for (const row of batch.cursors ?? []) this.cursors.move(row);
         if (sends.length > 0) this.sweepSends(2 * sends.length, nowMs);
       });
     });
@@ -211,6 +203,33 @@ export class OrderedMessageStore implements MessageStore {
         this.map.put(rowKey(Table.CURSORS, row.userId, row.deviceId), encodeCursor(moved));
       }),
     );
+  }
+
+  getMemberCursors(userId: string, channelIds: readonly string[]): Promise<MemberCursorRow[]> {
+    return reached(() => {
+      checkRows("channel_ids", channelIds.length);
+      return channelIds.flatMap((channelId) => this.cursors.get(channelId, userId) ?? []);
+    });
+  }
+
+  listMemberCursors(
+    channelId: string,
+    afterUserId: string,
+    limit: number,
+  ): Promise<MemberCursorRow[]> {
+    return reached(() => {
+      checkLimit(limit);
+      return this.cursors.list(channelId, afterUserId, limit);
+    });
+  }
+
+  putMemberCursors(rows: readonly MemberCursorRow[]): Promise<void> {
+    return reached(() => {
+      checkRows("cursors", rows.length);
+      return this.map.transaction(() => {
+        for (const row of rows) this.cursors.move(row);
+      });
+    });
   }
 
   close(): Promise<void> {

@@ -51,6 +51,8 @@ export const Table = {
   REACTIONS: 10,
   /** channel, sequence of a revision -> the message that it changes. */
   REVISIONS: 11,
+  /** channel, user -> how far the member has received and read. */
+  MEMBER_CURSORS: 12,
 } as const;
 export type Table = (typeof Table)[keyof typeof Table];
 

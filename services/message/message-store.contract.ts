@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { MessageStore } from "./message-store.ts";
 import { channelRowsContract } from "./message-store-channels.contract.ts";
+import { memberCursorsContract } from "./message-store-cursors.contract.ts";
 import { messagesContract } from "./message-store-messages.contract.ts";
 import { revisionsContract } from "./message-store-revisions.contract.ts";
 import {
@@ -42,6 +43,7 @@ export function messageStoreContract(
     messagesContract(test);
     revisionsContract(test);
     channelRowsContract(test);
+    memberCursorsContract(test);
 
     it("[H1] everything is there after a re-opening", async () => {
       const messages = [message(5n)];

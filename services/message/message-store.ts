@@ -1,8 +1,8 @@
 /**
- * The key-value store behind Message: history for ever, channels, memberships, device cursors.
+ * The key-value store behind Message: history for ever, channels, memberships, cursors.
  * This comment is the specification; `message-store.contract.ts` checks it for every adapter.
  *
- * Everything here but the device cursors is a projection of the log. Writes are idempotent and
+ * Everything here but the cursors is a projection of the log. Writes are idempotent and
  * may come again, late and in any order: of two rows of one key the one with the greater
  * `sequence` stays, whatever arrives last. A write that fails may have been made in part; it is
  * made again. A read sees every write that has resolved.
@@ -50,6 +50,23 @@ export interface MembershipRow {
   sequence: number;
 }
 
+/**
+ * How far a member has come in a channel. Its key is (channelId, userId). The two positions move
+ * only forward, each by itself: of two rows the greater ids stay, whatever arrives last.
+ */
+export interface MemberCursorRow {
+  channelId: string;
+  userId: string;
+  /** 0: none of its own; whatever was read was delivered. */
+  deliveredMessageId: bigint;
+  /** 0: none. */
+  readMessageId: bigint;
+  /** The message_number at `readMessageId`, with which it moves. */
+  readMessageNumber: number;
+  /** When one of them moved last, in ms since 1970. */
+  moveTimeMs: number;
+}
+
 /** What became of one user's reaction with one emoji. Its key is (message, userId, emoji). */
 export interface ReactionRow {
   userId: string;
@@ -88,6 +105,8 @@ export interface StoreBatch {
   channels?: readonly ChannelRow[];
   memberships?: readonly MembershipRow[];
   access?: readonly AccessRow[];
+  /** Cursors that messages moved by themselves; see MessageStore.putMemberCursors. */
+  cursors?: readonly MemberCursorRow[];
 }
 
 /** A range of one channel's revisions, in the order of their sequences. */
@@ -167,6 +186,19 @@ export interface MessageStore {
    * to another epoch always.
    */
   putDeviceCursor(row: DeviceCursorRow): Promise<void>;
+
+  /** The cursors of one user in at most 1,024 channels, in any order; who has none is left out. */
+  getMemberCursors(userId: string, channelIds: readonly string[]): Promise<MemberCursorRow[]>;
+
+  /** The cursors in a channel after `afterUserId`, ordered by user id; of former members too. */
+  listMemberCursors(
+    channelId: string,
+    afterUserId: string,
+    limit: number,
+  ): Promise<MemberCursorRow[]>;
+
+  /** Moves members' cursors, durably: only forward. At most 1,024 rows. */
+  putMemberCursors(rows: readonly MemberCursorRow[]): Promise<void>;
 
   /** Closes; what has resolved is durable. */
   close(): Promise<void>;

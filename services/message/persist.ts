@@ -9,10 +9,16 @@ import { type Clock, sleep } from "../../mesh/clock.ts";
 import type { Running, StreamEntry } from "../../mesh/streams.ts";
 import { itemsOf } from "./channel-item.ts";
 import { ChannelStates } from "./channel-states.ts";
-import type { AccessRow, ChannelRow, MembershipRow, MessageStore } from "./message-store.ts";
+import type {
+  AccessRow,
+  ChannelRow,
+  MemberCursorRow,
+  MembershipRow,
+  MessageStore,
+} from "./message-store.ts";
 import { rowsMax } from "./message-store-limits.ts";
 import { Parking, type ParkingDependencies } from "./parking.ts";
-import { applyWithRows } from "./projection.ts";
+import { applyWithRows, cursorsMovedBy } from "./projection.ts";
 
 /** The name of its checkpoint: entries up to it are in the store. */
 export const persistWorker = "persist";
@@ -63,6 +69,7 @@ async function persist(
   const memberships: MembershipRow[] = [];
   const channels = new Map<string, ChannelRow>();
   const access = new Map<string, AccessRow>();
+  const cursors = new Map<string, MemberCursorRow>();
   for (const stored of entries) {
     const read = await parking.read(stored, states);
     if (!read) continue;
@@ -71,8 +78,13 @@ async function persist(
     const accessBefore = state.access.changedSequence;
     for (const item of itemsOf(entry)) {
       memberships.push(...applyWithRows(state, item));
-      if (item.case === "message") messages.push(item.value);
-      else revisions.push(item.value);
+      if (item.case === "revision") revisions.push(item.value);
+      if (item.case !== "message") continue;
+      messages.push(item.value);
+      // Of one member's the last is the furthest.
+      for (const row of cursorsMovedBy(item.value)) {
+        cursors.set(`${row.channelId} ${row.userId}`, row);
+      }
     }
     const { changedSequence } = state.access;
     if (changedSequence !== accessBefore) {
@@ -89,13 +101,16 @@ async function persist(
       maxClientTimeMs: Number(entry.maxClientTimeMs),
     });
   }
-  const rows = Math.max(messages.length, revisions.length, memberships.length, 1);
+  const cursorRows = [...cursors.values()];
+  const kinds = [messages, revisions, memberships, cursorRows];
+  const rows = Math.max(1, ...kinds.map(({ length }) => length));
   for (let from = 0; from < rows; from += rowsMax) {
     const to = from + rowsMax;
     await store.apply({
       messages: messages.slice(from, to),
       revisions: revisions.slice(from, to),
       memberships: memberships.slice(from, to),
+      cursors: cursorRows.slice(from, to),
       // With the last ones: a channel's row says that all up to it is stored.
       access: to < rows ? [] : [...access.values()],
       channels: to < rows ? [] : [...channels.values()],

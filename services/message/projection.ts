@@ -3,7 +3,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Member, Message } from "../../gen/parley/message/v1/message_pb.js";
 import type { ChannelItem } from "./channel-item.ts";
 import type { ChannelState } from "./channel-state.ts";
-import type { MembershipRow } from "./message-store.ts";
+import type { MemberCursorRow, MembershipRow } from "./message-store.ts";
 import { stayChanges } from "./stay-changes.ts";
 
 /** Moves the state on by an item and returns the membership rows that it changes. */
@@ -16,6 +16,22 @@ export function applyWithRows(state: ChannelState, item: ChannelItem): Membershi
     ...ended.map((member) => rowOf(message, member, message.channelSequence)),
     ...[...begun, ...changed].map((member) => rowOf(message, member, 0)),
   ];
+}
+
+/**
+ * The cursors that a message moves by itself: its sender has read up to it, and whoever joins has
+ * nothing unread.
+ */
+export function cursorsMovedBy(message: Message): MemberCursorRow[] {
+  const { channelId, senderId, messageId, messageNumber, sendTime } = message;
+  const joined = stayChanges(message).begun.map(({ userId }) => userId);
+  const userIds = new Set([senderId, ...joined]);
+  const position = { readMessageId: messageId, readMessageNumber: messageNumber };
+  const moveTimeMs = sendTime ? timestampMs(sendTime) : 0;
+  return Array.from(userIds, (userId) => ({
+    ...{ channelId, userId, deliveredMessageId: 0n },
+    ...{ ...position, moveTimeMs },
+  }));
 }
 
 function rowOf(message: Message, member: Member, leftSequence: number): MembershipRow {

@@ -9,6 +9,8 @@ import { type Placement, placementOf } from "./placement.ts";
 
 interface Remembered extends Placement {
   clientTimeMs: number;
+  /** 0 for a revision. */
+  messageNumber: number;
 }
 
 /** Sends remembered for one channel. */
@@ -31,6 +33,7 @@ export class RecentSends {
     this.sends.set(key(senderId, clientMessageId), {
       ...placementOf(item),
       clientTimeMs: uuidV7TimeMs(clientMessageId) ?? 0,
+      messageNumber: item.case === "message" ? item.value.messageNumber : 0,
     });
     if (this.sends.size <= recentMax) return;
     const [oldest, forgotten] = this.sends.entries().next().value!;
@@ -41,6 +44,15 @@ export class RecentSends {
   /** What was stored under the id, as far as it is remembered. */
   find(senderId: string, clientMessageId: string): Placement | undefined {
     return this.sends.get(key(senderId, clientMessageId));
+  }
+
+  /** The sender's last message, as far as it is remembered; not one before the first text. */
+  lastOf(senderId: string): { messageId: bigint; messageNumber: number } | undefined {
+    let last: Remembered | undefined;
+    for (const [id, sent] of this.sends) {
+      if (sent.messageNumber > 0 && id.startsWith(`${senderId} `)) last = sent;
+    }
+    return last;
   }
 
   /** Whether not finding an id of this time proves that it was not stored. */

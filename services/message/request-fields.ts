@@ -1,5 +1,6 @@
 /** Checks what requests carry; every error names the value and the limit. */
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { ChannelDelivered } from "../../gen/parley/message/v1/cursor_pb.js";
 import { DomainError, fieldInvalid } from "../../mesh/errors.ts";
 import { uuidV7TimeMs } from "../../mesh/ids.ts";
 import type { CallContext, Identity } from "../../mesh/rpc.ts";
@@ -103,6 +104,26 @@ export function pageSize(requested: number, byDefault: number, max: number): num
 /** The id must be a message's. @throws DomainError FIELD_INVALID */
 export function checkMessageId(field: string, messageId: bigint): void {
   if (messageId < 0n) throw fieldInvalid(field, `${messageId}, must not be negative`);
+}
+
+/** @throws DomainError FIELD_INVALID */
+export function checkReadMessageId(messageId: bigint): void {
+  if (messageId < 1n) throw fieldInvalid("message_id", `${messageId}, must be at least 1`);
+}
+
+/** Channels of one MarkDelivered. */
+const deliveredChannelsMax = 100;
+
+/** @throws DomainError FIELD_INVALID */
+export function checkDelivered(channels: readonly ChannelDelivered[]): void {
+  const { length } = channels;
+  if (length > deliveredChannelsMax) {
+    throw fieldInvalid("channels", `are ${length}, must be at most ${deliveredChannelsMax}`);
+  }
+  for (const { channelId, messageId } of channels) {
+    checkChannelId(channelId);
+    checkMessageId("channels.message_id", messageId);
+  }
 }
 
 function invalidClientId(description: string): DomainError {

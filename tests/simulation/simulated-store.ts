@@ -53,6 +53,9 @@ export class StoreServer {
       listChannelIds: (...args) => ask(() => store.listChannelIds(...args)),
       getDeviceCursor: (...args) => ask(() => store.getDeviceCursor(...args)),
       putDeviceCursor: (...args) => ask(() => store.putDeviceCursor(...args)),
+      getMemberCursors: (...args) => ask(() => store.getMemberCursors(...args)),
+      listMemberCursors: (...args) => ask(() => store.listMemberCursors(...args)),
+      putMemberCursors: (...args) => ask(() => store.putMemberCursors(...args)),
       close: async () => {},
     };
   }
