@@ -83,9 +83,10 @@ export class RunFaults {
     return 0.1 + this.random.unit() * (this.random.chance(0.1) ? 30 : 3);
   }
 
-  /** Whether the store is not always at hand in this run. */
+  /** Whether the store is not always at hand in this run: a pause breaks the calls under way. */
   get storeFalters(): boolean {
-    return Object.keys(this.store.chances).length > 0 || this.world.storeOutage !== undefined;
+    const { storeOutage, pause } = this.world;
+    return Object.keys(this.store.chances).length > 0 || (storeOutage ?? pause) !== undefined;
   }
 
   /** Nothing goes wrong with calls any more. */
