@@ -41,8 +41,8 @@ export function memberCursorsContract(test: OpenMessageStore): void {
     });
 
     it("[M8] move with the messages that move them", async () => {
-      await test.apply({ cursors: [cursor({ readMessageId: 7n, readMessageNumber: 3 })] });
-      await test.apply({ cursors: [cursor({ readMessageId: 5n, readMessageNumber: 2 })] });
+      await test.store.apply({ cursors: [cursor({ readMessageId: 7n, readMessageNumber: 3 })] });
+      await test.store.apply({ cursors: [cursor({ readMessageId: 5n, readMessageNumber: 2 })] });
       expect(await get()).toEqual([cursor({ readMessageId: 7n, readMessageNumber: 3 })]);
     });
 
