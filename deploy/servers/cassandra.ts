@@ -107,7 +107,8 @@ listen_address: 127.0.0.1
 rpc_address: 127.0.0.1
 native_transport_port: ${port}
 storage_port: ${storagePort}
-commitlog_sync: batch
+commitlog_sync: group
+commitlog_sync_group_window: 10ms
 auto_snapshot: false
 memtable_heap_space: 64MiB
 memtable_offheap_space: 64MiB

@@ -30,7 +30,7 @@ const batchMax = 512;
  * add what the log holds beyond it, but each write costs a commit: at 500 messages a second a
  * write for each would be most of the work.
  */
-const gatherMs = 50;
+const gatherMs = 250;
 const smallBatch = batchMax / 4;
 
 /** What persist works on. */
