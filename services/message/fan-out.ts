@@ -12,6 +12,8 @@ import {
   type LogEntry,
 } from "../../gen/parley/log/v1/log_pb.js";
 import type { Revision } from "../../gen/parley/message/v1/message_pb.js";
+import type { Clock } from "../../mesh/clock.ts";
+import { Outage } from "../../mesh/outage.ts";
 import { inboxSubject, type Running, type Stream, type StreamEntry } from "../../mesh/streams.ts";
 import { type ChannelItem, itemsOf } from "./channel-item.ts";
 import type { ChannelState } from "./channel-state.ts";
@@ -45,20 +47,27 @@ const inlineAlwaysMembers = 2;
 export interface FanOutDependencies extends ParkingDependencies {
   inbox: Stream;
   store: MessageStore;
+  clock: Clock;
 }
 
 /** Starts the worker. */
 export function startFanOut(deps: FanOutDependencies): Running {
+  const { clock, logger } = deps;
   const states = new ChannelStates(deps.log);
   const parking = new Parking(fanOutWorker, deps);
+  const [began, ended] = ["fan_out_failed", "fan_out_works_again"];
+  const outage = new Outage({ logger, clock, level: "error", began, ended });
   return deps.log.work(
     {
       name: fanOutWorker,
       batchMax,
       isOurs: deps.isOurs,
-      onError: (err) => deps.logger.error({ event: "fan_out_failed", err }),
+      onError: (err) => outage.failed(err),
     },
-    (entries) => fanOut(entries, states, parking, deps),
+    async (entries) => {
+      await fanOut(entries, states, parking, deps);
+      outage.worked();
+    },
   );
 }
 

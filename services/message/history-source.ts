@@ -11,7 +11,7 @@ import type {
 } from "../../gen/parley/message/v1/message_pb.js";
 import { DomainError, unavailable } from "../../mesh/errors.ts";
 import { messageIdMax, minId } from "../../mesh/ids.ts";
-import type { Logger } from "../../mesh/logger.ts";
+import { Outage, type OutageOptions } from "../../mesh/outage.ts";
 import { logSubject, type Stream, StreamUnavailable } from "../../mesh/streams.ts";
 import type { ChannelItem } from "./channel-item.ts";
 import type { Channels } from "./channels.ts";
@@ -33,7 +33,22 @@ export interface HistoryDependencies {
   channels: Channels;
   log: Stream;
   store: MessageStore;
-  logger: Logger;
+  /** Told whether pages are read without the log. */
+  logOutage: Outage;
+  /** Told whether they are read without the store. */
+  storeOutage: Outage;
+}
+
+/** The outages of a process's histories. */
+export function historyOutages(
+  parts: Pick<OutageOptions, "logger" | "clock">,
+): Pick<HistoryDependencies, "logOutage" | "storeOutage"> {
+  const outage = (began: string, ended: string) =>
+    new Outage({ ...parts, level: "warn", began, ended });
+  return {
+    logOutage: outage("history_without_log", "history_with_log"),
+    storeOutage: outage("history_degraded", "history_whole"),
+  };
 }
 
 /** Message ids, both ends inclusive. */
@@ -82,10 +97,12 @@ export async function openHistory(
   deps: HistoryDependencies,
 ): Promise<HistorySource> {
   try {
-    return await openOverLog(channelId, userId, deps);
+    const source = await openOverLog(channelId, userId, deps);
+    deps.logOutage.worked();
+    return source;
   } catch (err) {
     if (!isLogAway(err)) throw err;
-    deps.logger.warn({ event: "history_without_log", channelId, err });
+    deps.logOutage.failed(err, { channelId });
     return openStoreAlone(channelId, userId, deps.store);
   }
 }
@@ -130,7 +147,7 @@ async function openStoreAlone(
 async function openOverLog(
   channelId: string,
   userId: string,
-  { channels, log, store, logger }: HistoryDependencies,
+  { channels, log, store, storeOutage }: HistoryDependencies,
 ): Promise<HistorySource> {
   const { state, snapshotLogSequence } = await channels.read(channelId);
   if (!state) throw notAMember(channelId);
@@ -159,10 +176,12 @@ async function openOverLog(
   async function fromStore<T>(ask: () => Promise<T>): Promise<T | undefined> {
     if (storeIsAway) return undefined;
     try {
-      return await ask();
+      const answer = await ask();
+      storeOutage.worked();
+      return answer;
     } catch (err) {
       if (!(err instanceof StoreUnavailable)) throw err;
-      logger.warn({ event: "history_degraded", channelId, err });
+      storeOutage.failed(err, { channelId });
       storeIsAway = true;
       tail = await readTail(channelId, 0, snapshotLogSequence, log);
       items = new TailItems(tail);

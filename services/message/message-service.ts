@@ -23,6 +23,7 @@ import { fanOutWorker, startFanOut } from "./fan-out.ts";
 import { serveFollow } from "./follow.ts";
 import { groupMethods } from "./group-methods.ts";
 import { listMessages } from "./history.ts";
+import { historyOutages } from "./history-source.ts";
 import { messageCodes, orUnavailable } from "./message-codes.ts";
 import type { messageConfig } from "./message-config.ts";
 import { sendChange, sendDeadlineMs, sendResponse, serveLink } from "./message-link.ts";
@@ -62,7 +63,7 @@ export function createMessageService(deps: MessageDependencies): Served {
   const { streams, store, clock, logger, metrics } = deps;
   const channels = new Channels({ ...deps, log: streams.log });
   const calls = new ChannelCalls({ ...deps, channels });
-  const history = { channels, log: streams.log, store, logger };
+  const history = { channels, log: streams.log, store, ...historyOutages({ logger, clock }) };
   const feeds = new InboxFeeds({ streams, clock, log: logger, ...(metrics && { metrics }) });
   const cursors = new Cursors({ ...history, streams, clock });
   const typing = new Typing({ channels, streams, clock });

@@ -6,6 +6,7 @@ import {
   type Revision,
 } from "../../gen/parley/message/v1/message_pb.js";
 import { type Clock, sleep } from "../../mesh/clock.ts";
+import { Outage } from "../../mesh/outage.ts";
 import type { Running, StreamEntry } from "../../mesh/streams.ts";
 import { itemsOf } from "./channel-item.ts";
 import { ChannelStates } from "./channel-states.ts";
@@ -44,15 +45,18 @@ export function startPersist(deps: PersistDependencies): Running {
   const { log, store, clock, logger } = deps;
   const states = new ChannelStates(log);
   const parking = new Parking(persistWorker, deps);
+  const [began, ended] = ["persist_failed", "persist_works_again"];
+  const outage = new Outage({ logger, clock, level: "error", began, ended });
   return log.work(
     {
       name: persistWorker,
       batchMax,
       isOurs: deps.isOurs,
-      onError: (err) => logger.error({ event: "persist_failed", err }),
+      onError: (err) => outage.failed(err),
     },
     async (entries) => {
       await persist(entries, states, parking, store);
+      outage.worked();
       if (entries.length < smallBatch) await sleep(clock, gatherMs);
     },
   );
