@@ -16,6 +16,7 @@ import {
   type Streams,
   StreamUnavailable,
   type SubjectPage,
+  type TrimOptions,
   type WorkOptions,
 } from "./streams.ts";
 
@@ -203,7 +204,7 @@ class FaultyStream implements Stream {
     return Math.max(0, sequence - 1 - this.faults.upTo(lagMax));
   }
 
-  async trim(options: { olderThanMs: number; workers: readonly string[] }): Promise<number> {
+  async trim(options: TrimOptions): Promise<number> {
     failIfUnavailable(this.faults);
     return this.stream.trim(options);
   }

@@ -4,6 +4,7 @@ import {
   type AppendOptions,
   entryBytesMax,
   type ReadOptions,
+  type TrimOptions,
   type WorkOptions,
 } from "./streams.ts";
 
@@ -83,11 +84,11 @@ export function checkWorkerName(name: string): void {
 }
 
 /** @throws DomainError FIELD_INVALID */
-export function checkTrim(options: { olderThanMs: number; workers: readonly string[] }): void {
-  if (!(options.olderThanMs >= 0)) {
-    throw fieldInvalid("olderThanMs", `is ${options.olderThanMs}; it can't be less than 0`);
+export function checkTrim({ workers, olderThanMs, pressedOlderThanMs = 0 }: TrimOptions): void {
+  for (const [field, value] of Object.entries({ olderThanMs, pressedOlderThanMs })) {
+    if (!(value >= 0)) throw fieldInvalid(field, `is ${value}; it can't be less than 0`);
   }
-  for (const name of options.workers) checkWorkerName(name);
+  for (const name of workers) checkWorkerName(name);
 }
 
 function checkInteger(field: string, value: number, min: number, max = Number.MAX_SAFE_INTEGER) {

@@ -10,6 +10,7 @@ import {
   type StreamEntry,
   StreamUnavailable,
   type SubjectPage,
+  type TrimOptions,
   type WorkOptions,
   WrongLastSequence,
 } from "./streams.ts";
@@ -154,7 +155,7 @@ export class LmdbStream implements Stream, WrittenStream, WorkerSource {
     return this.checkpoints.get(name);
   }
 
-  async trim(options: { olderThanMs: number; workers: readonly string[] }): Promise<number> {
+  async trim(options: TrimOptions): Promise<number> {
     checkTrim(options);
     const through = Math.min(
       this.committed.last,

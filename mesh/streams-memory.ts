@@ -18,6 +18,7 @@ import {
   type Streams,
   StreamUnavailable,
   type SubjectPage,
+  type TrimOptions,
   type WorkOptions,
 } from "./streams.ts";
 import { LiveBus } from "./streams-bus.ts";
@@ -224,7 +225,7 @@ class MemoryStream implements Stream {
     return this.state.checkpointOf(name);
   }
 
-  async trim(options: { olderThanMs: number; workers: readonly string[] }): Promise<number> {
+  async trim(options: TrimOptions): Promise<number> {
     checkTrim(options);
     this.checkOpen();
     return this.state.trim(options.olderThanMs, options.workers);

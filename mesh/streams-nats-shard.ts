@@ -1,7 +1,17 @@
+import type { StreamConfig, StreamState } from "@nats-io/jetstream";
 import { StreamUnavailable } from "./streams.ts";
 import { NatsAppends } from "./streams-nats-appends.ts";
 import type { NatsLink } from "./streams-nats-link.ts";
 import { NatsReads } from "./streams-nats-reads.ts";
+
+/** The part of its bytes past which a shard is trimmed sooner: see TrimOptions. */
+const pressedShare = 0.8;
+
+/** What JetStream says of a stream. */
+interface StreamInfo {
+  config: Pick<StreamConfig, "max_bytes">;
+  state: Pick<StreamState, "bytes" | "messages">;
+}
 
 /** What a shard is made of. */
 export interface NatsShardOptions {
@@ -39,6 +49,17 @@ export class NatsShard {
     const { error, ...rest } = answer.json<{ error?: { description: string } }>();
     if (error) throw new StreamUnavailable(`${subject}: ${error.description}`);
     return rest as Answer;
+  }
+
+  /**
+   * How many of its oldest entries, by their mean size, it holds beyond {@link pressedShare} of the
+   * bytes that it may. Where there is no limit: 0.
+   */
+  async surplusEntries(): Promise<number> {
+    const { config, state } = await this.api<StreamInfo>("STREAM.INFO", {});
+    if (config.max_bytes <= 0) return 0;
+    const surplusBytes = state.bytes - pressedShare * config.max_bytes;
+    return Math.max(0, Math.ceil((surplusBytes * state.messages) / state.bytes));
   }
 
   /**

@@ -182,6 +182,35 @@ describe("NATS streams", () => {
     expect(page.entries).toHaveLength(kept);
   });
 
+  it("[M6] [R3] of a log that is nearly full they trim sooner, and no more than makes room", async () => {
+    const bytesMax = 4 << 20;
+    const { log } = await open({ shards: { log: 1, inbox: 1 }, logShardBytesMax: bytesMax });
+    const fill = (count: number) =>
+      Promise.all(Array.from({ length: count }, () => log.append("a", new Uint8Array(100_000))));
+    const held = async () => (await log.read("a", { bytesMax: 1 << 30 })).entries.length;
+    const trim = { workers: ["persist"], olderThanMs: 3_600_000, pressedOlderThanMs: 5 };
+    await fill(30);
+    let done = 0;
+    log.work({ name: "persist", batchMax: 10, onError() {} }, async (entries) => {
+      if (done === 35) throw new Error("not yet");
+      done += entries.length;
+    });
+    await until(() => done === 30);
+    await pass(20);
+    // 72 % of what it may hold.
+    expect(await log.trim(trim)).toBe(0);
+
+    await fill(10);
+    await pass(20);
+    const { olderThanMs, workers } = trim;
+    expect(await log.trim({ workers, olderThanMs })).toBe(0);
+    const removed = await log.trim(trim);
+    expect(await held()).toBe(40 - removed);
+    expect((await held()) * 100_000).toBeLessThanOrEqual(0.8 * bytesMax);
+    expect((await held()) * 100_000).toBeGreaterThan(0.7 * bytesMax);
+    expect(await log.trim(trim)).toBe(0);
+  });
+
   it("[O1] say what an acknowledgement means", async () => {
     const metrics = new Metrics();
     const streams = await openNatsStreams({ ...options, monitorUrls: [natsMonitorUrl], metrics });

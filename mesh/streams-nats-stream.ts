@@ -8,6 +8,7 @@ import {
   type StreamEntry,
   StreamUnavailable,
   type SubjectPage,
+  type TrimOptions,
   type WorkOptions,
 } from "./streams.ts";
 import {
@@ -115,7 +116,7 @@ export class NatsStream implements Stream {
     return readCheckpoint(this.checkpoints, checkpointKey(shard, name), false);
   }
 
-  async trim(options: { olderThanMs: number; workers: readonly string[] }): Promise<number> {
+  async trim(options: TrimOptions): Promise<number> {
     checkTrim(options);
     this.checkOpen();
     let removed = 0;
@@ -140,7 +141,7 @@ export class NatsStream implements Stream {
 
   private async trimShard(
     shard: NatsShard,
-    { olderThanMs, workers }: { olderThanMs: number; workers: readonly string[] },
+    { workers, olderThanMs, pressedOlderThanMs = olderThanMs }: TrimOptions,
     limit: number,
   ): Promise<number> {
     const nowMs = shard.link.clock.nowMs();
@@ -148,7 +149,10 @@ export class NatsStream implements Stream {
       workers.map((name) => readCheckpoint(this.checkpoints, checkpointKey(shard, name), true)),
     );
     const through = Math.min(Number.MAX_SAFE_INTEGER - 1, ...checkpoints);
-    return shard.trim(through, nowMs, olderThanMs, limit);
+    const removed = await shard.trim(through, nowMs, olderThanMs, limit);
+    const surplus = Math.min(limit - removed, await shard.surplusEntries());
+    if (surplus <= 0) return removed;
+    return removed + (await shard.trim(through, nowMs, pressedOlderThanMs, surplus));
   }
 
   /** The same in every process for ever: see NatsStreamPlan.shards. */

@@ -122,6 +122,18 @@ export interface WorkOptions {
   isOurs?: ((shard: string) => boolean) | undefined;
 }
 
+/** What is trimmed. */
+export interface TrimOptions {
+  /** The names of the workers that must have done it. */
+  workers: readonly string[];
+  olderThanMs: number;
+  /**
+   * Takes the place of `olderThanMs` in a shard that holds more than 80 % of the bytes that it
+   * may, for as many of its oldest entries as bring it below. Default: `olderThanMs`.
+   */
+  pressedOlderThanMs?: number;
+}
+
 /** One stream. */
 export interface Stream {
   readonly name: string;
@@ -170,7 +182,7 @@ export interface Stream {
    * then begin later; sequences are never given again. Resolves with the number removed, at most
    * 100,000 a call.
    */
-  trim(options: { olderThanMs: number; workers: readonly string[] }): Promise<number>;
+  trim(options: TrimOptions): Promise<number>;
 }
 
 /** An entry that a worker can't make sense of. */

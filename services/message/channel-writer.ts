@@ -26,7 +26,7 @@ export interface WriterDependencies {
   takeIds(count: number, greaterThan: bigint): bigint[] | Promise<bigint[]>;
   /**
    * A snapshot older than this is taken anew. What follows one can't be read without it: half of
-   * what the log keeps for certain. Default: 24 hours.
+   * what the log keeps for certain. Default: 30 minutes.
    */
   snapshotAgeMaxMs?: number;
   clock: Clock;
@@ -43,7 +43,7 @@ const readersMax = 16_384;
 /** Tries of one batch before its callers are told to come back. */
 const triesMax = 8;
 /** Default and limit of {@link WriterDependencies.snapshotAgeMaxMs}. */
-export const snapshotAgeMaxMsDefault = 24 * 3_600_000;
+export const snapshotAgeMaxMsDefault = 30 * 60_000;
 
 /** Appends to one channel. */
 export class ChannelWriter {

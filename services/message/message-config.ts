@@ -10,7 +10,8 @@ export const messageConfig = defineConfig({
     default: String(7 * 24 * 3_600_000),
     unit: "ms",
     secret: false,
-    description: "How long the log keeps what has been persisted and fanned out.",
+    description:
+      "How long the log keeps what has been persisted and fanned out; where it is nearly full, 1 hour.",
   },
   trimIntervalMs: {
     env: "PARLEY_LOG_TRIM_INTERVAL_MS",

@@ -24,6 +24,7 @@ import { serveFollow } from "./follow.ts";
 import { groupMethods } from "./group-methods.ts";
 import { listMessages } from "./history.ts";
 import { historyOutages } from "./history-source.ts";
+import { startLogTrimmer } from "./log-trimmer.ts";
 import { messageCodes, orUnavailable } from "./message-codes.ts";
 import type { messageConfig } from "./message-config.ts";
 import { sendChange, sendDeadlineMs, sendResponse, serveLink } from "./message-link.ts";
@@ -197,7 +198,7 @@ export function startMessageWorkers(
     Pick<ParkingDependencies, "isOurs">,
   config: ConfigOf<typeof messageConfig>,
 ): Running {
-  const { streams, clock, logger } = deps;
+  const { streams } = deps;
   const parts = {
     ...deps,
     log: streams.log,
@@ -206,33 +207,10 @@ export function startMessageWorkers(
   };
   const persist = startPersist(parts);
   const fanOut = startFanOut(parts);
-  const workers = [persistWorker, fanOutWorker];
-  let stopped = false;
-  let trimming = Promise.resolve();
-  let timer = clock.setTimer(config.trimIntervalMs, startTrimming);
+  const trimmer = startLogTrimmer({ ...parts, workers: [persistWorker, fanOutWorker] }, config);
   return {
     async stop() {
-      stopped = true;
-      timer.cancel();
-      await Promise.all([persist.stop(), fanOut.stop(), trimming]);
+      await Promise.all([persist.stop(), fanOut.stop(), trimmer.stop()]);
     },
   };
-
-  function startTrimming(): void {
-    trimming = trim().finally(() => {
-      if (!stopped) timer = clock.setTimer(config.trimIntervalMs, startTrimming);
-    });
-  }
-
-  /** A call removes a limited number; until there are none more, so that a busy log is kept up with. */
-  async function trim(): Promise<void> {
-    try {
-      for (let removed = 1; removed > 0 && !stopped; ) {
-        removed = await streams.log.trim({ olderThanMs: config.logRetentionMs, workers });
-        if (removed > 0) logger.info({ event: "log_trimmed", removed });
-      }
-    } catch (err) {
-      logger.warn({ event: "log_not_trimmed", err });
-    }
-  }
 }

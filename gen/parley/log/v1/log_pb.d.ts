@@ -78,7 +78,7 @@ export declare type LogEntry = Message<"parley.log.v1.LogEntry"> & {
 
   /**
    * The channel as it was before this entry's items; in a channel's first entry as created,
-   * without members. Again every 1,000 entries, 4 MB or 24 hours, so that a cold load reads
+   * without members. Again every 1,000 entries, 4 MB or 30 minutes, so that a cold load reads
    * little and nothing that was trimmed.
    *
    * @generated from field: parley.log.v1.ChannelSnapshot snapshot = 4;
