@@ -80,6 +80,10 @@ export function withFaults(streams: Streams, options: StreamFaultsOptions): Stre
         failIfUnavailable(faults);
         return streams.deadLetters.count();
       },
+      async list(after, limit) {
+        failIfUnavailable(faults);
+        return streams.deadLetters.list(after, limit);
+      },
     },
     subscribeInbox: (userId, onMessage) =>
       subscribe(onMessage, (hear) => streams.subscribeInbox(userId, hear)),

@@ -1,7 +1,18 @@
 import type { LmdbDatabase } from "./lmdb.ts";
 import type { GroupCommit, GroupedWrite } from "./lmdb-group-commit.ts";
-import { type DeadLetter, type DeadLetters, StreamUnavailable } from "./streams.ts";
-import { deadLetterKey, deadLettersMax, encodeDeadLetter } from "./streams-dead-letters.ts";
+import {
+  type DeadLetter,
+  type DeadLetters,
+  type PlacedDeadLetter,
+  StreamUnavailable,
+} from "./streams.ts";
+import {
+  checkListLimit,
+  deadLetterKey,
+  deadLettersMax,
+  decodeDeadLetter,
+  encodeDeadLetter,
+} from "./streams-dead-letters.ts";
 
 /** Dead letters in a database of their own, by their keys. */
 export class LmdbDeadLetters implements DeadLetters {
@@ -37,6 +48,18 @@ export class LmdbDeadLetters implements DeadLetters {
   async count(): Promise<number> {
     this.checkOpen();
     return this.size();
+  }
+
+  /** A place is a key. */
+  async list(after: string, limit: number): Promise<PlacedDeadLetter[]> {
+    checkListLimit(limit);
+    this.checkOpen();
+    // The least key above it.
+    const start = Buffer.from(`${after}\0`);
+    return Array.from(this.letters.getRange({ start, limit }), ({ key, value }) => ({
+      ...decodeDeadLetter(value),
+      place: key.toString(),
+    }));
   }
 
   private size(): number {

@@ -10,6 +10,7 @@ import {
   type DeadLetter,
   type DeadLetters,
   type LiveMessage,
+  type PlacedDeadLetter,
   type PublishedEntry,
   type ReadOptions,
   type Running,
@@ -22,7 +23,13 @@ import {
   type WorkOptions,
 } from "./streams.ts";
 import { LiveBus } from "./streams-bus.ts";
-import { deadLetterKey, deadLettersMax, encodeDeadLetter } from "./streams-dead-letters.ts";
+import {
+  checkListLimit,
+  deadLetterKey,
+  deadLettersMax,
+  decodeDeadLetter,
+  encodeDeadLetter,
+} from "./streams-dead-letters.ts";
 import {
   checkAppend,
   checkSubject,
@@ -165,6 +172,15 @@ class MemoryDeadLetters implements DeadLetters {
   async count(): Promise<number> {
     this.checkOpen();
     return this.letters.size;
+  }
+
+  async list(after: string, limit: number): Promise<PlacedDeadLetter[]> {
+    checkListLimit(limit);
+    this.checkOpen();
+    const places = [...this.letters.keys()].sort().filter((place) => place > after);
+    return places
+      .slice(0, limit)
+      .map((place) => ({ ...decodeDeadLetter(this.letters.get(place)!), place }));
   }
 }
 

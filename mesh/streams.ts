@@ -197,6 +197,12 @@ export interface DeadLetter {
   reason: string;
 }
 
+/** A letter, and its place in the list of them. */
+export interface PlacedDeadLetter extends DeadLetter {
+  /** Opaque; see {@link DeadLetters.list}. */
+  place: string;
+}
+
 /**
  * Entries that workers have put aside so that what follows them can go on. They stay until
  * somebody removes them with the server's own tools.
@@ -211,6 +217,13 @@ export interface DeadLetters {
 
   /** How many there are. @throws StreamUnavailable */
   count(): Promise<number>;
+
+  /**
+   * Lists letters, each once, in an order that stays: those after a place, or from the first where
+   * it is "". Fewer than `limit`, 1 to 100, only at the end; those parked meanwhile may be missing.
+   * @throws StreamUnavailable
+   */
+  list(after: string, limit: number): Promise<PlacedDeadLetter[]>;
 }
 
 /** All that a process reads, writes and hears of streams. */

@@ -78,6 +78,7 @@ export class StreamsServer {
       deadLetters: {
         park: (letter) => hops.ask(() => streams.deadLetters.park(letter), away),
         count: () => hops.ask(() => streams.deadLetters.count(), away),
+        list: (after, limit) => hops.ask(() => streams.deadLetters.list(after, limit), away),
       },
       subscribeInbox: (userId, onMessage) => {
         const lane = new Lane(time);
