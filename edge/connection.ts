@@ -80,7 +80,7 @@ export class Connection
 
   /** Names it in logs, and to its device. */
   get id(): string {
-    return `${this.edge.connectionIdPrefix}${this.number.toString(36)}`;
+    return `${this.edge.instanceId}-${this.number.toString(36)}`;
   }
 
   /** What of the inbox has been handed to the socket. */

@@ -8,6 +8,7 @@ import type { Acks } from "./acks.ts";
 import type { Devices } from "./devices.ts";
 import type { EdgeConfig } from "./edge-config.ts";
 import type { EdgeMetrics } from "./edge-metrics.ts";
+import type { OtherEdges } from "./other-edges.ts";
 import type { SendLinks } from "./send-links.ts";
 import type { TimerWheel } from "./timer-wheel.ts";
 import type { TurnFlush } from "./turn-flush.ts";
@@ -27,6 +28,7 @@ export interface EdgeContext {
   readonly acks: Acks;
   readonly wheel: TimerWheel;
   readonly turnFlush: TurnFlush;
-  /** Begins the ids of this edge's connections. */
-  readonly connectionIdPrefix: string;
+  readonly otherEdges: Pick<OtherEdges, "addressFor">;
+  /** Of this edge; begins the ids of its connections. */
+  readonly instanceId: string;
 }

@@ -27,6 +27,7 @@ import { openMemoryStreams } from "../mesh/streams-memory.ts";
 import { createEdge, type Edge } from "./edge.ts";
 import { type EdgeConfig, edgeConfig } from "./edge-config.ts";
 import { type FrameClient, HttpClient, type Position, SocketClient } from "./frame-client.ts";
+import { OtherEdges } from "./other-edges.ts";
 import type { SendDone } from "./send-links.ts";
 
 /** Answers one method in place of its service. */
@@ -47,11 +48,16 @@ export class EdgeFixture {
   readonly sends: { request: SendMessageRequest; userId: string; done: SendDone }[] = [];
   /** Whether sends wait in `sends` for the test to answer them. */
   holdsSends = false;
+  /** None, as long as a test names none. */
+  readonly otherEdges: OtherEdges;
   readonly edge: Edge;
   private readonly clients: FrameClient[] = [];
 
-  constructor(config: Partial<EdgeConfig> = {}) {
+  constructor(config: Partial<EdgeConfig> = {}, instanceId = "edge-1") {
+    this.otherEdges = new OtherEdges(instanceId);
     this.edge = createEdge({
+      instanceId,
+      otherEdges: this.otherEdges,
       mesh: this.mesh(),
       streams: this.streams,
       verifier: {

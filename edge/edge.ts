@@ -2,7 +2,6 @@
  * The edge: holds sockets and nothing else. What it knows of a connection (user, device, position
  * in the inbox) it has from the token and the client; a restart loses nothing.
  */
-import { randomBytes } from "node:crypto";
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { MessageService } from "../gen/parley/message/v1/message_service_pb.js";
@@ -23,6 +22,7 @@ import type { EdgeConfig } from "./edge-config.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import { createEdgeMetrics } from "./edge-metrics.ts";
 import { HttpRoutes } from "./http-routes.ts";
+import type { OtherEdges } from "./other-edges.ts";
 import type { SendLinks } from "./send-links.ts";
 import { TimerWheel } from "./timer-wheel.ts";
 import { TurnFlush } from "./turn-flush.ts";
@@ -30,11 +30,14 @@ import { WebSockets } from "./web-sockets.ts";
 
 /** What an edge works with. It owns none of it: the caller closes it after the edge. */
 export interface EdgeOptions {
+  /** "edge-4f2a1b0c" */
+  instanceId: string;
   mesh: Mesh;
   streams: Streams;
   verifier: Pick<TokenVerifier, "verify" | "isRevoked" | "applyRevocation">;
   presence: PresenceReporter;
   sends: Pick<SendLinks, "send" | "markDelivered">;
+  otherEdges: Pick<OtherEdges, "addressFor">;
   clock: Clock;
   config: EdgeConfig;
   log: Logger;
@@ -83,7 +86,6 @@ export function createEdge(options: EdgeOptions): Edge {
     acks: new Acks(options.sends, clock, config.ackIntervalMs),
     wheel: new TimerWheel(clock),
     turnFlush: new TurnFlush(),
-    connectionIdPrefix: `${randomBytes(4).toString("hex")}-`,
   };
   const revocations = new Revocations({
     streams,

@@ -42,6 +42,7 @@ export function answerError(response: ServerResponse, thrown: unknown): void {
 const statuses: Readonly<Record<number, number>> = {
   [Code.INVALID_ARGUMENT]: 400,
   [Code.UNAUTHENTICATED]: 401,
+  [Code.NOT_FOUND]: 404,
   [Code.RESOURCE_EXHAUSTED]: 429,
   [Code.UNAVAILABLE]: 503,
 };

@@ -1,44 +1,68 @@
 /**
  * `POST /v1/frames`: what a device wants while its event stream or poll is open. Each post stands
- * by itself and may come to any edge: a send is known by its client id, an ack goes to Message.
+ * by itself and may come to any edge: a send is known by its client id, an ack goes to Message. Only
+ * what is about the connection itself needs it, and names it in a header.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type ClientFrame, ClientFramesSchema } from "../gen/parley/edge/v1/frame_pb.js";
 import type { AccessToken } from "../mesh/access-token.ts";
-import { fieldInvalid } from "../mesh/errors.ts";
+import { Code, fieldInvalid, RpcError } from "../mesh/errors.ts";
+import type { Connection } from "./connection.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import type { ServerFrameContent } from "./frame-codec.ts";
 import { jsonFrames } from "./frames-json.ts";
 import { clientAddress } from "./handshake.ts";
 import { answerError } from "./http-error.ts";
 import { bearerToken, readJson } from "./http-request.ts";
+import type { HttpTurns } from "./http-turns.ts";
+import { connectionHeader } from "./other-edges.ts";
 import { Requests, type RequestsOwner } from "./requests.ts";
 import type { Flushable } from "./turn-flush.ts";
 
 /** Frames of one post; also the greatest number of sends that a connection may have unanswered. */
 const framesMax = 256;
 
-/** Answers one post; never rejects. `checkLoad` throws where too much is under way. */
-export async function answerFrames(
-  edge: EdgeContext,
-  request: IncomingMessage,
-  response: ServerResponse,
-  checkLoad: () => void,
-): Promise<void> {
-  try {
-    checkLoad();
-    const token = await edge.verifier.verify(bearerToken(request.headers.authorization));
-    const body = await readJson(request, ClientFramesSchema, edge.config.jsonFrameBytesMax);
-    const frames = body?.frames ?? [];
-    if (frames.length > framesMax) {
-      throw fieldInvalid("frames", `${frames.length} frames; the limit is ${framesMax}`);
-    }
-    const post = new FramesPost(edge, request, response, token);
-    for (const { frame } of frames) post.take(frame);
-    post.end();
-  } catch (error) {
-    answerError(response, error);
+/** Answers posts of frames. */
+export class HttpFrames {
+  private readonly edge: EdgeContext;
+  private readonly turns: HttpTurns;
+  private readonly checkLoad: () => void;
+
+  /** @param checkLoad throws where too much is under way */
+  constructor(edge: EdgeContext, turns: HttpTurns, checkLoad: () => void) {
+    this.edge = edge;
+    this.turns = turns;
+    this.checkLoad = checkLoad;
   }
+
+  /** Answers one post; never rejects. */
+  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { config, verifier } = this.edge;
+    try {
+      this.checkLoad();
+      const token = await verifier.verify(bearerToken(request.headers.authorization));
+      const body = await readJson(request, ClientFramesSchema, config.jsonFrameBytesMax);
+      const frames = body?.frames ?? [];
+      if (frames.length > framesMax) {
+        throw fieldInvalid("frames", `${frames.length} frames; the limit is ${framesMax}`);
+      }
+      const connection = this.turns.find(String(request.headers[connectionHeader]), token);
+      const post = new FramesPost(this.edge, { request, response, token, connection });
+      for (const { frame } of frames) post.take(frame);
+      post.end();
+    } catch (error) {
+      answerError(response, error);
+    }
+  }
+}
+
+/** What a post consists of. */
+interface Post {
+  request: IncomingMessage;
+  response: ServerResponse;
+  token: AccessToken;
+  /** The device's stream or poll, if the post names it and it is here. */
+  connection: Connection | undefined;
 }
 
 /** One post: answers are written as they come, a line each. */
@@ -48,19 +72,16 @@ class FramesPost implements RequestsOwner, Flushable {
   readonly format = jsonFrames.format;
   private readonly edge: EdgeContext;
   private readonly response: ServerResponse;
+  private readonly connection: Connection | undefined;
   private readonly requests: Requests;
   private answers: string[] = [];
   private unanswered = 0;
   private isTaken = false;
 
-  constructor(
-    edge: EdgeContext,
-    request: IncomingMessage,
-    response: ServerResponse,
-    token: AccessToken,
-  ) {
+  constructor(edge: EdgeContext, { request, response, token, connection }: Post) {
     this.edge = edge;
     this.response = response;
+    this.connection = connection;
     this.clientAddress = clientAddress(request, edge.config.forwardedHops);
     this.requests = new Requests(edge, this, token);
   }
@@ -78,6 +99,7 @@ class FramesPost implements RequestsOwner, Flushable {
     // Which of its entries the device was given is known only where it was given them.
     else if (frame.case === "ack") this.requests.ack(frame.value, Number.MAX_SAFE_INTEGER);
     else if (frame.case === "heartbeat") this.write({ case: "heartbeatResult", value: {} });
+    else if (frame.case === "followChannels") this.toConnection(frame);
     else throw fieldInvalid("frames", `${frame.case ?? "an unknown frame"} can't be posted`);
   }
 
@@ -111,6 +133,12 @@ class FramesPost implements RequestsOwner, Flushable {
 
   /** The end of the sign-in reaches the device's connection, wherever that is. */
   onLoggedOut(): void {}
+
+  /** What is about the connection itself is answered there. */
+  private toConnection(frame: ClientFrame["frame"]): void {
+    if (this.connection) this.connection.receiveFrame(frame);
+    else throw new RpcError(Code.NOT_FOUND, "CONNECTION_UNKNOWN", "the connection is not here");
+  }
 
   private write(content: ServerFrameContent): void {
     if (this.answers.length === 0) this.edge.turnFlush.add(this);

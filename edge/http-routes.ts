@@ -6,20 +6,23 @@ import type { Connections } from "./connections.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import { isOriginAllowed } from "./handshake.ts";
 import { createHttpApi } from "./http-api.ts";
-import { answerFrames } from "./http-frames.ts";
+import { HttpFrames } from "./http-frames.ts";
 import { HttpTurns } from "./http-turns.ts";
+import { connectionHeader, passOn } from "./other-edges.ts";
 import { EventStreamTurn, PollTurn } from "./turns.ts";
 
 /** Answers the HTTP requests of an edge. */
 export class HttpRoutes {
   private readonly edge: EdgeContext;
   private readonly turns: HttpTurns;
+  private readonly frames: HttpFrames;
   private readonly api: RequestListener;
   private underWay = 0;
 
   constructor(edge: EdgeContext, connections: Connections) {
     this.edge = edge;
     this.turns = new HttpTurns(edge, connections);
+    this.frames = new HttpFrames(edge, this.turns, this.checkLoad);
     this.api = createHttpApi(edge, this.checkLoad);
   }
 
@@ -34,13 +37,15 @@ export class HttpRoutes {
       return;
     }
     const path = request.url?.split("?", 1)[0];
-    if (path === "/v1/events") void this.turns.answer(request, new EventStreamTurn(response));
+    const elsewhere = path?.startsWith("/v1/") && this.edge.otherEdges.addressFor(request);
+    if (elsewhere) passOn(elsewhere, request, response);
+    else if (path === "/v1/events") void this.turns.answer(request, new EventStreamTurn(response));
     else if (path === "/v1/poll") void this.turns.answer(request, new PollTurn(response));
     else {
       this.underWay++;
       response.once("close", () => this.underWay--);
-      if (path !== "/v1/frames") this.api(request, response);
-      else void answerFrames(this.edge, request, response, this.checkLoad);
+      if (path === "/v1/frames") void this.frames.answer(request, response);
+      else this.api(request, response);
     }
   }
 
@@ -56,7 +61,7 @@ const corsHeaders: [string, string][] = [
   ["access-control-allow-methods", cors.allowedMethods.join(", ")],
   [
     "access-control-allow-headers",
-    [...cors.allowedHeaders, "authorization", "last-event-id"].join(", "),
+    [...cors.allowedHeaders, "authorization", "last-event-id", connectionHeader].join(", "),
   ],
   ["access-control-expose-headers", cors.exposedHeaders.join(", ")],
   ["access-control-max-age", "7200"],

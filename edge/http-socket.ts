@@ -58,6 +58,7 @@ export class HttpSocket implements FrameSocket, WheelItem {
     this.lookIn(Math.min(keepAliveMs, lengthMs));
     this.flush();
     if (this.closing) this.tellClosing(this.closing);
+    else if (this.framesWritten > 0) turn.open();
   }
 
   /** HTTP requests come whole: there is nothing to pause. */

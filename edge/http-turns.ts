@@ -7,6 +7,7 @@
 import type { IncomingMessage } from "node:http";
 import { create } from "@bufbuild/protobuf";
 import { ClientFrameSchema, type Hello, HelloSchema } from "../gen/parley/edge/v1/frame_pb.js";
+import type { AccessToken } from "../mesh/access-token.ts";
 import { DomainError, fieldInvalid } from "../mesh/errors.ts";
 import { CloseCode, helloCloseCodes } from "./close-codes.ts";
 import type { Connection } from "./connection.ts";
@@ -44,7 +45,8 @@ export class HttpTurns {
       const lastEventId = request.headers["last-event-id"];
       const eventId = lastEventId ? readEventId(String(lastEventId)) : undefined;
       const hello = await readHello(request);
-      const socket = eventId && (await this.find(eventId, accessToken || hello?.accessToken || ""));
+      const socket =
+        eventId && (await this.resume(eventId, accessToken || hello?.accessToken || ""));
       if (response.destroyed) return;
       if (socket) {
         socket.connection.hear();
@@ -60,13 +62,19 @@ export class HttpTurns {
     }
   }
 
+  /** The connection of this id, where it is the device's and lives here. */
+  find(connectionId: string, { deviceId }: AccessToken): Connection | undefined {
+    const connection = this.sockets.get(connectionId)?.connection;
+    return connection?.token?.deviceId === deviceId ? connection : undefined;
+  }
+
   /** The socket that goes on from here. @throws DomainError for a bad token */
-  private async find(eventId: EventId, accessToken: string): Promise<HttpSocket | undefined> {
+  private async resume(eventId: EventId, accessToken: string): Promise<HttpSocket | undefined> {
     if (!this.sockets.has(eventId.connectionId)) return undefined;
-    const { deviceId } = await this.edge.verifier.verify(accessToken);
-    const socket = this.sockets.get(eventId.connectionId);
-    const isHere = socket?.connection.token?.deviceId === deviceId;
-    return isHere && socket?.framesWritten === eventId.frames ? socket : undefined;
+    const token = await this.edge.verifier.verify(accessToken);
+    const isHere = this.find(eventId.connectionId, token) !== undefined;
+    const socket = isHere ? this.sockets.get(eventId.connectionId) : undefined;
+    return socket?.framesWritten === eventId.frames ? socket : undefined;
   }
 
   private start(turn: Turn, request: IncomingMessage, hello: Hello): void {

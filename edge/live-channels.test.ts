@@ -205,7 +205,7 @@ describe("[G3] the edge, for devices that follow LIVE channels,", () => {
     const ann = await channel.follow("ann/ann-1");
     ann.ws.pause();
     const { fixture } = channel;
-    for (let i = 0; (await fixture.count("parley_edge_lagging_total")) === 0; i++) {
+    while ((await fixture.count("parley_edge_lagging_total")) === 0) {
       await channel.text("x".repeat(65_536));
     }
     for (let i = 0; i < 100; i++) await channel.text("x".repeat(20_000));

@@ -7,6 +7,7 @@ import { newInstanceId, type Runtime } from "../mesh/runtime.ts";
 import type { Streams } from "../mesh/streams.ts";
 import { createEdge, type Edge } from "./edge.ts";
 import { edgeConfig } from "./edge-config.ts";
+import { OtherEdges } from "./other-edges.ts";
 import { LinkedPresenceReporter } from "./presence-reporter.ts";
 import { SendLinks } from "./send-links.ts";
 
@@ -36,12 +37,16 @@ export async function startEdge(
     log,
   });
   const sends = new SendLinks(mesh, clock, log);
+  const otherEdges = new OtherEdges(instanceId);
+  const watch = registry.watch(edgeService, (instances) => otherEdges.update(instances));
   const edge: Edge = createEdge({
+    instanceId,
     mesh,
     streams,
     verifier,
     presence,
     sends,
+    otherEdges,
     clock,
     config,
     log,
@@ -62,6 +67,7 @@ export async function startEdge(
     async stop() {
       await registration.deregister();
       await edge.drain();
+      watch.stop();
       presence.stop();
       sends.close();
       await edge.close();

@@ -15,6 +15,8 @@ export interface Closing {
 /** One response, as long as it is open. */
 export interface Turn {
   readonly response: ServerResponse;
+  /** The connection goes on here: what there is to say is said in frames from now on. */
+  open(): void;
   /**
    * Writes frames in JSON, which take the client to this place. False: nothing may follow.
    * `onLeft` is called when they have left.
@@ -62,7 +64,7 @@ export class EventStreamTurn implements Turn {
     } else refuse(this.response, closing);
   }
 
-  private open(): void {
+  open(): void {
     if (this.response.headersSent) return;
     this.response.writeHead(200, {
       ...unbuffered,
@@ -87,6 +89,7 @@ export class PollTurn implements Turn {
     return false;
   }
 
+  open(): void {}
   keepAlive(): void {}
 
   end(eventId: string): void {

@@ -41,6 +41,8 @@ const lost = 1_006;
 /** The edge's word for that. */
 const tokenExpired = 4_005;
 
+const heartbeatResult = { heartbeatResult: {} } as object;
+
 /** One connection over HTTP. */
 export class HttpSocket implements WebSocketLike {
   binaryType = "";
@@ -50,6 +52,7 @@ export class HttpSocket implements WebSocketLike {
   onerror: WebSocketLike["onerror"] = null;
   private readonly options: HttpSocketOptions;
   private readonly over = new AbortController();
+  private connectionId = "";
   private lastEventId = "";
   private readonly waiting: string[] = [];
   private posts = 0;
@@ -73,7 +76,7 @@ export class HttpSocket implements WebSocketLike {
 
   /** The turns themselves show whether the edge is there. */
   private answerHeartbeat(): void {
-    queueMicrotask(() => this.tell({ heartbeatResult: {} }));
+    queueMicrotask(() => this.tell(heartbeatResult));
   }
 
   private async run(firstHello: string): Promise<void> {
@@ -91,7 +94,9 @@ export class HttpSocket implements WebSocketLike {
     const { way, timers } = this.options;
     const quiet = timeLimit(timers, quietMsMax[way], this.over.signal);
     try {
-      const response = await this.request(way === "sse" ? "/v1/events" : "/v1/poll", hello, quiet);
+      const path = way === "sse" ? "/v1/events" : "/v1/poll";
+      const headers = this.lastEventId === "" ? {} : { "last-event-id": this.lastEventId };
+      const response = await this.request(path, headers, hello, quiet);
       if (response.status !== 200) return await this.refused(response);
       return await (way === "sse" ? this.readStream(response, quiet) : this.readPoll(response));
     } finally {
@@ -142,15 +147,19 @@ export class HttpSocket implements WebSocketLike {
         frames.length < postFramesMax &&
         length + this.waiting[0]!.length <= postLengthMax
       );
-      void this.post(`{"frames":[${frames.join(",")}]}`);
+      void this.post(frames);
     }
   }
 
-  private async post(body: string): Promise<void> {
+  private async post(frames: readonly string[]): Promise<void> {
     const limit = timeLimit(this.options.timers, postMsMax);
+    // Any edge may take a post, but for what is about the connection itself.
+    const isBound = frames.some((frame) => frame.startsWith('{"followChannels"'));
+    const headers = isBound ? { "parley-connection": this.connectionId } : {};
+    const body = `{"frames":[${frames.join(",")}]}`;
     this.posts++;
     try {
-      const response = await this.request("/v1/frames", body, limit);
+      const response = await this.request("/v1/frames", headers, body, limit);
       if (response.status === 200) {
         for await (const line of readLines(response.body!)) this.tell(JSON.parse(line));
       } else {
@@ -165,15 +174,15 @@ export class HttpSocket implements WebSocketLike {
     this.postMore();
   }
 
-  private async request(path: string, body: string, { signal }: TimeLimit): Promise<Response> {
+  private async request(
+    path: string,
+    more: Record<string, string>,
+    body: string,
+    { signal }: TimeLimit,
+  ): Promise<Response> {
     const { url, fetch, accessToken } = this.options;
-    const headers = new Headers({
-      authorization: `Bearer ${await accessToken()}`,
-      "content-type": "application/json",
-    });
-    if (path !== "/v1/frames" && this.lastEventId !== "") {
-      headers.set("last-event-id", this.lastEventId);
-    }
+    const authorization = `Bearer ${await accessToken()}`;
+    const headers = { ...more, authorization, "content-type": "application/json" };
     return fetch(url + path, { method: "POST", headers, body, signal, cache: "no-store" });
   }
 
@@ -182,7 +191,8 @@ export class HttpSocket implements WebSocketLike {
     return toJsonString(ClientFrameSchema, create(ClientFrameSchema, { frame }));
   }
 
-  private tell(frame: unknown): void {
+  private tell(frame: { welcome?: { connectionId: string } }): void {
+    if (frame.welcome) this.connectionId = frame.welcome.connectionId;
     if (!this.over.signal.aborted) this.onmessage?.({ data: frame });
   }
 

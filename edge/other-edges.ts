@@ -1,0 +1,65 @@
+/**
+ * Requests that a balancer brings to another edge than the one that has their connection: they are
+ * passed on to it, so that event streams, polls and what is posted for them need no sticky
+ * balancer.
+ */
+import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
+import type { Instance } from "../mesh/registry.ts";
+import { answerText, HandshakeRefused } from "./handshake.ts";
+
+/** Names the connection that posted frames are for. */
+export const connectionHeader = "parley-connection";
+/** Stands in what was passed on, which is passed on no further. */
+const passedOnHeader = "parley-passed-on";
+/** They are about one connection between two, not about what it carries: RFC 9110 section 7.6.1. */
+const hopHeaders = ["connection", "keep-alive", "transfer-encoding"];
+
+/** The other edges, as the registry has them. */
+export class OtherEdges {
+  private readonly ownId: string;
+  private addresses = new Map<string, string>();
+
+  /** @param ownId of the edge that asks */
+  constructor(ownId: string) {
+    this.ownId = ownId;
+  }
+
+  /** Takes the list of all edges. */
+  update(instances: readonly Instance[]): void {
+    const others = instances.filter(({ instanceId }) => instanceId !== this.ownId);
+    this.addresses = new Map(others.map(({ instanceId, address }) => [instanceId, address]));
+  }
+
+  /**
+   * Where the request has to go; undefined: it stays here. An edge that is gone has taken its
+   * connections along: whichever edge is asked begins another.
+   */
+  addressFor({ headers }: IncomingMessage): string | undefined {
+    if (headers[passedOnHeader] !== undefined) return undefined;
+    const place = headers[connectionHeader] ?? headers["last-event-id"] ?? "";
+    const [connectionId] = String(place).split(".", 1);
+    return this.addresses.get(connectionId!.slice(0, connectionId!.lastIndexOf("-")));
+  }
+}
+
+/** Has another edge answer. Where it can't be reached: 503, and the client begins anew. */
+export function passOn(address: string, request: IncomingMessage, response: ServerResponse): void {
+  const { method, url } = request;
+  const headers = { ...withoutHops(request.headers), [passedOnHeader]: "1" };
+  const passed = httpRequest(`http://${address}${url}`, { method: method!, headers });
+  passed.on("response", (answer) => {
+    response.writeHead(answer.statusCode!, withoutHops(answer.headers));
+    answer.pipe(response);
+    answer.on("error", () => response.destroy());
+  });
+  passed.on("error", () => {
+    if (response.headersSent) response.destroy();
+    else answerText(response, new HandshakeRefused(503, "the edge of this connection is away"));
+  });
+  response.on("close", () => passed.destroy());
+  request.pipe(passed);
+}
+
+function withoutHops(headers: IncomingMessage["headers"]): IncomingMessage["headers"] {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !hopHeaders.includes(name)));
+}
