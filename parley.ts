@@ -33,6 +33,10 @@ const commands: Record<string, Command> = {
     summary: "the instances that Consul knows, their health and load",
     run: async () => (await import("./status.ts")).status(process.env),
   },
+  "dead-letters": {
+    summary: "what workers have put aside [--embedded: in PARLEY_DATA_DIR, else on NATS]",
+    run: async (args) => (await import("./dead-letters.ts")).deadLetters(args, process.env),
+  },
   chat: {
     summary: "talk with people in this terminal [--url http://localhost:8080] [--user NAME]",
     run: async (args) => (await import("./edge/cli/chat.ts")).chat(args),
@@ -53,7 +57,7 @@ const commands: Record<string, Command> = {
 
 function usage(): string {
   const lines = Object.entries(commands).map(
-    ([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`,
+    ([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`,
   );
   return `usage: npm run --silent parley -- <command>\n${lines.join("\n")}`;
 }
