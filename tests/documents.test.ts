@@ -29,8 +29,8 @@ describe("the documents", () => {
       cwd: root,
       encoding: "utf8",
     });
-    const commands = [...usage.matchAll(/^ {2}([a-z]+) /gm)].map((match) => match[1]);
-    const bad = named(/npm run --silent parley -- ([a-z]+)/g).filter(
+    const commands = [...usage.matchAll(/^ {2}([a-z-]+) /gm)].map((match) => match[1]);
+    const bad = named(/npm run --silent parley -- ([a-z-]+)/g).filter(
       ({ name }) => !commands.includes(name),
     );
     expect(bad).toEqual([]);
