@@ -15,13 +15,15 @@ import {
   MembershipChangeSchema,
 } from "../../gen/parley/message/v1/message_pb.js";
 import type { DomainError } from "../../mesh/errors.ts";
-import type { Body, Decision } from "./channel-change.ts";
+import type { Basis, Body, Decision } from "./channel-change.ts";
 import type { ChannelState } from "./channel-state.ts";
+import { mentionedMembers } from "./mentions.ts";
 import { type MessageReason, refuse } from "./message-codes.ts";
 import { authorise } from "./permissions.ts";
+import { requireTarget } from "./revision-targets.ts";
 
 /** Decides a change against the channel as it is; see Change.decide. */
-export type Decide = (state: ChannelState | undefined) => Decision | undefined;
+export type Decide = (state: ChannelState | undefined, basis: Basis) => Decision | undefined;
 
 /** Members of a COPY channel (requirement G2). */
 export const copyMembersMax = 100;
@@ -39,10 +41,20 @@ export function groupChannelId(creatorId: string, clientMessageId: string): stri
 }
 
 /** A member sends a text. */
-export function sendText(channelId: string, senderId: string, text: string): Decide {
-  return (state) => {
-    authorise("SEND", state, channelId, senderId);
-    return { body: { case: "text", value: text } };
+export function sendText(
+  channelId: string,
+  senderId: string,
+  text: string,
+  replyToMessageId: bigint,
+): Decide {
+  return (current, { target, userIdsByName }) => {
+    const state = authorise("SEND", current, channelId, senderId);
+    // While the history can't be read, chat goes on: an old message is taken on trust.
+    if (replyToMessageId !== 0n && target !== "unreadable") {
+      requireTarget(target, state, senderId, replyToMessageId);
+    }
+    const mentionedUserIds = mentionedMembers(text, userIdsByName, state);
+    return { body: { case: "text", value: text }, mentionedUserIds };
   };
 }
 

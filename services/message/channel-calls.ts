@@ -7,6 +7,7 @@ import type { Decide } from "./changes.ts";
 import type { Outcome } from "./channel-change.ts";
 import type { ChannelState } from "./channel-state.ts";
 import type { Channels } from "./channels.ts";
+import { mentionableNames } from "./mentions.ts";
 import { refuse } from "./message-codes.ts";
 import { authorise, type Operation } from "./permissions.ts";
 import { checkChannelId, checkClientMessageId, requireIdentity } from "./request-fields.ts";
@@ -27,6 +28,10 @@ export interface WantedChange {
   decide: Decide;
   /** Users that it names. */
   users?: number;
+  /** See Change.targetId. */
+  targetId?: bigint;
+  /** Its text, if it has one. */
+  text?: string;
 }
 
 /** About what a change takes in an entry, and with each user that it names. */
@@ -43,7 +48,7 @@ export class ChannelCalls {
 
   /** Makes a change. @throws DomainError */
   change(wanted: WantedChange, context: CallContext): Promise<Outcome> {
-    const { channelId, clientMessageId, decide, users = 1 } = wanted;
+    const { channelId, clientMessageId, decide, users = 1, targetId = 0n, text = "" } = wanted;
     checkChannelId(channelId);
     const nowMs = this.deps.clock.nowMs();
     return this.deps.channels.change(channelId, {
@@ -52,7 +57,9 @@ export class ChannelCalls {
       clientTimeMs: clientMessageId === "" ? 0 : checkClientMessageId(clientMessageId, nowMs),
       replyToMessageId: 0n,
       traceParent: context.traceParent,
-      bytes: changeBytes + users * memberBytes,
+      targetId,
+      names: mentionableNames(text),
+      bytes: changeBytes + users * memberBytes + text.length * 3,
       deadlineMs: context.deadlineMs,
       decide,
     });

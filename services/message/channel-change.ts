@@ -2,6 +2,7 @@
 import type { Channel, Message, Revision } from "../../gen/parley/message/v1/message_pb.js";
 import type { ChannelState } from "./channel-state.ts";
 import type { Placement } from "./placement.ts";
+import type { Found } from "./revision-targets.ts";
 
 /** What a change puts into the channel. */
 export type Body = Message["body"];
@@ -14,6 +15,10 @@ export interface Change {
   /** The time in `clientMessageId`, in ms since 1970. */
   clientTimeMs: number;
   replyToMessageId: bigint;
+  /** The message that it answers or revises: the decision is given it. 0 or unset: none. */
+  targetId?: bigint;
+  /** User names that its text may mention: the decision is given who they are. */
+  names?: readonly string[];
   traceParent: string;
   /** About what it takes in an entry. */
   bytes: number;
@@ -24,9 +29,16 @@ export interface Change {
    * what to append, or undefined where nothing is left to do. A new channel comes with it.
    * @throws DomainError to refuse.
    */
-  decide(state: ChannelState | undefined): Decision | undefined;
+  decide(state: ChannelState | undefined, basis: Basis): Decision | undefined;
   /** Told the outcome, once. */
   done(outcome: Outcome | Error): void;
+}
+
+/** What a change asked for besides the channel, as of the decision. */
+export interface Basis {
+  target: Found;
+  /** By name in lower case; names of nobody, or that can't be looked up now, are missing. */
+  userIdsByName: ReadonlyMap<string, string>;
 }
 
 /** What to append: a message or a revision of one. */
@@ -35,6 +47,7 @@ export type Decision = NewMessage | NewRevision;
 /** A message to append. */
 export interface NewMessage {
   body: Body;
+  mentionedUserIds?: string[];
   /** Set where the change creates the channel. */
   newChannel?: Channel;
 }

@@ -57,14 +57,16 @@ export class Draft {
       item.value.body.value.memberCount = loaded.state!.channel.memberCount;
     }
     loaded.recent.add(item);
+    if (item.case === "revision") loaded.targets.apply(item.value);
     this.maxClientTimeMs = Math.max(this.maxClientTimeMs, change.clientTimeMs);
     this.traceParent ||= change.traceParent;
     this.items.push(create(ItemSchema, { item }));
     return placementOf(item);
   }
 
-  private message(change: Change, { body, newChannel }: NewMessage): ChannelItem {
+  private message(change: Change, decision: NewMessage): ChannelItem {
     const { loaded } = this;
+    const { body, newChannel, mentionedUserIds = [] } = decision;
     if (!loaded.state) {
       this.snapshot = create(ChannelSnapshotSchema, { channel: newChannel });
       loaded.state = new ChannelState(this.snapshot);
@@ -80,6 +82,7 @@ export class Draft {
       clientMessageId: change.clientMessageId,
       sendTime: timestampFromMs(this.nowMs),
       replyToMessageId: change.replyToMessageId,
+      mentionedUserIds,
       body,
     });
     return { case: "message", value };

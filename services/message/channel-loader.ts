@@ -13,12 +13,15 @@ import { ChannelState } from "./channel-state.ts";
 import { decode, entriesOf } from "./log-entries.ts";
 import type { MessageStore } from "./message-store.ts";
 import { RecentSends } from "./recent-sends.ts";
+import { RevisionTargets } from "./revision-targets.ts";
 
 /** A channel with everything that its next entry needs. */
 export interface LoadedChannel {
   /** Undefined: the channel does not exist. */
   state: ChannelState | undefined;
   recent: RecentSends;
+  /** The messages that were answered or revised lately. */
+  targets: RevisionTargets;
   /** The log sequence of its last entry; 0: the log holds none. */
   lastLogSequence: number;
   /** The log sequence of the entry with its latest snapshot; 0: the next entry needs one. */
@@ -87,6 +90,7 @@ function emptyChannel(): LoadedChannel {
   return {
     state: undefined,
     recent: new RecentSends(0),
+    targets: new RevisionTargets(),
     lastLogSequence: 0,
     snapshotLogSequence: 0,
     sinceSnapshot: { entries: 0, bytes: 0, timeMs: 0 },
@@ -104,7 +108,10 @@ function applyStored(loaded: LoadedChannel, stored: StreamEntry): void {
     loaded.recent = new RecentSends(isFirst ? 0 : Number(entry.maxClientTimeMs));
   }
   loaded.state.applyEntry(entry);
-  for (const item of itemsOf(entry)) loaded.recent.add(item);
+  for (const item of itemsOf(entry)) {
+    loaded.recent.add(item);
+    if (item.case === "revision") loaded.targets.apply(item.value);
+  }
   noteAppended(loaded, entry, stored.sequence, stored.data.length);
 }
 

@@ -30,7 +30,7 @@ async function setUp() {
         traceParent: "",
         bytes: text.length,
         deadlineMs: fixture.clock.nowMs() + 10_000,
-        decide: sendText(channelId, "ann", text),
+        decide: sendText(channelId, "ann", text, 0n),
         done: (outcome) => {
           outcomes.push(outcome);
           if (outcome instanceof Error) reject(outcome);
@@ -251,7 +251,7 @@ describe("the writers of a process", () => {
       channels.change(channelId, {
         ...{ senderId: "ann", clientMessageId: "", clientTimeMs: 0, replyToMessageId: 0n },
         ...{ traceParent: "", bytes, deadlineMs: Number.POSITIVE_INFINITY },
-        decide: sendText(channelId, "ann", "x"),
+        decide: sendText(channelId, "ann", "x", 0n),
       });
     const taken = change(64 * 1024 * 1024);
     await expect(change(1)).rejects.toMatchObject({ reason: "OVERLOADED" });

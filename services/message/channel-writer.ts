@@ -10,13 +10,15 @@
 import type { Clock } from "../../mesh/clock.ts";
 import { DomainError } from "../../mesh/errors.ts";
 import { AppendOutcomeUnknown, type Stream, WrongLastSequence } from "../../mesh/streams.ts";
-import type { Change } from "./channel-change.ts";
+import type { Basis, Change } from "./channel-change.ts";
 import { Draft } from "./channel-draft.ts";
 import { type LoadedChannel, loadChannel, refreshChannel } from "./channel-loader.ts";
+import { findTargets } from "./find-targets.ts";
 import { asUnavailable, refuse } from "./message-codes.ts";
 import type { MessageStore } from "./message-store.ts";
 import { fingerprint, type Placement } from "./placement.ts";
 import { findStoredSend } from "./stored-sends.ts";
+import type { Usernames } from "./usernames.ts";
 
 /** What a writer needs; shared by all writers of a process. */
 export interface WriterDependencies {
@@ -29,6 +31,8 @@ export interface WriterDependencies {
    * what the log keeps for certain. Default: 30 minutes.
    */
   snapshotAgeMaxMs?: number;
+  /** Who is mentioned. */
+  usernames: Usernames;
   clock: Clock;
 }
 
@@ -173,12 +177,13 @@ export class ChannelWriter {
     const loaded = this.loaded ?? (await this.load());
     const ids = await this.deps.takeIds(batch.length, loaded.state?.channel.lastMessageId ?? 0n);
     const { clock, snapshotAgeMaxMs = snapshotAgeMaxMsDefault } = this.deps;
+    const bases = await this.basesOf(batch, loaded);
     const draft = new Draft(this.channelId, loaded, ids, clock.nowMs(), snapshotAgeMaxMs);
     const settled: (() => void)[] = [];
     for (let i = 0; i < batch.length; i++) {
       const change = batch[i]!;
       try {
-        const placement = await this.place(change, draft);
+        const placement = await this.place(change, bases[i]!, draft);
         settled.push(() => change.done({ placement, state: loaded.state! }));
       } catch (thrown) {
         if (!(thrown instanceof DomainError)) throw thrown;
@@ -197,9 +202,9 @@ export class ChannelWriter {
   }
 
   /** A change's place: where it was stored before, or where the draft puts it. */
-  private async place(change: Change, draft: Draft): Promise<Placement | undefined> {
+  private async place(change: Change, basis: Basis, draft: Draft): Promise<Placement | undefined> {
     const known = await this.findStored(change, draft.loaded);
-    const decide = () => change.decide(draft.loaded.state);
+    const decide = () => change.decide(draft.loaded.state, basis);
     if (!known) {
       const decision = decide();
       return decision && draft.add(change, decision);
@@ -213,6 +218,19 @@ export class ChannelWriter {
       );
     }
     return known;
+  }
+
+  /** What the decisions of a batch ask for, each. */
+  private async basesOf(batch: readonly Change[], loaded: LoadedChannel): Promise<Basis[]> {
+    const { log, store, usernames } = this.deps;
+    const targetIds = batch.flatMap(({ targetId }) => targetId || []);
+    const [targets, userIds] = await Promise.all([
+      findTargets(this.channelId, targetIds, loaded, log, store),
+      Promise.all(batch.map(({ names, senderId }) => usernames.resolve(names ?? [], senderId))),
+    ]);
+    return batch.map(({ targetId = 0n }, i) => {
+      return { target: targets.get(targetId) ?? "missing", userIdsByName: userIds[i]! };
+    });
   }
 
   private async findStored(change: Change, loaded: LoadedChannel): Promise<Placement | undefined> {

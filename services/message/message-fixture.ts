@@ -20,6 +20,7 @@ import { messageCodes } from "./message-codes.ts";
 import { createMessageService, startMessageWorkers } from "./message-service.ts";
 import { type StoreFault, withStoreFaults } from "./message-store-faults.ts";
 import { MemoryMessageStoreServer } from "./message-store-memory.ts";
+import { Usernames } from "./usernames.ts";
 
 /** Log retention of the workers. */
 export const retentionMs = 7 * 24 * 3_600_000;
@@ -43,6 +44,7 @@ export class MessageFixture {
     log: this.streams.log,
     store: this.store,
     clock: this.clock,
+    usernames: new Usernames((names) => this.lookUpNames(names), this.clock),
     takeIds: (count, greaterThan) => this.takeIds(count, greaterThan),
   };
   private lastId = 0n;
@@ -53,6 +55,7 @@ export class MessageFixture {
     const served = createMessageService({
       ...this.writing,
       streams: this.streams,
+      lookUpNames: (names) => this.lookUpNames(names),
       existingUsers: async (userIds) => new Set(userIds.filter((id) => !id.startsWith("nobody"))),
       inviteSecret: "s3cret",
       logger: silentLogger,
@@ -88,6 +91,13 @@ export class MessageFixture {
   async entriesOf(channelId: string) {
     const { entries } = await this.server.connect().log.read(channelId, { bytesMax: 1 << 30 });
     return entries.map(decode);
+  }
+
+  /** Everybody whose name does not begin with "nobody" is called as the user id. */
+  private async lookUpNames(names: readonly string[]) {
+    return names
+      .filter((name) => !name.startsWith("nobody"))
+      .map((name) => ({ userId: name, username: name.toUpperCase() }));
   }
 
   private takeIds(count: number, greaterThan: bigint): bigint[] {

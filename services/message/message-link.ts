@@ -25,6 +25,7 @@ import type { Change, Outcome } from "./channel-change.ts";
 import type { Channels } from "./channels.ts";
 import type { Cursors } from "./cursors.ts";
 import { markDelivered } from "./device-cursors.ts";
+import { mentionableNames } from "./mentions.ts";
 import { messageCodes } from "./message-codes.ts";
 import type { MessageStore } from "./message-store.ts";
 import {
@@ -158,10 +159,12 @@ export function sendChange(
     clientMessageId,
     clientTimeMs,
     replyToMessageId,
+    targetId: replyToMessageId,
+    names: mentionableNames(text),
     traceParent,
     bytes: text.length * 3 + sendOverheadBytes,
     deadlineMs: nowMs + timeoutMs,
-    decide: sendText(channelId, senderId, text),
+    decide: sendText(channelId, senderId, text, replyToMessageId),
     done,
   };
 }

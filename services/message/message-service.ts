@@ -39,13 +39,17 @@ import {
   pageSize,
   requireIdentity,
 } from "./request-fields.ts";
+import { revisionMethods } from "./revision-methods.ts";
 import { syncChannels } from "./sync-channels.ts";
 import { Typing } from "./typing.ts";
+import { type LookUpNames, Usernames } from "./usernames.ts";
 
 /** What the service works on. */
 export interface MessageDependencies {
   streams: Streams;
   store: MessageStore;
+  /** Who has these names. */
+  lookUpNames: LookUpNames;
   /** See WriterDependencies.takeIds. */
   takeIds(count: number, greaterThan: bigint): bigint[] | Promise<bigint[]>;
   /** See WriterDependencies.snapshotAgeMaxMs. */
@@ -62,7 +66,11 @@ export interface MessageDependencies {
 /** Makes the service; its workers are started apart, see {@link startMessageWorkers}. */
 export function createMessageService(deps: MessageDependencies): Served {
   const { streams, store, clock, logger, metrics } = deps;
-  const channels = new Channels({ ...deps, log: streams.log });
+  const channels = new Channels({
+    ...deps,
+    log: streams.log,
+    usernames: new Usernames(deps.lookUpNames, clock),
+  });
   const calls = new ChannelCalls({ ...deps, channels });
   const history = { channels, log: streams.log, store, ...historyOutages({ logger, clock }) };
   const feeds = new InboxFeeds({ streams, clock, log: logger, ...(metrics && { metrics }) });
@@ -96,6 +104,7 @@ export function createMessageService(deps: MessageDependencies): Served {
     },
 
     ...groupMethods(calls, clock, deps.inviteSecret),
+    ...revisionMethods(calls, history),
 
     async getChannel({ channelId }, context) {
       const { userId } = requireIdentity(context);

@@ -21,6 +21,19 @@ export function readPageToken(token: string): Position {
   return { side: match[1] as "before" | "after", id: BigInt(match[2]!) };
 }
 
+/** The token of a page that lies after an item. */
+export function writeSequenceToken(channelSequence: number): string {
+  return Buffer.from(`after-item:${channelSequence}`).toString("base64url");
+}
+
+/** @throws DomainError FIELD_INVALID for anything that was not written here. */
+export function readSequenceToken(token: string): number {
+  const text = Buffer.from(token.slice(0, 64), "base64url").toString();
+  const match = /^after-item:(\d{1,10})$/.exec(text);
+  if (!match) throw fieldInvalid("page_token", "is not from a page of this method");
+  return Number(match[1]);
+}
+
 /** A page of rows that are all at hand, by user id. @throws DomainError FIELD_INVALID */
 export function idPage<Row extends { userId: string }>(
   all: Row[],

@@ -34,7 +34,7 @@ async function setUp() {
       });
     await submit(createDirect(channelId, "ann", friend, fixture.clock.nowMs()), "");
     for (const text of ["1", "2", "3"]) {
-      await submit(sendText(channelId, "ann", text), fixture.clientId());
+      await submit(sendText(channelId, "ann", text, 0n), fixture.clientId());
     }
   }
   const streams = fixture.server.connect();

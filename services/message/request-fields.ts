@@ -16,6 +16,9 @@ const clientIdAheadMaxMs = 3_600_000;
 /** The last that Protobuf's JSON can tell. */
 const timeMsMax = Date.UTC(10_000, 0) - 1;
 
+/** Room for the longest sequences of Unicode, families and flags among them. */
+const emojiBytesMax = 64;
+
 const channelIdPattern = /^(?:d-[a-z0-9]{1,30}-[a-z0-9]{1,30}|g-[a-z0-9]{20})$/;
 const userIdPattern = /^[a-z0-9]{1,30}$/;
 
@@ -71,6 +74,16 @@ export function checkText(text: string): void {
     const message = `text has ${codePoints} code points; the limit is ${textCodePointsMax}`;
     throw refuse("TEXT_TOO_LONG", message);
   }
+}
+
+/** @throws DomainError FIELD_INVALID */
+export function checkEmoji(emoji: string): void {
+  const bytes = Buffer.byteLength(emoji);
+  if (bytes < 1 || bytes > emojiBytesMax) {
+    throw fieldInvalid("emoji", `${bytes} bytes, must be 1 to ${emojiBytesMax}`);
+  }
+  if (/[\s\p{Cc}]/u.test(emoji))
+    throw fieldInvalid("emoji", "has white space or control characters");
 }
 
 /** @throws DomainError FIELD_INVALID */

@@ -11,6 +11,9 @@ import { messageConfig } from "./message-config.ts";
 import { createMessageService, startMessageWorkers } from "./message-service.ts";
 import type { MessageStore } from "./message-store.ts";
 
+/** How long a text waits to learn whom it mentions. */
+const namesTimeoutMs = 500;
+
 /** Makes an instance of the Message service. */
 export function startMessage(runtime: Runtime, streams: Streams, store: MessageStore): Role {
   const { mesh, clock } = runtime;
@@ -30,6 +33,11 @@ export function startMessage(runtime: Runtime, streams: Streams, store: MessageS
     inviteSecret: runtime.meshSecret,
     takeIds: (count, greaterThan) => ids.take(count, greaterThan),
     snapshotAgeMaxMs: Math.min(snapshotAgeMaxMsDefault, config.logRetentionMs / 2),
+    async lookUpNames(usernames, userId) {
+      const options = { identity: { userId, deviceId: "" }, timeoutMs: namesTimeoutMs };
+      const { users } = await sessions.listUsers({ usernames: [...usernames] }, options);
+      return users;
+    },
     async existingUsers(userIds, identity) {
       const { users } = await sessions.listUsers({ userIds: [...userIds] }, { identity });
       return new Set(users.map(({ userId }) => userId));

@@ -121,6 +121,7 @@ export class Cluster {
       streams: this.options.streams.connect(process),
       store: this.options.store.connect(process),
       takeIds: (count, greaterThan) => ids.take(count, greaterThan),
+      lookUpNames: async () => [],
       existingUsers: async () => existing,
       inviteSecret: "s3cret",
       clock: process.clock,

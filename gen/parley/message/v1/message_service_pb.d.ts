@@ -49,7 +49,8 @@ export declare type SendMessageRequest = Message<"parley.message.v1.SendMessageR
   text: string;
 
   /**
-   * The message that this one answers; 0: none.
+   * The message of the channel that this one answers, one that the sender may see; 0: none. An
+   * old one is taken on trust while the history can't be read.
    *
    * @generated from field: int64 reply_to_message_id = 4;
    */
@@ -102,6 +103,469 @@ export declare type SendMessageResponse = Message<"parley.message.v1.SendMessage
  * Use `create(SendMessageResponseSchema)` to create a new message.
  */
 export declare const SendMessageResponseSchema: GenMessage<SendMessageResponse>;
+
+/**
+ * A text to replace.
+ *
+ * @generated from message parley.message.v1.EditMessageRequest
+ */
+export declare type EditMessageRequest = Message<"parley.message.v1.EditMessageRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * The caller's own id for the change, a UUIDv7.
+   *
+   * @generated from field: string client_message_id = 2;
+   */
+  clientMessageId: string;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 3;
+   */
+  messageId: bigint;
+
+  /**
+   * 1 to 99,999 Unicode code points.
+   *
+   * @generated from field: string text = 4;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message parley.message.v1.EditMessageRequest.
+ * Use `create(EditMessageRequestSchema)` to create a new message.
+ */
+export declare const EditMessageRequestSchema: GenMessage<EditMessageRequest>;
+
+/**
+ * The text is replaced.
+ *
+ * @generated from message parley.message.v1.EditMessageResponse
+ */
+export declare type EditMessageResponse = Message<"parley.message.v1.EditMessageResponse"> & {
+  /**
+   * The place of the change in the channel.
+   *
+   * @generated from field: uint32 channel_sequence = 1;
+   */
+  channelSequence: number;
+
+  /**
+   * When it was accepted.
+   *
+   * @generated from field: google.protobuf.Timestamp revise_time = 2;
+   */
+  reviseTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message parley.message.v1.EditMessageResponse.
+ * Use `create(EditMessageResponseSchema)` to create a new message.
+ */
+export declare const EditMessageResponseSchema: GenMessage<EditMessageResponse>;
+
+/**
+ * A message to delete.
+ *
+ * @generated from message parley.message.v1.DeleteMessageRequest
+ */
+export declare type DeleteMessageRequest = Message<"parley.message.v1.DeleteMessageRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * The caller's own id for the change, a UUIDv7.
+   *
+   * @generated from field: string client_message_id = 2;
+   */
+  clientMessageId: string;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 3;
+   */
+  messageId: bigint;
+};
+
+/**
+ * Describes the message parley.message.v1.DeleteMessageRequest.
+ * Use `create(DeleteMessageRequestSchema)` to create a new message.
+ */
+export declare const DeleteMessageRequestSchema: GenMessage<DeleteMessageRequest>;
+
+/**
+ * The message is deleted.
+ *
+ * @generated from message parley.message.v1.DeleteMessageResponse
+ */
+export declare type DeleteMessageResponse = Message<"parley.message.v1.DeleteMessageResponse"> & {
+  /**
+   * The place of the change in the channel; 0: it was deleted already.
+   *
+   * @generated from field: uint32 channel_sequence = 1;
+   */
+  channelSequence: number;
+
+  /**
+   * When it was accepted; unset: it was deleted already.
+   *
+   * @generated from field: google.protobuf.Timestamp revise_time = 2;
+   */
+  reviseTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message parley.message.v1.DeleteMessageResponse.
+ * Use `create(DeleteMessageResponseSchema)` to create a new message.
+ */
+export declare const DeleteMessageResponseSchema: GenMessage<DeleteMessageResponse>;
+
+/**
+ * A reaction to give.
+ *
+ * @generated from message parley.message.v1.AddReactionRequest
+ */
+export declare type AddReactionRequest = Message<"parley.message.v1.AddReactionRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * The caller's own id for the change, a UUIDv7.
+   *
+   * @generated from field: string client_message_id = 2;
+   */
+  clientMessageId: string;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 3;
+   */
+  messageId: bigint;
+
+  /**
+   * 1 to 64 bytes without white space and control characters; told apart byte by byte.
+   *
+   * @generated from field: string emoji = 4;
+   */
+  emoji: string;
+};
+
+/**
+ * Describes the message parley.message.v1.AddReactionRequest.
+ * Use `create(AddReactionRequestSchema)` to create a new message.
+ */
+export declare const AddReactionRequestSchema: GenMessage<AddReactionRequest>;
+
+/**
+ * The reaction is given.
+ *
+ * @generated from message parley.message.v1.AddReactionResponse
+ */
+export declare type AddReactionResponse = Message<"parley.message.v1.AddReactionResponse"> & {
+  /**
+   * The place of the change in the channel; 0: it was given already.
+   *
+   * @generated from field: uint32 channel_sequence = 1;
+   */
+  channelSequence: number;
+
+  /**
+   * When it was accepted; unset: it was given already.
+   *
+   * @generated from field: google.protobuf.Timestamp revise_time = 2;
+   */
+  reviseTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message parley.message.v1.AddReactionResponse.
+ * Use `create(AddReactionResponseSchema)` to create a new message.
+ */
+export declare const AddReactionResponseSchema: GenMessage<AddReactionResponse>;
+
+/**
+ * A reaction to take back.
+ *
+ * @generated from message parley.message.v1.RemoveReactionRequest
+ */
+export declare type RemoveReactionRequest = Message<"parley.message.v1.RemoveReactionRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * The caller's own id for the change, a UUIDv7.
+   *
+   * @generated from field: string client_message_id = 2;
+   */
+  clientMessageId: string;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 3;
+   */
+  messageId: bigint;
+
+  /**
+   * As it was given.
+   *
+   * @generated from field: string emoji = 4;
+   */
+  emoji: string;
+};
+
+/**
+ * Describes the message parley.message.v1.RemoveReactionRequest.
+ * Use `create(RemoveReactionRequestSchema)` to create a new message.
+ */
+export declare const RemoveReactionRequestSchema: GenMessage<RemoveReactionRequest>;
+
+/**
+ * The reaction is taken back.
+ *
+ * @generated from message parley.message.v1.RemoveReactionResponse
+ */
+export declare type RemoveReactionResponse = Message<"parley.message.v1.RemoveReactionResponse"> & {
+  /**
+   * The place of the change in the channel; 0: there was none.
+   *
+   * @generated from field: uint32 channel_sequence = 1;
+   */
+  channelSequence: number;
+
+  /**
+   * When it was accepted; unset: there was none.
+   *
+   * @generated from field: google.protobuf.Timestamp revise_time = 2;
+   */
+  reviseTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message parley.message.v1.RemoveReactionResponse.
+ * Use `create(RemoveReactionResponseSchema)` to create a new message.
+ */
+export declare const RemoveReactionResponseSchema: GenMessage<RemoveReactionResponse>;
+
+/**
+ * Reactions to list.
+ *
+ * @generated from message parley.message.v1.ListReactionsRequest
+ */
+export declare type ListReactionsRequest = Message<"parley.message.v1.ListReactionsRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+
+  /**
+   * Only this emoji; empty: all.
+   *
+   * @generated from field: string emoji = 3;
+   */
+  emoji: string;
+
+  /**
+   * 0: 50; more than 200 is taken as 200; negative is refused.
+   *
+   * @generated from field: int32 page_size = 4;
+   */
+  pageSize: number;
+
+  /**
+   * From the page before; empty: the first page.
+   *
+   * @generated from field: string page_token = 5;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message parley.message.v1.ListReactionsRequest.
+ * Use `create(ListReactionsRequestSchema)` to create a new message.
+ */
+export declare const ListReactionsRequestSchema: GenMessage<ListReactionsRequest>;
+
+/**
+ * A page of reactions.
+ *
+ * @generated from message parley.message.v1.ListReactionsResponse
+ */
+export declare type ListReactionsResponse = Message<"parley.message.v1.ListReactionsResponse"> & {
+  /**
+   * In the order in which they were given.
+   *
+   * @generated from field: repeated parley.message.v1.UserReaction reactions = 1;
+   */
+  reactions: UserReaction[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * True where a part could not be read: reactions may be missing.
+   *
+   * @generated from field: bool degraded = 3;
+   */
+  degraded: boolean;
+};
+
+/**
+ * Describes the message parley.message.v1.ListReactionsResponse.
+ * Use `create(ListReactionsResponseSchema)` to create a new message.
+ */
+export declare const ListReactionsResponseSchema: GenMessage<ListReactionsResponse>;
+
+/**
+ * One user's reaction.
+ *
+ * @generated from message parley.message.v1.UserReaction
+ */
+export declare type UserReaction = Message<"parley.message.v1.UserReaction"> & {
+  /**
+   * Who gave it.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * What was given.
+   *
+   * @generated from field: string emoji = 2;
+   */
+  emoji: string;
+
+  /**
+   * The `channel_sequence` of the item that gave it.
+   *
+   * @generated from field: uint32 channel_sequence = 3;
+   */
+  channelSequence: number;
+};
+
+/**
+ * Describes the message parley.message.v1.UserReaction.
+ * Use `create(UserReactionSchema)` to create a new message.
+ */
+export declare const UserReactionSchema: GenMessage<UserReaction>;
+
+/**
+ * What a device knows.
+ *
+ * @generated from message parley.message.v1.ListRevisedMessagesRequest
+ */
+export declare type ListRevisedMessagesRequest = Message<"parley.message.v1.ListRevisedMessagesRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * The last item that the device knows, with all before it; 0: none.
+   *
+   * @generated from field: uint32 after_channel_sequence = 2;
+   */
+  afterChannelSequence: number;
+
+  /**
+   * 0: 50; more than 200 is taken as 200; negative is refused.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * From the page before; takes the place of `after_channel_sequence`.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message parley.message.v1.ListRevisedMessagesRequest.
+ * Use `create(ListRevisedMessagesRequestSchema)` to create a new message.
+ */
+export declare const ListRevisedMessagesRequestSchema: GenMessage<ListRevisedMessagesRequest>;
+
+/**
+ * A page of changed messages.
+ *
+ * @generated from message parley.message.v1.ListRevisedMessagesResponse
+ */
+export declare type ListRevisedMessagesResponse = Message<"parley.message.v1.ListRevisedMessagesResponse"> & {
+  /**
+   * As they are now, ordered by `revision_sequence`.
+   *
+   * @generated from field: repeated parley.message.v1.Message messages = 1;
+   */
+  messages: Message$1[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * Every revision up to this item, inclusive, is told of by this page and those before it.
+   *
+   * @generated from field: uint32 through_channel_sequence = 3;
+   */
+  throughChannelSequence: number;
+
+  /**
+   * True where a part could not be read: ask again later from where you were.
+   *
+   * @generated from field: bool degraded = 4;
+   */
+  degraded: boolean;
+};
+
+/**
+ * Describes the message parley.message.v1.ListRevisedMessagesResponse.
+ * Use `create(ListRevisedMessagesResponseSchema)` to create a new message.
+ */
+export declare const ListRevisedMessagesResponseSchema: GenMessage<ListRevisedMessagesResponse>;
 
 /**
  * Whom to talk to.
@@ -1448,8 +1912,16 @@ export declare const MessageService: GenService<{
    * Sends a text. Members receive the messages of a channel in one order, the order of
    * `channel_sequence`.
    *
+   * `@username` in the text mentions a member: see Message.mentioned_user_ids. A name is 3 to 32 of
+   * a-z, A-Z, 0-9, "_", ".", "-", in any case, after an "@" (or the full-width "＠") that does not
+   * follow a Latin letter, a number, "_", ".", "+", "-" or "@", and before no further Latin letter
+   * or mark: so "你好@ann你好" names ann, an address of e-mail nobody. A "." or "-" at its end belongs
+   * to the sentence, unless a member has the longer name. The first 50 names count. Where Session is
+   * away, the text goes all the same, and names that are not known yet stay plain text.
+   *
    * INVALID_ARGUMENT (TEXT_EMPTY, TEXT_TOO_LONG, CLIENT_MESSAGE_ID_INVALID, FIELD_INVALID),
    * PERMISSION_DENIED (NOT_A_MEMBER, also for a channel that does not exist),
+   * NOT_FOUND (MESSAGE_NOT_FOUND: the message that it answers),
    * ALREADY_EXISTS (CLIENT_MESSAGE_ID_REUSED: the same id with another text).
    *
    * @generated from rpc parley.message.v1.MessageService.SendMessage
@@ -1458,6 +1930,88 @@ export declare const MessageService: GenService<{
     methodKind: "unary";
     input: typeof SendMessageRequestSchema;
     output: typeof SendMessageResponseSchema;
+  },
+  /**
+   * Replaces the text of one of the caller's own messages. Its place in the history stays.
+   *
+   * INVALID_ARGUMENT (TEXT_EMPTY, TEXT_TOO_LONG, CLIENT_MESSAGE_ID_INVALID, FIELD_INVALID),
+   * PERMISSION_DENIED (NOT_A_MEMBER, NOT_THE_SENDER), NOT_FOUND (MESSAGE_NOT_FOUND: none that the
+   * caller may see), FAILED_PRECONDITION (MESSAGE_DELETED, NOT_A_TEXT), ALREADY_EXISTS
+   * (CLIENT_MESSAGE_ID_REUSED). UNAVAILABLE also where the message is old and the history can't be
+   * read.
+   *
+   * @generated from rpc parley.message.v1.MessageService.EditMessage
+   */
+  editMessage: {
+    methodKind: "unary";
+    input: typeof EditMessageRequestSchema;
+    output: typeof EditMessageResponseSchema;
+  },
+  /**
+   * Deletes one of the caller's own texts: its place stays, as a tombstone. A message that is
+   * deleted already stays as it is.
+   *
+   * As EditMessage.
+   *
+   * @generated from rpc parley.message.v1.MessageService.DeleteMessage
+   */
+  deleteMessage: {
+    methodKind: "unary";
+    input: typeof DeleteMessageRequestSchema;
+    output: typeof DeleteMessageResponseSchema;
+  },
+  /**
+   * Gives a text an emoji, in the caller's name. One that the caller has given already stays.
+   *
+   * As EditMessage, and RESOURCE_EXHAUSTED (REACTIONS_FULL: 1,000 reactions, those that were taken
+   * back included).
+   *
+   * @generated from rpc parley.message.v1.MessageService.AddReaction
+   */
+  addReaction: {
+    methodKind: "unary";
+    input: typeof AddReactionRequestSchema;
+    output: typeof AddReactionResponseSchema;
+  },
+  /**
+   * Takes one of the caller's reactions back. One that the caller has not given changes nothing.
+   *
+   * As EditMessage.
+   *
+   * @generated from rpc parley.message.v1.MessageService.RemoveReaction
+   */
+  removeReaction: {
+    methodKind: "unary";
+    input: typeof RemoveReactionRequestSchema;
+    output: typeof RemoveReactionResponseSchema;
+  },
+  /**
+   * Lists who reacted to a message, in the order in which they did.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER: neither now nor ever), NOT_FOUND (MESSAGE_NOT_FOUND),
+   * INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.message.v1.MessageService.ListReactions
+   */
+  listReactions: {
+    methodKind: "unary";
+    input: typeof ListReactionsRequestSchema;
+    output: typeof ListReactionsResponseSchema;
+  },
+  /**
+   * Lists what has changed since an item of the channel: messages that were edited, deleted or
+   * reacted to after it, each once, as it is now and at the place of its newest revision. With
+   * ListMessages after the last message known it brings a device up to date, however long it was
+   * away.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER: neither now nor ever), INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.message.v1.MessageService.ListRevisedMessages
+   */
+  listRevisedMessages: {
+    methodKind: "unary";
+    input: typeof ListRevisedMessagesRequestSchema;
+    output: typeof ListRevisedMessagesResponseSchema;
   },
   /**
    * Opens the channel of the caller and another user, or returns it where it exists.

@@ -1,0 +1,156 @@
+/** The methods that change existing messages, and that list what was changed. */
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Message } from "../../gen/parley/message/v1/message_pb.js";
+import type {
+  ListRevisedMessagesRequest,
+  MessageService,
+} from "../../gen/parley/message/v1/message_service_pb.js";
+import type { Handlers } from "../../mesh/rpc.ts";
+import type { ChannelCalls } from "./channel-calls.ts";
+import type { Outcome } from "./channel-change.ts";
+import { type HistoryDependencies, openHistory } from "./history-source.ts";
+import { orUnavailable } from "./message-codes.ts";
+import { readSequenceToken, writeSequenceToken } from "./page-tokens.ts";
+import {
+  checkChannelId,
+  checkEmoji,
+  checkMessageId,
+  checkText,
+  pageSize,
+  requireIdentity,
+} from "./request-fields.ts";
+import { addReaction, deleteMessage, editMessage, removeReaction } from "./revision-changes.ts";
+import { notFound } from "./revision-targets.ts";
+
+type RevisionMethod =
+  | "editMessage"
+  | "deleteMessage"
+  | "addReaction"
+  | "removeReaction"
+  | "listReactions"
+  | "listRevisedMessages";
+
+/** Revisions looked at for one page: many may be of one message. */
+const scanMax = 1_000;
+/** Bytes of a page, as history.ts has them. */
+const pageBytesMax = 384 * 1024;
+
+/** Serves them. */
+export function revisionMethods(
+  calls: ChannelCalls,
+  history: HistoryDependencies,
+): Pick<Handlers<typeof MessageService>, RevisionMethod> {
+  return {
+    async editMessage({ channelId, clientMessageId, messageId, text }, context) {
+      checkText(text);
+      checkMessageId("message_id", messageId);
+      const decide = editMessage(channelId, requireIdentity(context).userId, messageId, text);
+      const wanted = { channelId, clientMessageId, decide, targetId: messageId, text };
+      return placeOf(await calls.change(wanted, context));
+    },
+
+    async deleteMessage({ channelId, clientMessageId, messageId }, context) {
+      checkMessageId("message_id", messageId);
+      const decide = deleteMessage(channelId, requireIdentity(context).userId, messageId);
+      const wanted = { channelId, clientMessageId, decide, targetId: messageId };
+      return placeOf(await calls.change(wanted, context));
+    },
+
+    async addReaction({ channelId, clientMessageId, messageId, emoji }, context) {
+      checkMessageId("message_id", messageId);
+      checkEmoji(emoji);
+      const decide = addReaction(channelId, requireIdentity(context).userId, messageId, emoji);
+      const wanted = { channelId, clientMessageId, decide, targetId: messageId };
+      return placeOf(await calls.change(wanted, context));
+    },
+
+    async removeReaction({ channelId, clientMessageId, messageId, emoji }, context) {
+      checkMessageId("message_id", messageId);
+      checkEmoji(emoji);
+      const decide = removeReaction(channelId, requireIdentity(context).userId, messageId, emoji);
+      const wanted = { channelId, clientMessageId, decide, targetId: messageId };
+      return placeOf(await calls.change(wanted, context));
+    },
+
+    async listReactions({ channelId, messageId, emoji, ...page }, context) {
+      checkChannelId(channelId);
+      checkMessageId("message_id", messageId);
+      if (emoji !== "") checkEmoji(emoji);
+      const size = pageSize(page.pageSize, 50, 200);
+      const after = page.pageToken === "" ? 0 : readSequenceToken(page.pageToken);
+      const { userId } = requireIdentity(context);
+      return orUnavailable(
+        (async () => {
+          const source = await openHistory(channelId, userId, history);
+          const all = await source.reactions(messageId);
+          const degraded = source.missing().length > 0;
+          if (!all && !degraded) throw notFound(messageId);
+          const wanted = (all ?? []).filter((each) => {
+            return each.sequence > after && (emoji === "" || each.emoji === emoji);
+          });
+          const shown = wanted.slice(0, size);
+          const hasMore = wanted.length > size;
+          return {
+            reactions: shown.map(({ sequence: channelSequence, ...each }) => {
+              return { userId: each.userId, emoji: each.emoji, channelSequence };
+            }),
+            nextPageToken: hasMore ? writeSequenceToken(shown.at(-1)!.sequence) : "",
+            degraded,
+          };
+        })(),
+      );
+    },
+
+    async listRevisedMessages(request, context) {
+      const { userId } = requireIdentity(context);
+      return orUnavailable(listRevised(request, userId, history));
+    },
+  };
+}
+
+/**
+ * A page of the revisions after a sequence, as messages. A message stands where its newest revision
+ * is: the earlier ones are passed over, so that each comes once.
+ */
+async function listRevised(
+  request: ListRevisedMessagesRequest,
+  userId: string,
+  history: HistoryDependencies,
+) {
+  const { channelId, afterChannelSequence, pageToken } = request;
+  checkChannelId(channelId);
+  const size = pageSize(request.pageSize, 50, 200);
+  const after = pageToken === "" ? afterChannelSequence : readSequenceToken(pageToken);
+  const source = await openHistory(channelId, userId, history);
+  const { lastChannelSequence } = source.channel;
+  const rows = await source.revisions(after + 1, scanMax);
+  const newest = new Map(rows.map((row) => [row.messageId, row.channelSequence]));
+  const messages: Message[] = [];
+  let through = rows.length < scanMax ? lastChannelSequence : rows.at(-1)!.channelSequence;
+  let bytes = 0;
+  for (const { channelSequence, messageId } of rows) {
+    if (newest.get(messageId) !== channelSequence) continue;
+    if (messages.length === size || bytes > pageBytesMax) {
+      through = channelSequence - 1;
+      break;
+    }
+    const [message] = await source.read(messageId, messageId, false, 1);
+    if (!message || !source.visibility.includes(message.channelSequence)) continue;
+    // A later one that the reader may see is in a later page.
+    if (message.revisionSequence > channelSequence && rows.length === scanMax) continue;
+    messages.push(message);
+    bytes += message.body.case === "text" ? message.body.value.length * 3 : 0;
+  }
+  return {
+    messages,
+    nextPageToken: through < lastChannelSequence ? writeSequenceToken(through) : "",
+    throughChannelSequence: Math.max(after, through),
+    degraded: source.missing().length > 0,
+  };
+}
+
+function placeOf({ placement }: Outcome) {
+  if (!placement) return {};
+  const { channelSequence, sendTimeMs } = placement;
+  return { channelSequence, reviseTime: timestampFromMs(sendTimeMs) };
+}
