@@ -1,13 +1,19 @@
+import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
-import type { LinkCursor } from "../gen/parley/message/v1/message_service_pb.js";
+import { ChannelDeliveredSchema } from "../gen/parley/message/v1/cursor_pb.js";
+import type { LinkCursor, LinkDelivered } from "../gen/parley/message/v1/message_service_pb.js";
 import { ManualClock } from "../mesh/clock-manual.ts";
-import { Acks } from "./acks.ts";
+import { Acks, deliveredIntervalMs } from "./acks.ts";
 
 describe("Acks", () => {
   it("[S1] tells the latest of each device, all together, once an interval", () => {
     const told: LinkCursor[][] = [];
     const clock = new ManualClock();
-    const acks = new Acks({ markDelivered: (cursors) => void told.push(cursors) }, clock, 3_000);
+    const links = {
+      markDelivered: (cursors: LinkCursor[]) => void told.push(cursors),
+      markChannels() {},
+    };
+    const acks = new Acks(links, clock, 3_000);
     const put = (deviceId: string, sequence: bigint) =>
       acks.put(
         { userId: "alice", deviceId },
@@ -33,5 +39,32 @@ describe("Acks", () => {
     put("phone", 4n);
     acks.flush();
     expect(told[1]?.[0]).toMatchObject({ deviceId: "phone", cursor: { curMaxMessageId: 40n } });
+  });
+
+  it("[M8] tells the furthest of a user's devices in each channel, sooner", () => {
+    const told: LinkDelivered[][] = [];
+    const clock = new ManualClock();
+    const links = {
+      markDelivered() {},
+      markChannels: (all: LinkDelivered[]) => void told.push(all),
+    };
+    const acks = new Acks(links, clock, 3_000);
+    const put = (deviceId: string, channelId: string, messageId: bigint) =>
+      acks.put(
+        { userId: "alice", deviceId },
+        { inboxEpoch: "e", inboxSequence: 1n, curMaxMessageId: messageId },
+        [create(ChannelDeliveredSchema, { channelId, messageId })],
+      );
+    put("phone", "g-1", 5n);
+    put("laptop", "g-1", 7n);
+    put("phone", "g-1", 6n);
+    put("phone", "g-2", 6n);
+    clock.advance(deliveredIntervalMs);
+    expect(told).toMatchObject([
+      [
+        { userId: "alice", channel: { channelId: "g-1", messageId: 7n } },
+        { userId: "alice", channel: { channelId: "g-2", messageId: 6n } },
+      ],
+    ]);
   });
 });

@@ -1,6 +1,12 @@
 /** What devices say that they have stored, on its way to Message. */
 import { create } from "@bufbuild/protobuf";
-import { type LinkCursor, LinkCursorSchema } from "../gen/parley/message/v1/message_service_pb.js";
+import type { ChannelDelivered } from "../gen/parley/message/v1/cursor_pb.js";
+import {
+  type LinkCursor,
+  LinkCursorSchema,
+  type LinkDelivered,
+  LinkDeliveredSchema,
+} from "../gen/parley/message/v1/message_service_pb.js";
 import type { Clock, Timer } from "../mesh/clock.ts";
 import type { Identity } from "../mesh/rpc.ts";
 import type { SendLinks } from "./send-links.ts";
@@ -12,37 +18,86 @@ export interface Acked {
   curMaxMessageId: bigint;
 }
 
+/** How often Message is told what users have of channels: somebody looks at these. */
+export const deliveredIntervalMs = 500;
+/** Channels of users that may wait for it; what comes past it is made up for by the next message. */
+const deliveredMax = 100_000;
+
 /**
  * Tells Message what devices have acknowledged, now and then, all together and only the latest of
  * each: at most one waits per device, and one that is lost is made up for by the next. (A call
- * for each took a third of the CPU at 500 messages a second.)
+ * for each took a third of the CPU at 500 messages a second.) So it is with what users have of
+ * channels, of each of their devices the furthest.
  */
 export class Acks {
-  private readonly links: Pick<SendLinks, "markDelivered">;
-  private readonly clock: Clock;
-  private readonly intervalMs: number;
-  private readonly waiting = new Map<string, LinkCursor>();
-  private timer: Timer | undefined;
+  private readonly cursors: Latest<LinkCursor>;
+  private readonly delivered: Latest<LinkDelivered>;
 
-  constructor(links: Pick<SendLinks, "markDelivered">, clock: Clock, intervalMs: number) {
-    this.links = links;
-    this.clock = clock;
-    this.intervalMs = intervalMs;
+  constructor(
+    links: Pick<SendLinks, "markDelivered" | "markChannels">,
+    clock: Clock,
+    intervalMs: number,
+  ) {
+    this.cursors = new Latest(clock, intervalMs, (cursors) => links.markDelivered(cursors));
+    this.delivered = new Latest(clock, deliveredIntervalMs, (all) => links.markChannels(all));
   }
 
   /** Takes a device's ack. */
-  put({ userId, deviceId }: Identity, cursor: Acked): void {
-    this.waiting.set(deviceId, create(LinkCursorSchema, { userId, deviceId, cursor }));
-    this.timer ??= this.clock.setTimer(this.intervalMs, () => this.flush());
+  put(
+    { userId, deviceId }: Identity,
+    cursor: Acked,
+    channels: readonly ChannelDelivered[] = [],
+  ): void {
+    this.cursors.put(deviceId, create(LinkCursorSchema, { userId, deviceId, cursor }));
+    for (const channel of channels) {
+      const key = `${userId} ${channel.channelId}`;
+      const before = this.delivered.get(key);
+      if (!before && this.delivered.size >= deliveredMax) return;
+      if (before && before.channel!.messageId >= channel.messageId) continue;
+      this.delivered.put(key, create(LinkDeliveredSchema, { userId, channel }));
+    }
   }
 
   /** Hands over all that waits. */
   flush(): void {
+    this.cursors.flush();
+    this.delivered.flush();
+  }
+}
+
+/** Gathers the latest of each key, and hands all over after an interval. */
+class Latest<Value> {
+  private readonly clock: Clock;
+  private readonly intervalMs: number;
+  private readonly handOver: (values: Value[]) => void;
+  private readonly waiting = new Map<string, Value>();
+  private timer: Timer | undefined;
+
+  constructor(clock: Clock, intervalMs: number, handOver: (values: Value[]) => void) {
+    this.clock = clock;
+    this.intervalMs = intervalMs;
+    this.handOver = handOver;
+  }
+
+  get size(): number {
+    return this.waiting.size;
+  }
+
+  get(key: string): Value | undefined {
+    return this.waiting.get(key);
+  }
+
+  put(key: string, value: Value): void {
+    this.waiting.set(key, value);
+    this.timer ??= this.clock.setTimer(this.intervalMs, () => this.flush());
+  }
+
+  flush(): void {
     this.timer?.cancel();
     this.timer = undefined;
     if (this.waiting.size === 0) return;
-    const cursors = [...this.waiting.values()];
+    const values = [...this.waiting.values()];
     this.waiting.clear();
-    this.links.markDelivered(cursors);
+    this.handOver(values);
   }
 }

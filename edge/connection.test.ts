@@ -141,13 +141,17 @@ describe("a signed-in connection", () => {
     for (const subprotocol of ["parley.v1.protobuf", "parley.v1.json"]) {
       const device = await fixture.signIn("alice/alice-1", undefined, subprotocol);
       await device.next("caughtUp");
-      const presence = { userId: "bob", status: Status.ONLINE };
-      const event = create(EventSchema, { event: { case: "presence", value: presence } });
-      fixture.streams.publishInbox("alice", toBinary(EventSchema, event));
-      expect((await device.next("event")).event).toMatchObject({
-        case: "presence",
-        value: presence,
-      });
+      const channelId = "g-1";
+      const cursors = [{ userId: "bob", readMessageId: 7n }];
+      for (const event of [
+        { case: "presence", value: { userId: "bob", status: Status.ONLINE } },
+        { case: "typing", value: { channelId, userId: "bob" } },
+        { case: "cursorsMoved", value: { channelId, cursors } },
+      ] as const) {
+        const data = toBinary(EventSchema, create(EventSchema, { event }));
+        fixture.streams.publishInbox("alice", data);
+        expect((await device.next("event")).event).toMatchObject(event);
+      }
     }
   });
 
@@ -159,7 +163,9 @@ describe("a signed-in connection", () => {
     await fixture.store("alice", "b");
     await device.texts(2);
     device.send({ case: "ack", value: { inboxSequence: 2n, curMaxMessageId: 7n } });
-    device.send({ case: "ack", value: { inboxSequence: 3n, curMaxMessageId: 9n } });
+    const channel = { channelId: "g-1", messageId: 9n };
+    const last = { inboxSequence: 3n, curMaxMessageId: 9n, channels: [channel] };
+    device.send({ case: "ack", value: last });
     await device.isAlive();
     expect(fixture.marked).toEqual([]);
     fixture.clock.advance(3_000);
@@ -167,6 +173,7 @@ describe("a signed-in connection", () => {
     const inboxEpoch = fixture.streams.inbox.epoch("alice");
     const cursor = { inboxEpoch, inboxSequence: 3n, curMaxMessageId: 9n };
     expect(fixture.marked).toMatchObject([{ userId: "alice", deviceId: "alice-1", cursor }]);
+    expect(fixture.delivered).toMatchObject([{ userId: "alice", channel }]);
   });
 });
 

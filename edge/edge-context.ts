@@ -21,7 +21,7 @@ export interface EdgeContext {
   readonly metrics: EdgeMetrics;
   readonly mesh: Mesh;
   readonly verifier: Pick<TokenVerifier, "verify" | "isRevoked">;
-  readonly sends: Pick<SendLinks, "send" | "markDelivered">;
+  readonly sends: Pick<SendLinks, "send" | "markDelivered" | "markChannels">;
   readonly feeds: InboxFeeds;
   readonly channels: ChannelFeeds;
   readonly devices: Devices;

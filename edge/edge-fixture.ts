@@ -10,6 +10,7 @@ import {
 import { InboxEntrySchema, RevocationSchema } from "../gen/parley/log/v1/log_pb.js";
 import {
   type LinkCursor,
+  type LinkDelivered,
   type SendMessageRequest,
   SendMessageResponseSchema,
 } from "../gen/parley/message/v1/message_service_pb.js";
@@ -43,6 +44,8 @@ export class EdgeFixture {
   readonly presence: string[] = [];
   /** What Message was told that devices have stored. */
   readonly marked: LinkCursor[] = [];
+  /** What Message was told that users have of channels. */
+  readonly delivered: LinkDelivered[] = [];
   readonly calls: { method: string; request: unknown; options: CallOptions }[] = [];
   readonly answers = new Map<string, Answer>();
   readonly sends: { request: SendMessageRequest; userId: string; done: SendDone }[] = [];
@@ -73,6 +76,7 @@ export class EdgeFixture {
       sends: {
         send: (identity, request, done) => this.send(identity.userId, request, done),
         markDelivered: (cursors) => void this.marked.push(...cursors),
+        markChannels: (delivered) => void this.delivered.push(...delivered),
       },
       clock: this.clock,
       config: { ...parseConfig(edgeConfig, {}), port: 0, drainMs: 0, ...config },

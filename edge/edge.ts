@@ -36,7 +36,7 @@ export interface EdgeOptions {
   streams: Streams;
   verifier: Pick<TokenVerifier, "verify" | "isRevoked" | "applyRevocation">;
   presence: PresenceReporter;
-  sends: Pick<SendLinks, "send" | "markDelivered">;
+  sends: Pick<SendLinks, "send" | "markDelivered" | "markChannels">;
   otherEdges: Pick<OtherEdges, "addressFor">;
   clock: Clock;
   config: EdgeConfig;

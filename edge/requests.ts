@@ -21,6 +21,9 @@ export interface RequestsOwner {
   onLoggedOut(): void;
 }
 
+/** Channels of one Ack. */
+const ackChannelsMax = 100;
+
 /**
  * What a signed-in device asks for, and how much of it at once. With half of what may be
  * unanswered the socket is no longer read, so that a flood waits at the client; what had arrived
@@ -90,7 +93,7 @@ export class Requests {
    * Takes note of what the device has stored.
    * @throws DomainError FIELD_INVALID where that can't be.
    */
-  ack({ inboxSequence, curMaxMessageId }: Ack, deliveredSequence: number): void {
+  ack({ inboxSequence, curMaxMessageId, channels }: Ack, deliveredSequence: number): void {
     if (inboxSequence < 0n || inboxSequence > BigInt(deliveredSequence)) {
       const text = `${inboxSequence} is not in 0..${deliveredSequence}, what was delivered`;
       throw fieldInvalid("ack.inbox_sequence", text);
@@ -98,8 +101,12 @@ export class Requests {
     if (curMaxMessageId < 0n) {
       throw fieldInvalid("ack.cur_max_message_id", `${curMaxMessageId} is negative`);
     }
+    if (channels.length > ackChannelsMax) {
+      const text = `${channels.length} channels; the limit is ${ackChannelsMax}`;
+      throw fieldInvalid("ack.channels", text);
+    }
     const inboxEpoch = this.edge.feeds.epoch(this.token.userId);
-    this.edge.acks.put(this.token, { inboxEpoch, inboxSequence, curMaxMessageId });
+    this.edge.acks.put(this.token, { inboxEpoch, inboxSequence, curMaxMessageId }, channels);
   }
 
   private answerSend(requestId: number, result: SendMessageResponse | Error): void {

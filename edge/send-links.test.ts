@@ -2,6 +2,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import {
+  LinkDeliveredSchema,
   type LinkRequest,
   type LinkResponse,
   LinkResponseSchema,
@@ -80,6 +81,27 @@ describe("SendLinks", () => {
     expect(written[0]!.sends[0]).toMatchObject({ userId: "alice", request: { channelId: "g-1" } });
     stream("message-a").answer(2, 1);
     expect(results).toMatchObject([{ messageId: 1n }, { messageId: 2n }]);
+  });
+
+  it("[M8] tells a channel's instance what users have of it", async () => {
+    const { links, send, streams } = setUp(["message-a", "message-b", "message-c"]);
+    const channelIds = Array.from({ length: 20 }, (_, i) => `g-${i}`);
+    for (const channelId of channelIds) send(channelId);
+    links.markChannels(
+      channelIds.map((channelId) =>
+        create(LinkDeliveredSchema, { userId: "alice", channel: { channelId, messageId: 1n } }),
+      ),
+    );
+    await turn();
+    for (const [stream] of streams.values()) {
+      const sent = stream!.written.flatMap(({ sends }) =>
+        sends.map(({ request }) => request!.channelId),
+      );
+      const told = stream!.written.flatMap(({ delivered }) =>
+        delivered.map(({ channel }) => channel!.channelId),
+      );
+      expect(told).toEqual(sent);
+    }
   });
 
   it("[D3] sends a channel's texts to one instance", async () => {

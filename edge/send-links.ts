@@ -10,6 +10,7 @@
 import { create } from "@bufbuild/protobuf";
 import {
   type LinkCursor,
+  type LinkDelivered,
   LinkRequestSchema,
   type LinkResponse,
   type LinkSend,
@@ -79,6 +80,23 @@ export class SendLinks {
     for (let from = 0; from < cursors.length; from += batchItemsMax) {
       const some = cursors.slice(from, from + batchItemsMax);
       this.linkFor(some[0]!.userId)?.markDelivered(some);
+    }
+  }
+
+  /** Tells the channels' instances what users have of them; that may be lost on the way, too. */
+  markChannels(delivered: LinkDelivered[]): void {
+    const byLink = new Map<SendLink, LinkDelivered[]>();
+    for (const each of delivered) {
+      const link = this.linkFor(each.channel!.channelId);
+      if (!link) continue;
+      const others = byLink.get(link);
+      if (others) others.push(each);
+      else byLink.set(link, [each]);
+    }
+    for (const [link, all] of byLink) {
+      for (let from = 0; from < all.length; from += batchItemsMax) {
+        link.markChannels(all.slice(from, from + batchItemsMax));
+      }
     }
   }
 
@@ -207,6 +225,10 @@ class SendLink {
 
   markDelivered(cursors: LinkCursor[]): void {
     this.stream.write(create(LinkRequestSchema, { cursors }));
+  }
+
+  markChannels(delivered: LinkDelivered[]): void {
+    this.stream.write(create(LinkRequestSchema, { delivered }));
   }
 
   /** Answers DEADLINE_EXCEEDED to what was sent before `beforeMs`. */
