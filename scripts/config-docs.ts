@@ -1,5 +1,4 @@
-/** Writes docs/CONFIG.md from the config schemas; `--output FILE` writes elsewhere. */
-import { writeFileSync } from "node:fs";
+/** docs/CONFIG.md, made from the config schemas. */
 import { clusterConfig } from "../deploy/cluster-command.ts";
 import { serverPortsConfig } from "../deploy/servers/main.ts";
 import type { ConfigSchema } from "../mesh/config.ts";
@@ -12,6 +11,16 @@ const sections: Readonly<Record<string, ConfigSchema>> = {
   "`parley cluster`": clusterConfig,
   "`parley servers`": serverPortsConfig,
 };
+
+/** The text of the document. */
+export function configDocs(): string {
+  return [
+    "# Configuration\n",
+    "Generated from the config schemas by `make gen`. A malformed value is an error that names the",
+    "variable; all problems are reported at once.\n",
+    ...Object.entries(sections).map(([title, schema]) => section(title, schema)),
+  ].join("\n");
+}
 
 function section(title: string, schema: ConfigSchema): string {
   const rows = Object.values(schema).map(({ env, default: value, unit, secret, description }) => {
@@ -26,13 +35,3 @@ function section(title: string, schema: ConfigSchema): string {
     "",
   ].join("\n");
 }
-
-const text = [
-  "# Configuration\n",
-  "Generated from the config schemas by `make gen`. A malformed value is an error that names the",
-  "variable; all problems are reported at once.\n",
-  ...Object.entries(sections).map(([title, schema]) => section(title, schema)),
-].join("\n");
-
-const at = process.argv.indexOf("--output");
-writeFileSync(at < 0 ? "docs/CONFIG.md" : process.argv[at + 1]!, text);

@@ -150,7 +150,8 @@ class Filter {
 
 /** A text stays one without its body, as a tombstone. */
 function kindOf({ body }: Message): MessageKind {
-  return body.case === "membershipChange" ? MessageKind.MEMBERSHIP_CHANGE : MessageKind.TEXT;
+  if (body.case === "membershipChange") return MessageKind.MEMBERSHIP_CHANGE;
+  return body.case === "channelChange" ? MessageKind.CHANNEL_CHANGE : MessageKind.TEXT;
 }
 
 /** Scans from one end of a range: upwards with `from`, downwards with `upTo`. */

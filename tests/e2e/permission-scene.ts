@@ -1,0 +1,101 @@
+/** A channel with somebody of every standing, and what each operation of the table is as a call. */
+import type { Client } from "@connectrpc/connect";
+import { MemberRole, type MessageService } from "../../edge/sdk/index.ts";
+import type { Condition, Operation, Standing } from "../../services/message/permissions.ts";
+import type { Device } from "./device.ts";
+
+/** Message's methods, some way or other. */
+export type Calls = Client<typeof MessageService>;
+
+/** The users of all scenes: one of each standing in groups, and those that things are done to. */
+export type Cast = Record<Exclude<Standing, "DIRECT">, Device> & {
+  otherMember: Device;
+  otherAdmin: Device;
+};
+
+/** A channel to try something in. */
+export interface Scene {
+  channelId: string;
+  inviteToken: string;
+  inviteLinkId: number;
+  cast: Cast;
+}
+
+/** A new group, in which a condition holds or doesn't. */
+export async function groupScene(cast: Cast, condition?: Condition, holds = false): Promise<Scene> {
+  const { OWNER: owner, ADMIN, MEMBER, FORMER, BANNED, otherMember, otherAdmin } = cast;
+  const setting = condition && condition !== "linkIsUsable" ? { [condition]: holds } : {};
+  const members = [ADMIN, MEMBER, FORMER, BANNED, otherMember, otherAdmin];
+  const { channel } = await owner.calls.createGroup({
+    name: "group",
+    clientMessageId: owner.client.newClientMessageId(),
+    userIds: members.map(({ userId }) => userId),
+    ...setting,
+  });
+  const { channelId } = channel!;
+  const change = () => ({ channelId, clientMessageId: owner.client.newClientMessageId() });
+  const role = MemberRole.ADMIN;
+  const [{ inviteToken, inviteLink }] = await Promise.all([
+    owner.calls.createInviteLink(change()),
+    owner.calls.setMemberRole({ ...change(), userId: ADMIN.userId, role }),
+    owner.calls.setMemberRole({ ...change(), userId: otherAdmin.userId, role }),
+    owner.calls.removeMember({ ...change(), userId: FORMER.userId }),
+    owner.calls.banUser({ ...change(), userId: BANNED.userId }),
+  ]);
+  const isBroken = condition === "linkIsUsable" && !holds;
+  return {
+    channelId,
+    inviteToken: isBroken ? "not-a-token" : inviteToken,
+    inviteLinkId: inviteLink!.inviteLinkId,
+    cast,
+  };
+}
+
+/** The channel of two users. */
+export async function directScene(cast: Cast): Promise<Scene> {
+  const channelId = await cast.OWNER.openDirect(cast.MEMBER);
+  return { channelId, inviteToken: "not-a-token", inviteLinkId: 1, cast };
+}
+
+/** Each operation as a call; `change` is what every change carries. */
+export const attempts: Record<
+  Operation,
+  (
+    calls: Calls,
+    change: { channelId: string; clientMessageId: string },
+    scene: Scene,
+  ) => Promise<unknown>
+> = {
+  SEND: (calls, change) => calls.sendMessage({ ...change, text: "hello" }),
+  READ_HISTORY: (calls, { channelId }) => calls.listMessages({ channelId }),
+  READ_CHANNEL: (calls, { channelId }) => calls.getChannel({ channelId }),
+  LIST_MEMBERS: (calls, { channelId }) => calls.listMembers({ channelId }),
+  ADD: (calls, change, { cast }) => calls.addMembers({ ...change, userIds: [cast.NONE.userId] }),
+  REMOVE_MEMBER: (calls, change, { cast }) =>
+    calls.removeMember({ ...change, userId: cast.otherMember.userId }),
+  REMOVE_ADMIN: (calls, change, { cast }) =>
+    calls.removeMember({ ...change, userId: cast.otherAdmin.userId }),
+  BAN: (calls, change, { cast }) => calls.banUser({ ...change, userId: cast.otherMember.userId }),
+  BAN_ADMIN: (calls, change, { cast }) =>
+    calls.banUser({ ...change, userId: cast.otherAdmin.userId }),
+  UNBAN: (calls, change, { cast }) => calls.unbanUser({ ...change, userId: cast.BANNED.userId }),
+  LIST_BANS: (calls, { channelId }) => calls.listBans({ channelId }),
+  SET_ROLE: (calls, change, { cast }) =>
+    calls.setMemberRole({
+      ...change,
+      userId: cast.otherMember.userId,
+      role: MemberRole.ADMIN,
+    }),
+  TRANSFER: (calls, change, { cast }) =>
+    calls.transferOwnership({ ...change, userId: cast.otherMember.userId }),
+  RENAME: (calls, change) => calls.renameGroup({ ...change, name: "another" }),
+  CHANGE_SETTINGS: (calls, change) =>
+    calls.changeGroupSettings({ ...change, historyBeforeJoining: true }),
+  CREATE_LINK: (calls, change) => calls.createInviteLink(change),
+  REVOKE_LINK: (calls, change, { inviteLinkId }) =>
+    calls.revokeInviteLink({ ...change, inviteLinkId }),
+  LIST_LINKS: (calls, { channelId }) => calls.listInviteLinks({ channelId }),
+  JOIN: (calls, change) => calls.joinGroup(change),
+  JOIN_BY_LINK: (calls, change, { inviteToken }) => calls.joinGroup({ ...change, inviteToken }),
+  LEAVE: (calls, change) => calls.leaveGroup(change),
+};

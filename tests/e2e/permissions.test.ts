@@ -1,0 +1,130 @@
+/** The table of permissions, cell by cell, over each way by which a device can call. */
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { createClient, errorReason, MessageService } from "../../edge/sdk/index.ts";
+import {
+  type Condition,
+  type Operation,
+  type Permission,
+  permissions,
+  type Standing,
+  standings,
+} from "../../services/message/permissions.ts";
+import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
+import { type Device, newDevices } from "./device.ts";
+import {
+  attempts,
+  type Calls,
+  type Cast,
+  directScene,
+  groupScene,
+  type Scene,
+} from "./permission-scene.ts";
+
+vi.setConfig({ testTimeout: 60_000 });
+
+let parley: ParleyUnderTest;
+let grpcUrl: string;
+let cast: Cast;
+beforeAll(async () => {
+  parley = await openParley();
+  grpcUrl = `http://${await parley.grpcAddress(MessageService.typeName)}`;
+  const names = [
+    "OWNER",
+    "ADMIN",
+    "MEMBER",
+    "FORMER",
+    "NONE",
+    "BANNED",
+    "otherMember",
+    "otherAdmin",
+  ];
+  const devices = await newDevices(parley.nextUrl, ...names.map((name) => name.toLowerCase()));
+  cast = Object.fromEntries(names.map((name, i) => [name, devices[i]!])) as Cast;
+});
+afterAll(async () => {
+  for (const device of Object.values(cast)) await device.client.close();
+  await parley.stop();
+});
+
+/** The ways, each as a device's calls. */
+const ways: Readonly<Record<string, (device: Device) => Calls>> = {
+  WebSocket: (device) => device.calls,
+  HTTP: (device) => device.http(MessageService),
+  gRPC: (device) => {
+    const transport = createGrpcTransport({
+      baseUrl: grpcUrl,
+      interceptors: [
+        (next) => (request) => {
+          request.header.set("authorization", `Bearer ${device.signIn.accessToken}`);
+          return next(request);
+        },
+      ],
+    });
+    return createClient(MessageService, transport);
+  },
+};
+
+/** A cell, and where it hangs on a condition one of its two sides. */
+interface Try {
+  operation: Operation;
+  standing: Standing;
+  expected: string;
+  condition?: Condition;
+  holds?: boolean;
+}
+
+const operations = Object.keys(permissions) as Operation[];
+const columns = Object.keys(standings) as Standing[];
+const tries: Try[] = operations.flatMap((operation) =>
+  columns.flatMap((standing): Try[] => {
+    const verdict = (permissions[operation] as Permission)[standing];
+    const cell = { operation, standing };
+    if (typeof verdict === "string") return [{ ...cell, expected: verdict }];
+    const { where: condition, otherwise } = verdict;
+    return [
+      { ...cell, condition, holds: true, expected: "ALLOWED" },
+      { ...cell, condition, holds: false, expected: otherwise },
+    ];
+  }),
+);
+
+function newScene({ standing, condition, holds }: Try): Promise<Scene> {
+  return standing === "DIRECT" ? directScene(cast) : groupScene(cast, condition, holds);
+}
+
+/** Scenes for what is refused: it leaves them as they were, for the next. */
+const refusedScenes = new Map<string, Promise<Scene>>();
+
+function refusedScene(cell: Try): Promise<Scene> {
+  const key = cell.standing === "DIRECT" ? cell.standing : `${cell.condition}`;
+  const scene = refusedScenes.get(key) ?? newScene(cell);
+  refusedScenes.set(key, scene);
+  return scene;
+}
+
+/** The cells that have been tried, with their ways. */
+const tried = new Set<string>();
+
+describe.each(Object.keys(ways))("over %s", (way) => {
+  it.each(tries)("[G1] $operation by $standing: $expected", async (cell) => {
+    const { operation, standing, expected } = cell;
+    const isDirect = standing === "DIRECT";
+    const scene = await (expected === "ALLOWED" ? newScene(cell) : refusedScene(cell));
+    const { channelId } = scene;
+    const device = isDirect ? cast.OWNER : cast[standing];
+    const change = { channelId, clientMessageId: device.client.newClientMessageId() };
+    const sequence = async () =>
+      (await cast.OWNER.calls.getChannel({ channelId })).channel!.lastChannelSequence;
+    const before = expected === "ALLOWED" ? 0 : await sequence();
+
+    const attempt = attempts[operation](ways[way]!(device), change, scene);
+    expect(await attempt.then(() => "ALLOWED", errorReason)).toBe(expected);
+    if (expected !== "ALLOWED") expect(await sequence()).toBe(before);
+    tried.add(`${way} ${operation} ${standing}`);
+  });
+});
+
+it("[G1] no cell is left untried", () => {
+  expect(tried.size).toBe(Object.keys(ways).length * operations.length * columns.length);
+});
