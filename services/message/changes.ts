@@ -8,6 +8,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   MembershipChange_Kind as ChangeKind,
   type Channel,
+  ChannelChangeSchema,
   ChannelKind,
   ChannelSchema,
   DeliveryMode,
@@ -25,8 +26,10 @@ import { requireTarget } from "./revision-targets.ts";
 /** Decides a change against the channel as it is; see Change.decide. */
 export type Decide = (state: ChannelState | undefined, basis: Basis) => Decision | undefined;
 
-/** Members of a COPY channel (requirement G2). */
+/** Members of a COPY channel (requirement G2); a group that has more turns LIVE. */
 export const copyMembersMax = 100;
+/** Members of a group. */
+export const groupMembersMax = 1_000_000;
 
 /** The id of the channel of two users, whoever opens it. */
 export function directChannelId(userId: string, otherId: string): string {
@@ -98,7 +101,6 @@ export function createGroup(
   const { historyBeforeJoining, membersMayAdd, membersMayRename } = settings;
   return (state) => {
     if (state) throw refuse("CLIENT_MESSAGE_ID_REUSED", `${channelId} exists already`);
-    if (userIds.length > copyMembersMax) throw groupFull(channelId, userIds.length);
     const newChannel = channel(
       {
         ...{ channelId, kind: ChannelKind.GROUP, creatorId, name, public: settings.public },
@@ -124,10 +126,16 @@ export function membership(change: MessageInitShape<typeof MembershipChangeSchem
   return { case: "membershipChange", value: create(MembershipChangeSchema, change) };
 }
 
+/** From now on the channel is published once. */
+export function turnsLive(): Body {
+  const change = { case: "mode", value: DeliveryMode.LIVE } as const;
+  return { case: "channelChange", value: create(ChannelChangeSchema, { change }) };
+}
+
 /** Refuses a group that would have more members than it can. */
 export function groupFull(channelId: string, size: number): DomainError<MessageReason> {
   return refuse(
     "GROUP_FULL",
-    `${channelId} would have ${size} members; the limit is ${copyMembersMax}`,
+    `${channelId} would have ${size} members; the limit is ${groupMembersMax}`,
   );
 }

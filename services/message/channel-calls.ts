@@ -27,7 +27,7 @@ export interface WantedChange {
   clientMessageId: string;
   decide: Decide;
   /** Users that it names. */
-  users?: number;
+  userIds?: readonly string[];
   /** See Change.targetId. */
   targetId?: bigint;
   /** Its text, if it has one. */
@@ -48,7 +48,7 @@ export class ChannelCalls {
 
   /** Makes a change. @throws DomainError */
   change(wanted: WantedChange, context: CallContext): Promise<Outcome> {
-    const { channelId, clientMessageId, decide, users = 1, targetId = 0n, text = "" } = wanted;
+    const { channelId, clientMessageId, decide, userIds = [], targetId = 0n, text = "" } = wanted;
     checkChannelId(channelId);
     const nowMs = this.deps.clock.nowMs();
     return this.deps.channels.change(channelId, {
@@ -57,9 +57,10 @@ export class ChannelCalls {
       clientTimeMs: clientMessageId === "" ? 0 : checkClientMessageId(clientMessageId, nowMs),
       replyToMessageId: 0n,
       traceParent: context.traceParent,
+      userIds,
       targetId,
       names: mentionableNames(text),
-      bytes: changeBytes + users * memberBytes + text.length * 3,
+      bytes: changeBytes + userIds.length * memberBytes + text.length * 3,
       deadlineMs: context.deadlineMs,
       decide,
     });
@@ -80,7 +81,7 @@ export class ChannelCalls {
   ): Promise<T> {
     const { userId } = requireIdentity(context);
     checkChannelId(channelId);
-    const { state } = await this.deps.channels.read(channelId);
+    const { state } = await this.deps.channels.read(channelId, userId);
     return take(authorise(operation, state, channelId, userId));
   }
 

@@ -19,6 +19,8 @@ export interface Change {
   targetId?: bigint;
   /** User names that its text may mention: the decision is given who they are. */
   names?: readonly string[];
+  /** Whose memberships it hangs on, besides the sender's. */
+  userIds?: readonly string[];
   traceParent: string;
   /** About what it takes in an entry. */
   bytes: number;

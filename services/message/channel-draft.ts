@@ -7,8 +7,13 @@ import {
   ItemSchema,
   LogEntrySchema,
 } from "../../gen/parley/log/v1/log_pb.js";
-import { MessageSchema, RevisionSchema } from "../../gen/parley/message/v1/message_pb.js";
+import {
+  DeliveryMode,
+  MessageSchema,
+  RevisionSchema,
+} from "../../gen/parley/message/v1/message_pb.js";
 import { logSubject, type Stream } from "../../mesh/streams.ts";
+import { copyMembersMax, turnsLive } from "./changes.ts";
 import type { Change, Decision, NewMessage, NewRevision } from "./channel-change.ts";
 import type { ChannelItem } from "./channel-item.ts";
 import { type LoadedChannel, noteAppended } from "./channel-loader.ts";
@@ -47,8 +52,20 @@ export class Draft {
     }
   }
 
-  /** Adds what was decided and moves the channel on by it. */
+  /**
+   * Adds what was decided and moves the channel on by it. A group that it makes larger than a COPY
+   * channel can be turns LIVE with the next item.
+   */
   add(change: Change, decision: Decision): Placement {
+    const placement = this.addItem(change, decision);
+    const { channel } = this.loaded.state!;
+    if (channel.mode === DeliveryMode.COPY && channel.memberCount > copyMembersMax) {
+      this.addItem({ ...change, clientMessageId: "" }, { body: turnsLive() });
+    }
+    return placement;
+  }
+
+  private addItem(change: Change, decision: Decision): Placement {
     const item =
       "change" in decision ? this.revision(change, decision) : this.message(change, decision);
     const { loaded } = this;

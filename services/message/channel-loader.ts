@@ -3,13 +3,18 @@
  * what follows), else from the store.
  */
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { ChannelSnapshotSchema, type LogEntry } from "../../gen/parley/log/v1/log_pb.js";
-import { MemberSchema } from "../../gen/parley/message/v1/message_pb.js";
+import {
+  type Channel,
+  DeliveryMode,
+  type Member,
+  MemberRole,
+} from "../../gen/parley/message/v1/message_pb.js";
 import type { Stream, StreamEntry } from "../../mesh/streams.ts";
 import { logSubject } from "../../mesh/streams.ts";
 import { itemsOf } from "./channel-item.ts";
 import { ChannelState } from "./channel-state.ts";
+import { memberOfRow } from "./live-members.ts";
 import { decode, entriesOf } from "./log-entries.ts";
 import type { MessageStore } from "./message-store.ts";
 import { RecentSends } from "./recent-sends.ts";
@@ -37,8 +42,8 @@ export class LogIncomplete extends Error {
   override readonly name = "LogIncomplete";
 }
 
-/** More members than this are not loaded: COPY channels have at most 100. */
-const membersMax = 1_000;
+/** Members to a page, when they are read from the store. */
+const membersPage = 1_000;
 
 /**
  * Reads the channel as of now.
@@ -143,17 +148,33 @@ async function loadFromStore(
   const loaded = emptyChannel();
   const row = await store.getChannel(channelId);
   if (!row) return { loaded, logSequence: 0 };
-  const members = await store.listMembers(channelId, "", membersMax);
+  const members = await presentMembers(row.channel, store);
   const access = await store.getAccess(channelId);
   const snapshot = create(ChannelSnapshotSchema, {
     channel: row.channel,
     ...(access && { access: access.access }),
-    members: members.map(({ userId, role, joinTimeMs, joinedSequence }) =>
-      create(MemberSchema, { userId, role, joinTime: timestampFromMs(joinTimeMs), joinedSequence }),
-    ),
+    members,
   });
   loaded.state = new ChannelState(snapshot, access?.sequence);
   loaded.recent = new RecentSends(row.maxClientTimeMs);
   loaded.maxClientTimeMs = row.maxClientTimeMs;
   return { loaded, logSequence: row.logSequence };
+}
+
+/**
+ * Those that a channel's state begins with. Owner and admins of a LIVE channel are looked for
+ * among all its members: it happens only where nothing was said for as long as the log keeps.
+ */
+async function presentMembers(
+  { channelId, mode }: Channel,
+  store: MessageStore,
+): Promise<Member[]> {
+  const roleMin = mode === DeliveryMode.LIVE ? MemberRole.ADMIN : MemberRole.MEMBER;
+  const members: Member[] = [];
+  for (let after: string | undefined = ""; after !== undefined; ) {
+    const rows = await store.listMembers(channelId, after, membersPage);
+    members.push(...rows.filter(({ role }) => role >= roleMin).map(memberOfRow));
+    after = rows.length === membersPage ? rows.at(-1)!.userId : undefined;
+  }
+  return members;
 }

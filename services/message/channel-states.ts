@@ -29,6 +29,8 @@ export class ChannelStates {
     const { channelId } = entry;
     const firstSequence = entry.items[0]?.item.value?.channelSequence;
     let state = this.states.get(channelId);
+    // Of LIVE channels workers need no members: an item tells whom it concerns.
+    state?.forget(Number.POSITIVE_INFINITY);
     if (!state || state.channel.lastChannelSequence + 1 !== firstSequence) {
       state = entry.snapshot
         ? new ChannelState(entry.snapshot)

@@ -14,6 +14,7 @@ import type { Basis, Change } from "./channel-change.ts";
 import { Draft } from "./channel-draft.ts";
 import { type LoadedChannel, loadChannel, refreshChannel } from "./channel-loader.ts";
 import { findTargets } from "./find-targets.ts";
+import { learnMembers } from "./live-members.ts";
 import { asUnavailable, refuse } from "./message-codes.ts";
 import type { MessageStore } from "./message-store.ts";
 import { fingerprint, type Placement } from "./placement.ts";
@@ -55,7 +56,7 @@ export class ChannelWriter {
   private readonly deps: WriterDependencies;
   private loaded: LoadedChannel | undefined;
   private changes: Change[] = [];
-  private readers: ((loaded: LoadedChannel | Error) => void)[] = [];
+  private readers: Reader[] = [];
   private running = false;
 
   constructor(channelId: string, deps: WriterDependencies) {
@@ -87,15 +88,18 @@ export class ChannelWriter {
   /**
    * The channel with everything that was acknowledged before the call, by whomever. Look at it
    * before awaiting anything: it moves on, also with what is not stored in the end.
+   * @param userId whose membership the state is to know
    * @throws DomainError UNAVAILABLE, OVERLOADED
    */
-  read(): Promise<LoadedChannel> {
+  read(userId?: string): Promise<LoadedChannel> {
     if (this.readers.length >= readersMax) {
       const text = `${readersMax} reads of ${this.channelId} are waiting`;
       return Promise.reject(new DomainError("OVERLOADED", text, { retryAfterMs: 500 }));
     }
     return new Promise((resolve, reject) => {
-      this.readers.push((loaded) => (loaded instanceof Error ? reject(loaded) : resolve(loaded)));
+      const answer = (loaded: LoadedChannel | Error) =>
+        loaded instanceof Error ? reject(loaded) : resolve(loaded);
+      this.readers.push({ userId, answer });
       this.start();
     });
   }
@@ -119,11 +123,13 @@ export class ChannelWriter {
     const readers = this.readers.splice(0);
     try {
       const loaded = await this.refresh();
-      for (const answer of readers) answer(loaded);
+      const userIds = readers.flatMap(({ userId }) => userId ?? []);
+      await learnMembers(loaded, this.channelId, userIds, this.deps);
+      for (const { answer } of readers) answer(loaded);
     } catch (thrown) {
       this.loaded = undefined;
       const error = asUnavailable(thrown);
-      for (const answer of readers) answer(error);
+      for (const { answer } of readers) answer(error);
     }
   }
 
@@ -175,14 +181,20 @@ export class ChannelWriter {
     const { log } = this.deps;
     const isFresh = this.loaded === undefined;
     const loaded = this.loaded ?? (await this.load());
-    const ids = await this.deps.takeIds(batch.length, loaded.state?.channel.lastMessageId ?? 0n);
+    const ids = await this.deps.takeIds(
+      batch.length + 1,
+      loaded.state?.channel.lastMessageId ?? 0n,
+    );
     const { clock, snapshotAgeMaxMs = snapshotAgeMaxMsDefault } = this.deps;
     const bases = await this.basesOf(batch, loaded);
     const draft = new Draft(this.channelId, loaded, ids, clock.nowMs(), snapshotAgeMaxMs);
+    const ignorance = await this.learnMembersOf(batch, bases, loaded);
     const settled: (() => void)[] = [];
     for (let i = 0; i < batch.length; i++) {
       const change = batch[i]!;
       try {
+        // Only those changes hang on it that concern somebody unknown.
+        if (ignorance && !concerned(change).every((id) => loaded.state?.knows(id))) throw ignorance;
         const placement = await this.place(change, bases[i]!, draft);
         settled.push(() => change.done({ placement, state: loaded.state! }));
       } catch (thrown) {
@@ -233,6 +245,22 @@ export class ChannelWriter {
     });
   }
 
+  /** Makes the state know whom a batch concerns or mentions; returns why it could not. */
+  private async learnMembersOf(
+    batch: readonly Change[],
+    bases: readonly Basis[],
+    loaded: LoadedChannel,
+  ): Promise<Error | undefined> {
+    const mentioned = bases.flatMap(({ userIdsByName }) => [...userIdsByName.values()]);
+    const userIds = [...batch.flatMap(concerned), ...mentioned];
+    try {
+      await learnMembers(loaded, this.channelId, userIds, this.deps);
+      return undefined;
+    } catch (thrown) {
+      return asUnavailable(thrown);
+    }
+  }
+
   private async findStored(change: Change, loaded: LoadedChannel): Promise<Placement | undefined> {
     const { senderId, clientMessageId, clientTimeMs } = change;
     if (clientMessageId === "") return undefined;
@@ -268,6 +296,16 @@ export class ChannelWriter {
     this.loaded = loaded.lastLogSequence > 0 ? loaded : undefined;
     return loaded;
   }
+}
+
+/** Whose memberships a change hangs on. */
+function concerned({ senderId, userIds = [] }: Change): readonly string[] {
+  return [senderId, ...userIds];
+}
+
+interface Reader {
+  userId: string | undefined;
+  answer(loaded: LoadedChannel | Error): void;
 }
 
 function tryOr<T>(attempt: () => T, otherwise: T): T {

@@ -57,8 +57,8 @@ export class Channels {
   }
 
   /** See {@link ChannelWriter.read}. */
-  read(channelId: string): Promise<LoadedChannel> {
-    return this.writer(channelId).read();
+  read(channelId: string, userId?: string): Promise<LoadedChannel> {
+    return this.writer(channelId).read(userId);
   }
 
   /**
@@ -68,7 +68,7 @@ export class Channels {
    */
   async readAsMember<T>(channelId: string, userId: string, look: Look<T>): Promise<T> {
     checkChannelId(channelId);
-    const { state, recent } = await this.read(channelId);
+    const { state, recent } = await this.read(channelId, userId);
     return look(authorise("READ_CHANNEL", state, channelId, userId), recent);
   }
 

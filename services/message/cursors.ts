@@ -74,6 +74,7 @@ export class Cursors {
     if (this.moves.isThere(move)) return;
     // Mostly the message was sent through this instance, which then knows the channel as it is.
     let state = channels.warm(channelId);
+    if (state?.isLive) return;
     if (!state?.members.has(userId) || state.channel.lastMessageId < messageId) {
       ({ state } = await channels.read(channelId));
     }

@@ -1,5 +1,6 @@
 /**
- * The worker that copies the entries of COPY channels into their members' inboxes. Members are
+ * The worker that copies the entries of COPY channels into their members' inboxes, and tells of
+ * those of LIVE channels once, to whoever follows them. Members are
  * those at that point of the log, exactly. What one batch has for an inbox becomes one entry of
  * it. A batch that is done again may repeat entries; readers skip what they have by
  * `channel_sequence`.
@@ -14,7 +15,13 @@ import {
 import type { Revision } from "../../gen/parley/message/v1/message_pb.js";
 import type { Clock } from "../../mesh/clock.ts";
 import { Outage } from "../../mesh/outage.ts";
-import { inboxSubject, type Running, type Stream, type StreamEntry } from "../../mesh/streams.ts";
+import {
+  inboxSubject,
+  type PublishedEntry,
+  type Running,
+  type Stream,
+  type StreamEntry,
+} from "../../mesh/streams.ts";
 import { type ChannelItem, itemsOf } from "./channel-item.ts";
 import type { ChannelState } from "./channel-state.ts";
 import { ChannelStates } from "./channel-states.ts";
@@ -46,6 +53,8 @@ const inlineAlwaysMembers = 2;
 /** What fan-out works on. */
 export interface FanOutDependencies extends ParkingDependencies {
   inbox: Stream;
+  /** Tells those who follow a LIVE channel of an entry; see Streams.publishLog. */
+  publishLog(channelId: string, entry: PublishedEntry): void;
   store: MessageStore;
   clock: Clock;
 }
@@ -80,6 +89,7 @@ async function fanOut(
   const inboxes = new Map<string, Uint8Array[]>();
   const memberships: MembershipRow[] = [];
   const cursors: MemberCursorRow[] = [];
+  const published: (PublishedEntry & { channelId: string })[] = [];
   for (const stored of entries) {
     const read = await parking.read(stored, states);
     if (!read) continue;
@@ -93,8 +103,14 @@ async function fanOut(
         else inboxes.set(userId, [bytes]);
       }
     }
+    if (state.isLive) {
+      const { channelId, prevLogSequence } = entry;
+      const { data, sequence } = stored;
+      published.push({ channelId, data, sequence, prevSequence: Number(prevLogSequence) });
+    }
   }
   await announceMemberships(memberships, cursors, deps);
+  for (const { channelId, ...entry } of published) deps.publishLog(channelId, entry);
   const first = entries[0]!;
   const range = `${deps.log.epoch(first.subject)}/${first.sequence}-${entries.at(-1)!.sequence}`;
   await appendAll(inboxes, range, deps.inbox);
@@ -114,7 +130,13 @@ function groupByRecipients(
   const groups: Group[] = [];
   let everybody: Group | undefined;
   for (const item of itemsOf(entry)) {
+    const { isLive } = state;
     memberships.push(...applyWithRows(state, item));
+    if (isLive) {
+      const userIds = concerned(item);
+      if (userIds.length > 0) groups.push({ userIds, items: [create(ItemSchema, { item })] });
+      continue;
+    }
     if (item.case === "message" && item.value.body.case === "membershipChange") {
       // Who was removed is told so; who was added is a member by now.
       const ended = stayChanges(item.value).ended.map(({ userId }) => userId);
@@ -138,6 +160,13 @@ function groupByRecipients(
     everybody.items.push(inlined(item, state));
   }
   return groups;
+}
+
+/** Who gets an item of a LIVE channel into the inbox: those whose own membership it changes. */
+function concerned(item: ChannelItem): string[] {
+  if (item.case !== "message") return [];
+  const { begun, ended, changed } = stayChanges(item.value);
+  return [...begun, ...ended, ...changed].map(({ userId }) => userId);
 }
 
 /** The members who may not see the message that is revised: they came after it. */

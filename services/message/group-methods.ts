@@ -71,7 +71,7 @@ export function groupMethods(
       await calls.requireUsers(userIds, context);
       const channelId = groupChannelId(userId, clientMessageId);
       const decide = createGroup(channelId, userId, request.name, request, userIds, now());
-      const wanted = { channelId, clientMessageId, decide, users: userIds.length };
+      const wanted = { channelId, clientMessageId, decide, userIds };
       return { channel: await calls.changed(wanted, context) };
     },
 
@@ -80,14 +80,15 @@ export function groupMethods(
       checkUserIds("user_ids", userIds, 1, 99);
       await calls.requireUsers(userIds, context);
       const decide = addMembers(channelId, userId, userIds);
-      const wanted = { channelId, clientMessageId, decide, users: userIds.length };
+      const wanted = { channelId, clientMessageId, decide, userIds };
       return { channel: await calls.changed(wanted, context) };
     },
 
     async removeMember({ channelId, clientMessageId, userId }, context) {
       checkUserId("user_id", userId);
       const decide = removeMember(channelId, requireIdentity(context).userId, userId);
-      return { channel: await calls.changed({ channelId, clientMessageId, decide }, context) };
+      const wanted = { channelId, clientMessageId, decide, userIds: [userId] };
+      return { channel: await calls.changed(wanted, context) };
     },
 
     async joinGroup({ channelId, clientMessageId, inviteToken }, context) {
@@ -105,7 +106,8 @@ export function groupMethods(
     async banUser({ channelId, clientMessageId, userId }, context) {
       checkUserId("user_id", userId);
       const decide = banUser(channelId, requireIdentity(context).userId, userId);
-      return { channel: await calls.changed({ channelId, clientMessageId, decide }, context) };
+      const wanted = { channelId, clientMessageId, decide, userIds: [userId] };
+      return { channel: await calls.changed(wanted, context) };
     },
 
     async unbanUser({ channelId, clientMessageId, userId }, context) {
@@ -128,13 +130,15 @@ export function groupMethods(
         throw fieldInvalid("role", `is ${MemberRole[role] ?? role}, must be MEMBER or ADMIN`);
       }
       const decide = setMemberRole(channelId, requireIdentity(context).userId, userId, role);
-      return { channel: await calls.changed({ channelId, clientMessageId, decide }, context) };
+      const wanted = { channelId, clientMessageId, decide, userIds: [userId] };
+      return { channel: await calls.changed(wanted, context) };
     },
 
     async transferOwnership({ channelId, clientMessageId, userId }, context) {
       checkUserId("user_id", userId);
       const decide = transferOwnership(channelId, requireIdentity(context).userId, userId);
-      return { channel: await calls.changed({ channelId, clientMessageId, decide }, context) };
+      const wanted = { channelId, clientMessageId, decide, userIds: [userId] };
+      return { channel: await calls.changed(wanted, context) };
     },
 
     async renameGroup({ channelId, clientMessageId, name }, context) {

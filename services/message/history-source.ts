@@ -149,7 +149,7 @@ async function openOverLog(
   userId: string,
   { channels, log, store, storeOutage }: HistoryDependencies,
 ): Promise<HistorySource> {
-  const { state, snapshotLogSequence } = await channels.read(channelId);
+  const { state, snapshotLogSequence } = await channels.read(channelId, userId);
   if (!state) throw notAMember(channelId);
   // Taken at once: the state moves on, also with what is then not stored.
   const { lastMessageId, lastChannelSequence, historyBeforeJoining } = state.channel;

@@ -8,7 +8,7 @@ import {
 } from "../../gen/parley/message/v1/message_pb.js";
 import { fieldInvalid } from "../../mesh/errors.ts";
 import { bansMax } from "./access-state.ts";
-import { copyMembersMax, type Decide, groupFull, membership } from "./changes.ts";
+import { type Decide, groupFull, groupMembersMax, membership } from "./changes.ts";
 import type { Decision } from "./channel-change.ts";
 import { type ChannelState, successor } from "./channel-state.ts";
 import { usableLink } from "./invite-tokens.ts";
@@ -130,6 +130,10 @@ export function leaveGroup(channelId: string, userId: string): Decide {
     const group = authorise("LEAVE", state, channelId, userId);
     const members = [memberOf(group, userId)];
     const next = members[0]!.role === MemberRole.OWNER ? successor(group, userId) : undefined;
+    if (!next && members[0]!.role === MemberRole.OWNER && group.isLive) {
+      const text = `${channelId} has no admin: pass it on before leaving`;
+      throw refuse("SUCCESSOR_NEEDED", text);
+    }
     if (next) members.push(withRole(next, MemberRole.OWNER));
     const newOwnerId = next?.userId ?? "";
     return { body: membership({ kind: ChangeKind.LEFT, userIds: [userId], newOwnerId, members }) };
@@ -173,7 +177,7 @@ function checkOther(actorId: string, userId: string, otherwise: string): void {
 
 function checkSize({ channel }: ChannelState, more: number): void {
   const size = channel.memberCount + more;
-  if (size > copyMembersMax) throw groupFull(channel.channelId, size);
+  if (size > groupMembersMax) throw groupFull(channel.channelId, size);
 }
 
 function checkAdmins({ channel, members }: ChannelState): void {

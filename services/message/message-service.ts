@@ -14,7 +14,6 @@ import type { Running, Streams } from "../../mesh/streams.ts";
 import { createDirect, directChannelId } from "./changes.ts";
 import { ChannelCalls } from "./channel-calls.ts";
 import type { Outcome } from "./channel-change.ts";
-import type { ChannelState } from "./channel-state.ts";
 import { Channels } from "./channels.ts";
 import { listChangedCursors, listCursors } from "./cursor-lists.ts";
 import { Cursors, readByLog } from "./cursors.ts";
@@ -24,12 +23,13 @@ import { serveFollow } from "./follow.ts";
 import { groupMethods } from "./group-methods.ts";
 import { listMessages } from "./history.ts";
 import { historyOutages } from "./history-source.ts";
+import { listMembers } from "./list-members.ts";
 import { startLogTrimmer } from "./log-trimmer.ts";
 import { messageCodes, orUnavailable } from "./message-codes.ts";
 import type { messageConfig } from "./message-config.ts";
 import { sendChange, sendDeadlineMs, sendResponse, serveLink } from "./message-link.ts";
 import type { MessageStore } from "./message-store.ts";
-import { idPage, readIdToken, writeIdToken } from "./page-tokens.ts";
+import { readIdToken, writeIdToken } from "./page-tokens.ts";
 import type { ParkingDependencies } from "./parking.ts";
 import { persistWorker, startPersist } from "./persist.ts";
 import {
@@ -126,10 +126,7 @@ export function createMessageService(deps: MessageDependencies): Served {
     },
 
     async listMembers(request, context) {
-      const look = (state: ChannelState) => [...state.members.values()];
-      const all = await calls.look("LIST_MEMBERS", request.channelId, context, look);
-      const { rows, nextPageToken } = idPage(all, request, 100, 1_000);
-      return { members: rows, nextPageToken };
+      return listMembers(request, context, calls, store);
     },
 
     async listMessages(request, context) {
@@ -212,6 +209,7 @@ export function startMessageWorkers(
     ...deps,
     log: streams.log,
     inbox: streams.inbox,
+    publishLog: streams.publishLog.bind(streams),
     deadLetters: streams.deadLetters,
   };
   const persist = startPersist(parts);

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import {
   MembershipChange_Kind as ChangeKind,
+  DeliveryMode,
   errorReason,
   MemberRole,
   MessageService,
@@ -129,7 +130,7 @@ describe("a group", () => {
     });
   });
 
-  it("[G1] takes 100 members and refuses the 101st", async () => {
+  it("[G1] [G3] begins with 100 members and turns LIVE with the 101st", async () => {
     const { ann } = await meet("ann");
     const others = await Promise.all(
       Array.from({ length: 100 }, () => newAccount(parley.nextUrl())),
@@ -145,7 +146,9 @@ describe("a group", () => {
     const { channel } = await create(userIds.slice(1));
     expect(channel!.memberCount).toBe(100);
     const late = { userId: userIds[0]! } as Device;
-    expect(await reasonOf(addMembers(ann, channel!.channelId, late))).toBe("GROUP_FULL");
+    expect(channel!.mode).toBe(DeliveryMode.COPY);
+    const grown = await addMembers(ann, channel!.channelId, late);
+    expect(grown).toMatchObject({ mode: DeliveryMode.LIVE, memberCount: 101 });
   });
 
   it("[G1] is changed only by those who may", async () => {

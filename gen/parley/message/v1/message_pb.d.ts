@@ -733,7 +733,8 @@ export declare type ChannelChange = Message$1<"parley.message.v1.ChannelChange">
     case: "revokedInviteLinkId";
   } | {
     /**
-     * How entries reach the members from now on, this one included.
+     * How entries reach the members after this one: a group that grows past 100 members turns LIVE
+     * for good.
      *
      * @generated from field: parley.message.v1.DeliveryMode mode = 5;
      */
@@ -1034,7 +1035,8 @@ export enum MemberRole {
 
   /**
    * Also says who is an admin. A group has one owner, at first its creator; when the owner
-   * leaves, the longest-standing admin follows, else the longest-standing member.
+   * leaves, the longest-standing admin follows, else the longest-standing member. The owner of a
+   * LIVE group leaves only where there is an admin.
    *
    * @generated from enum value: MEMBER_ROLE_OWNER = 3;
    */

@@ -2085,7 +2085,8 @@ export declare const MessageService: GenService<{
   /**
    * Leaves a group.
    *
-   * PERMISSION_DENIED (NOT_A_MEMBER), FAILED_PRECONDITION (NOT_A_GROUP).
+   * PERMISSION_DENIED (NOT_A_MEMBER), FAILED_PRECONDITION (NOT_A_GROUP, SUCCESSOR_NEEDED: the
+   * owner of a LIVE group that has no admin).
    *
    * @generated from rpc parley.message.v1.MessageService.LeaveGroup
    */
