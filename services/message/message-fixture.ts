@@ -64,10 +64,10 @@ export class MessageFixture {
   }
 
   /** Runs persist, fan-out and the trimmer for two minutes: all that is there is done. */
-  async work(): Promise<void> {
+  async work(logRetentionMs: number = retentionMs): Promise<void> {
     const workers = startMessageWorkers(
       { ...this.writing, streams: this.streams, logger: silentLogger },
-      { logRetentionMs: retentionMs, trimIntervalMs: 60_000 },
+      { logRetentionMs, trimIntervalMs: 60_000 },
     );
     for (let seconds = 0; seconds < 120; seconds++) await this.pass(1_000);
     await workers.stop();
