@@ -4,17 +4,21 @@
  */
 import {
   MembershipChange_Kind as ChangeKind,
+  type ChannelChange,
   MemberRole,
+  type MembershipChange,
   type Message,
 } from "../../edge/sdk/index.ts";
 
 /** What a user wants of a channel. */
 export type Intent =
   | { kind: "send"; text: string }
-  | { kind: "add"; userId: string }
-  | { kind: "remove"; userId: string }
+  | { kind: "read"; messageId: bigint }
+  | { kind: "add" | "remove" | "ban" | "unban" | "promote" | "demote"; userId: string }
   | { kind: "join" }
-  | { kind: "leave" };
+  | { kind: "leave" }
+  | { kind: "rename"; name: string }
+  | { kind: "settings"; seesAll: boolean; mayAdd: boolean };
 
 /** What becomes of it: an item, nothing because it is so already, or a refusal. */
 export type Verdict = "item" | "nothing" | "refused";
@@ -25,40 +29,78 @@ interface Stay {
   to: number;
 }
 
-/** What a group is created with. */
+/** What a channel is like. */
 export interface ModelSettings {
   isGroup: boolean;
   isPublic: boolean;
+  /** Whether members read what was sent before they joined. */
   seesAll: boolean;
+  /** Whether members without a further role add others. */
+  mayAdd: boolean;
+  name: string;
 }
 
 /** One channel. */
 export class ChannelModel {
   readonly settings: ModelSettings;
+  readonly bans = new Set<string>();
+  texts = 0;
   /** Item n is at n - 1. */
   readonly items: Message[] = [];
   readonly members = new Map<string, MemberRole>();
   private readonly stays = new Map<string, Stay[]>();
+  private hasSeenAll: boolean;
 
   constructor(settings: ModelSettings) {
-    this.settings = settings;
+    this.settings = { ...settings };
+    this.hasSeenAll = settings.seesAll;
   }
 
   /** What an intent comes to now. */
   verdict(userId: string, intent: Intent): Verdict {
-    const role = this.members.get(userId);
-    if (intent.kind === "join") {
+    const { settings, members, bans } = this;
+    const role = members.get(userId);
+    if (intent.kind === "join" && settings.isGroup) {
       if (role !== undefined) return "nothing";
-      return this.settings.isPublic ? "item" : "refused";
+      return settings.isPublic && !bans.has(userId) ? "item" : "refused";
     }
     if (role === undefined) return "refused";
     if (intent.kind === "send") return "item";
-    if (!this.settings.isGroup) return "refused";
+    if (intent.kind === "read") return "nothing";
+    if (!settings.isGroup || intent.kind === "join") return "refused";
     if (intent.kind === "leave") return "item";
-    if (role < MemberRole.ADMIN) return "refused";
-    const other = this.members.get(intent.userId);
-    if (intent.kind === "add") return other === undefined ? "item" : "nothing";
-    return other === undefined || other >= role ? "refused" : "item";
+    const isAdder = intent.kind === "add" && settings.mayAdd;
+    if (role < MemberRole.ADMIN && !isAdder) return "refused";
+    if (intent.kind === "rename") return settings.name === intent.name ? "nothing" : "item";
+    if (intent.kind === "settings") {
+      const isSo = settings.seesAll === intent.seesAll && settings.mayAdd === intent.mayAdd;
+      return isSo ? "nothing" : "item";
+    }
+    return this.verdictOn(intent.kind, intent.userId, { userId, role });
+  }
+
+  /** The same of what is done to a user, by an admin or an owner but for `add`. */
+  private verdictOn(
+    kind: "add" | "remove" | "ban" | "unban" | "promote" | "demote",
+    otherId: string,
+    by: { userId: string; role: MemberRole },
+  ): Verdict {
+    const other = this.members.get(otherId);
+    const isBanned = this.bans.has(otherId);
+    if (kind === "add") {
+      if (other !== undefined) return "nothing";
+      return isBanned ? "refused" : "item";
+    }
+    if (kind === "unban") return isBanned ? "item" : "nothing";
+    if (otherId === by.userId) return "refused";
+    if (kind === "ban") {
+      if (isBanned) return "nothing";
+      return other === undefined || other < by.role ? "item" : "refused";
+    }
+    if (other === undefined) return "refused";
+    if (kind === "remove") return other < by.role ? "item" : "refused";
+    if (by.role !== MemberRole.OWNER) return "refused";
+    return other === roles[kind] ? "nothing" : "item";
   }
 
   /** Takes the next item. @throws Error where it does not follow from the rules */
@@ -76,15 +118,10 @@ export class ChannelModel {
       throw new Error(`${place} does not follow the message before it`);
     }
     this.items.push(item);
-    const { body, channelSequence } = item;
-    if (body.case !== "membershipChange") return;
-    const { kind, userIds } = body.value;
-    const enters = kind !== ChangeKind.REMOVED && kind !== ChangeKind.LEFT;
-    for (const userId of userIds) {
-      if (this.members.has(userId) === enters) throw new Error(`${place}: ${userId} did already`);
-      if (enters) this.enter(userId, channelSequence, this.roleAtEntry(item, userId));
-      else this.leave(userId, channelSequence);
-    }
+    if (item.body.case === "text") this.texts++;
+    if (item.messageNumber !== this.texts) throw new Error(`${place} is not text ${this.texts}`);
+    if (item.body.case === "membershipChange") this.applyMembership(item, item.body.value);
+    if (item.body.case === "channelChange") this.applyChange(item.body.value);
   }
 
   /** What a user may read now, in order. */
@@ -101,29 +138,47 @@ export class ChannelModel {
     );
   }
 
+  /** Whether an item made the user a member. */
+  begins(userId: string, { channelSequence }: Message): boolean {
+    return this.stays.get(userId)?.some(({ from }) => from === channelSequence) ?? false;
+  }
+
   /** Whether the user may ever have seen an item: by its stays, or by looking back. */
   mayHaveSeen(userId: string, { channelSequence }: Message): boolean {
     const stays = this.stays.get(userId) ?? [];
     return stays.some(
-      ({ from, to }) => channelSequence <= to && (this.settings.seesAll || from <= channelSequence),
+      ({ from, to }) => channelSequence <= to && (this.hasSeenAll || from <= channelSequence),
     );
   }
 
-  private enter(userId: string, sequence: number, role: MemberRole): void {
-    this.members.set(userId, role);
-    const stays = this.stays.get(userId) ?? [];
-    stays.push({ from: sequence, to: Number.POSITIVE_INFINITY });
-    this.stays.set(userId, stays);
+  private applyMembership(item: Message, { kind, userIds, role }: MembershipChange): void {
+    const isCreation = kind === ChangeKind.CREATED;
+    for (const userId of userIds) {
+      if (isCreation || kind === ChangeKind.ADDED || kind === ChangeKind.JOINED) {
+        const owns = this.settings.isGroup && isCreation && item.senderId === userId;
+        this.members.set(userId, owns ? MemberRole.OWNER : MemberRole.MEMBER);
+        const stays = this.stays.get(userId) ?? [];
+        stays.push({ from: item.channelSequence, to: Number.POSITIVE_INFINITY });
+        this.stays.set(userId, stays);
+      } else if (kind === ChangeKind.ROLE_CHANGED) {
+        this.members.set(userId, role);
+      } else if (kind === ChangeKind.UNBANNED) {
+        this.bans.delete(userId);
+      } else {
+        if (kind === ChangeKind.BANNED) this.bans.add(userId);
+        if (this.members.delete(userId)) this.stays.get(userId)!.at(-1)!.to = item.channelSequence;
+      }
+    }
   }
 
-  private leave(userId: string, sequence: number): void {
-    this.members.delete(userId);
-    this.stays.get(userId)!.at(-1)!.to = sequence;
-  }
-
-  private roleAtEntry({ senderId, body }: Message, userId: string): MemberRole {
-    const isCreation = body.case === "membershipChange" && body.value.kind === ChangeKind.CREATED;
-    const owns = this.settings.isGroup && isCreation && senderId === userId;
-    return owns ? MemberRole.OWNER : MemberRole.MEMBER;
+  private applyChange({ change }: ChannelChange): void {
+    if (change.case === "name") this.settings.name = change.value;
+    if (change.case !== "settings") return;
+    this.settings.isPublic = change.value.public;
+    this.settings.seesAll = change.value.historyBeforeJoining;
+    this.settings.mayAdd = change.value.membersMayAdd;
+    this.hasSeenAll ||= this.settings.seesAll;
   }
 }
+
+const roles = { promote: MemberRole.ADMIN, demote: MemberRole.MEMBER } as const;

@@ -25,7 +25,7 @@ export async function checkRun(run: Run): Promise<void> {
     const { channelId } = channel;
     const log = await readHistory(reader, channelId, MessageOrder.OLDEST_FIRST);
     const model = replay(channel, log, run.attempts);
-    await checkMembers(reader, channelId, model);
+    await checkChannel(run, channelId, model);
     for (const installed of run.devices) {
       await checkHistory(installed, channelId, model);
       const needed = neededBy(installed, model, run.attempts);
@@ -37,14 +37,51 @@ export async function checkRun(run: Run): Promise<void> {
   for (const { device } of run.installed) expect(device.faults).toEqual([]);
 }
 
-async function checkMembers(
-  reader: ModelDevice,
-  channelId: string,
-  model: ChannelModel,
-): Promise<void> {
-  const { members } = await http(reader).listMembers({ channelId });
+/** What the first user reads of the channel itself. */
+async function checkChannel(run: Run, channelId: string, model: ChannelModel): Promise<void> {
+  const calls = http(run.devices[0]!.device);
+  const { members } = await calls.listMembers({ channelId });
   const roles = members.map(({ userId, role }) => [userId, role] as const);
   expect(new Map(roles), `members of ${channelId}`).toEqual(model.members);
+  const { name, isPublic, isGroup, seesAll, mayAdd } = model.settings;
+  expect((await calls.getChannel({ channelId })).channel).toMatchObject({
+    name,
+    public: isPublic,
+    historyBeforeJoining: seesAll,
+    membersMayAdd: mayAdd,
+    memberCount: members.length,
+    messageCount: model.texts,
+    lastChannelSequence: model.items.length,
+  });
+  if (isGroup) {
+    const { bans } = await calls.listBans({ channelId });
+    expect(new Set(bans.map(({ userId }) => userId))).toEqual(model.bans);
+  }
+  await vi.waitFor(
+    async () => {
+      const { cursors } = await calls.listCursors({ channelId });
+      const read = new Map(cursors.map((cursor) => [cursor.userId, cursor.readMessageId]));
+      for (const { userId } of members) {
+        const expected = readBy(userId, model, run.attempts);
+        expect(read.get(userId) ?? 0n, `${userId} has read ${channelId}`).toBe(expected);
+      }
+    },
+    { timeout: settleMsMax },
+  );
+}
+
+/** The newest message that a user has marked as read, has made, or has come in with. */
+function readBy(userId: string, model: ChannelModel, attempts: readonly Attempt[]): bigint {
+  const marked = new Set<bigint>();
+  for (const { intent, answer, userId: markedBy } of attempts) {
+    const isMark = intent.kind === "read" && answer === "accepted" && markedBy === userId;
+    if (isMark) marked.add(intent.messageId);
+  }
+  const newest = model.items.findLast((item) => {
+    const { messageId, senderId } = item;
+    return marked.has(messageId) || senderId === userId || model.begins(userId, item);
+  });
+  return newest?.messageId ?? 0n;
 }
 
 /** What a user reads over HTTP, either way, and whether the channel is among the user's. */
@@ -100,6 +137,10 @@ function checkView(
     const item = model.items[message.channelSequence - 1];
     expect(message).toEqual(item);
     expect(model.mayHaveSeen(userId, message), `${device.name} has seen ${channelId}`).toBe(true);
+  }
+  if (model.members.has(userId)) {
+    const { name, seesAll: historyBeforeJoining } = model.settings;
+    expect(device.client.channel(channelId)).toMatchObject({ name, historyBeforeJoining });
   }
   const recent = device.client.recent(channelId);
   const readable = model.readableBy(userId);

@@ -125,6 +125,11 @@ export class ModelDevice {
     await this.start();
   }
 
+  /** The newest message that it was told of in a channel. */
+  newest(channelId: string): bigint | undefined {
+    return [...(this.views.get(channelId)?.messages.keys() ?? [])].at(-1);
+  }
+
   /** Resolves when every text has an outcome. */
   async drained(): Promise<void> {
     const { client } = this;

@@ -14,10 +14,17 @@ export interface Operation {
   channel: number;
   what:
     | "send"
+    | "read"
     | "add"
     | "remove"
+    | "ban"
+    | "unban"
+    | "promote"
+    | "demote"
     | "join"
     | "leave"
+    | "rename"
+    | "settings"
     | "goOnline"
     | "goOffline"
     | "crash"
@@ -30,7 +37,10 @@ export interface Operation {
 
 const what = fc.oneof(
   { weight: 12, arbitrary: fc.constant("send" as const) },
+  { weight: 3, arbitrary: fc.constant("read" as const) },
   { weight: 6, arbitrary: fc.constantFrom("add" as const, "remove", "join", "leave") },
+  { weight: 4, arbitrary: fc.constantFrom("ban" as const, "unban", "promote", "demote") },
+  { weight: 2, arbitrary: fc.constantFrom("rename" as const, "settings") },
   { weight: 4, arbitrary: fc.constant("goOnline" as const) },
   { weight: 3, arbitrary: fc.constant("goOffline" as const) },
   { weight: 2, arbitrary: fc.constantFrom("crash" as const, "cut", "loseInbox", "reinstall") },

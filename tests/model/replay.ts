@@ -1,7 +1,7 @@
 /** The log of a channel, explained by what was asked: once each, in time, and by the rules. */
 import { expect } from "vitest";
 import { MembershipChange_Kind as ChangeKind, type Message } from "../../edge/sdk/index.ts";
-import { ChannelModel } from "./channel-model.ts";
+import { ChannelModel, type Intent } from "./channel-model.ts";
 import type { Attempt, RunChannel } from "./run.ts";
 
 /**
@@ -68,13 +68,29 @@ function expectItem(item: Message, attempt: Attempt, model: ChannelModel): void 
     if (answer === "accepted") expect(item.channelSequence).toBe(channelSequence);
     return;
   }
-  const kinds = { add: "ADDED", remove: "REMOVED", join: "JOINED", leave: "LEFT" };
   expect(kindOf(item)).toBe(kinds[intent.kind]);
-  const about = "userId" in intent ? intent.userId : userId;
-  expect(body.case === "membershipChange" && body.value.userIds).toEqual([about]);
+  if (body.case !== "membershipChange") return;
+  expect(body.value.userIds).toEqual(["userId" in intent ? intent.userId : userId]);
 }
 
+/** What item an intent becomes. */
+const kinds: Readonly<Record<Intent["kind"], string>> = {
+  send: "text",
+  read: "none",
+  add: "ADDED",
+  remove: "REMOVED",
+  ban: "BANNED",
+  unban: "UNBANNED",
+  promote: "ROLE_CHANGED",
+  demote: "ROLE_CHANGED",
+  join: "JOINED",
+  leave: "LEFT",
+  rename: "name",
+  settings: "settings",
+};
+
 function kindOf({ body }: Message): string {
+  if (body.case === "channelChange") return body.value.change.case!;
   return body.case === "membershipChange" ? ChangeKind[body.value.kind]! : body.case!;
 }
 

@@ -1,6 +1,6 @@
 /** One run of a plan against the real mesh, with a record of what was asked and answered. */
 import { Code, ConnectError } from "@connectrpc/connect";
-import { errorReason, logIn } from "../../edge/sdk/index.ts";
+import { errorReason, logIn, MemberRole } from "../../edge/sdk/index.ts";
 import { newAccount, password } from "../e2e/device.ts";
 import type { Intent, ModelSettings } from "./channel-model.ts";
 import { ModelDevice } from "./device.ts";
@@ -82,13 +82,15 @@ export class Run {
     const creator = this.slots[0]!.device;
     const others = this.userIds.slice(1);
     const { channel } = await creator.calls.createDirectChannel({ userId: others[0]! });
-    const settings = { isGroup: false, isPublic: false, seesAll: true };
+    const settings = { isGroup: false, isPublic: false, seesAll: true, mayAdd: false, name: "" };
     this.channels.push({ channelId: channel!.channelId, settings });
     for (let n = 1; n < channelsCount; n++) {
-      const settings = { isGroup: true, isPublic: n % 2 === 1, seesAll: n >= 2 };
+      const name = `group ${n}`;
+      const is = { isPublic: n % 2 === 1, seesAll: n >= 2 };
+      const settings = { ...is, isGroup: true, mayAdd: false, name };
       const { channel } = await creator.calls.createGroup({
         clientMessageId: creator.client.newClientMessageId(),
-        name: `group ${n}`,
+        name,
         userIds: others.slice(0, n),
         public: settings.isPublic,
         historyBeforeJoining: settings.seesAll,
@@ -121,18 +123,33 @@ export class Run {
   private async take(slot: number, { what, channel, user }: Operation): Promise<void> {
     const { device, userId } = this.slots[slot]!;
     const { channelId } = this.channels[channel]!;
+    const who = { userId, channelId };
     const other = this.userIds[user]!;
     switch (what) {
       case "send":
         return this.send(slot, channelId);
+      case "read": {
+        const messageId = device.newest(channelId);
+        const isSomething = messageId !== undefined;
+        if (isSomething) await this.change(device, who, { kind: what, messageId });
+        return;
+      }
       case "add":
       case "remove":
-        return this.change(device, { userId, channelId }, { kind: what, userId: other });
+      case "ban":
+      case "unban":
+      case "promote":
+      case "demote":
+        return this.change(device, who, { kind: what, userId: other });
+      case "rename":
+        return this.change(device, who, { kind: what, name: `name ${user}` });
+      case "settings":
+        return this.change(device, who, { kind: what, seesAll: user % 2 > 0, mayAdd: user > 1 });
       case "join":
       case "leave":
         // The first user reads the logs in the end.
-        if (user === 0 || slot < devicesEach) return;
-        return this.change(device, { userId, channelId }, { kind: what });
+        if (slot < devicesEach) return;
+        return this.change(device, who, { kind: what });
       case "goOnline":
         return device.goOnline();
       case "goOffline":
@@ -227,10 +244,26 @@ function request(
 ): Promise<unknown> {
   const change = { channelId, clientMessageId };
   switch (intent.kind) {
+    case "read":
+      return calls.markRead({ channelId, messageId: intent.messageId });
     case "add":
       return calls.addMembers({ ...change, userIds: [intent.userId] });
     case "remove":
       return calls.removeMember({ ...change, userId: intent.userId });
+    case "ban":
+      return calls.banUser({ ...change, userId: intent.userId });
+    case "unban":
+      return calls.unbanUser({ ...change, userId: intent.userId });
+    case "promote":
+      return calls.setMemberRole({ ...change, userId: intent.userId, role: MemberRole.ADMIN });
+    case "demote":
+      return calls.setMemberRole({ ...change, userId: intent.userId, role: MemberRole.MEMBER });
+    case "rename":
+      return calls.renameGroup({ ...change, name: intent.name });
+    case "settings": {
+      const { seesAll: historyBeforeJoining, mayAdd: membersMayAdd } = intent;
+      return calls.changeGroupSettings({ ...change, historyBeforeJoining, membersMayAdd });
+    }
     case "join":
       return calls.joinGroup(change);
     case "leave":
