@@ -38,6 +38,7 @@ const out = "NOT_A_MEMBER";
 const low = "ROLE_INSUFFICIENT";
 const two = "NOT_A_GROUP";
 const ban = "BANNED";
+const its = "NOT_THE_SENDER";
 const ifPublic = { where: "public", otherwise: "NOT_PUBLIC" } as const;
 const ifLink = { where: "linkIsUsable", otherwise: "INVITE_LINK_INVALID" } as const;
 const mayAdd = { where: "membersMayAdd", otherwise: low } as const;
@@ -52,6 +53,11 @@ export interface Permission extends Record<Standing, Verdict> {
 export const permissions = {
   // In the order of the standings: OWNER, ADMIN, MEMBER, FORMER, NONE, BANNED, DIRECT.
   SEND: row(yes, yes, yes, out, out, out, yes, "send a text"),
+  EDIT_OWN: row(yes, yes, yes, out, out, out, yes, "edit an own text"),
+  EDIT_ANOTHERS: row(its, its, its, out, out, out, its, "edit another's text"),
+  DELETE_OWN: row(yes, yes, yes, out, out, out, yes, "delete an own text"),
+  DELETE_ANOTHERS: row(yes, yes, its, out, out, out, its, "delete another's text"),
+  REACT: row(yes, yes, yes, out, out, out, yes, "react to a text, or take it back"),
   READ_HISTORY: row(yes, yes, yes, yes, out, yes, yes, "read what was sent during own stays"),
   READ_CHANNEL: row(yes, yes, yes, out, out, out, yes, "read the channel"),
   LIST_MEMBERS: row(yes, yes, yes, out, out, out, yes, "list members"),

@@ -11,7 +11,7 @@ import type { Basis, NewRevision } from "./channel-change.ts";
 import type { ChannelState } from "./channel-state.ts";
 import { mentionedMembers } from "./mentions.ts";
 import { refuse } from "./message-codes.ts";
-import { authorise } from "./permissions.ts";
+import { authorise, type Operation } from "./permissions.ts";
 import { reactionKey, requireTarget, type Target } from "./revision-targets.ts";
 
 /** Reactions of a message, those that were taken back included: readers read them with it. */
@@ -25,8 +25,8 @@ export function editMessage(
   text: string,
 ): Decide {
   return (current, basis) => {
-    const { state, target } = textOf(current, basis, channelId, actorId, messageId);
-    requireSender(target, actorId);
+    const operations = ["EDIT_OWN", "EDIT_ANOTHERS"] as const;
+    const { state, target } = textOf(current, basis, channelId, actorId, messageId, operations);
     requireNotDeleted(target);
     const mentionedUserIds = mentionedMembers(text, basis.userIdsByName, state);
     const value = create(Revision_EditSchema, { text, mentionedUserIds });
@@ -34,11 +34,11 @@ export function editMessage(
   };
 }
 
-/** The sender deletes a text. */
+/** The sender deletes a text, or the owner or an admin of a group does. */
 export function deleteMessage(channelId: string, actorId: string, messageId: bigint): Decide {
   return (current, basis) => {
-    const { target } = textOf(current, basis, channelId, actorId, messageId);
-    requireSender(target, actorId);
+    const operations = ["DELETE_OWN", "DELETE_ANOTHERS"] as const;
+    const { target } = textOf(current, basis, channelId, actorId, messageId, operations);
     if (target.isDeleted) return undefined;
     return revise(target, { case: "deletion", value: create(Revision_DeletionSchema) });
   };
@@ -52,7 +52,7 @@ export function addReaction(
   emoji: string,
 ): Decide {
   return (current, basis) => {
-    const { target } = textOf(current, basis, channelId, actorId, messageId);
+    const { target } = textOf(current, basis, channelId, actorId, messageId, ["REACT", "REACT"]);
     requireNotDeleted(target);
     const { reactions } = target;
     const key = reactionKey(actorId, emoji);
@@ -74,7 +74,7 @@ export function removeReaction(
   emoji: string,
 ): Decide {
   return (current, basis) => {
-    const { target } = textOf(current, basis, channelId, actorId, messageId);
+    const { target } = textOf(current, basis, channelId, actorId, messageId, ["REACT", "REACT"]);
     requireNotDeleted(target);
     if (!target.reactions.get(reactionKey(actorId, emoji))) return undefined;
     const value = create(Revision_ReactionChangeSchema, { emoji });
@@ -82,22 +82,20 @@ export function removeReaction(
   };
 }
 
+/** The text to change, if the actor may: what it takes where it is the actor's own, and where not. */
 function textOf(
   current: ChannelState | undefined,
   basis: Basis,
   channelId: string,
   actorId: string,
   messageId: bigint,
+  [own, anothers]: readonly [Operation, Operation],
 ) {
-  const state = authorise("SEND", current, channelId, actorId);
+  const state = authorise(own, current, channelId, actorId);
   const target = requireTarget(basis.target, state, actorId, messageId);
   if (!target.isText) throw refuse("NOT_A_TEXT", `message ${messageId} is not a text`);
+  if (target.senderId !== actorId) authorise(anothers, state, channelId, actorId);
   return { state, target };
-}
-
-function requireSender({ messageId, senderId }: Target, actorId: string): void {
-  if (senderId === actorId) return;
-  throw refuse("NOT_THE_SENDER", `message ${messageId} is another member's`);
 }
 
 function requireNotDeleted({ messageId, isDeleted }: Target): void {

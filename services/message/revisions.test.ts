@@ -101,6 +101,20 @@ describe("revisions", () => {
     await expect(react("👍")).rejects.toMatchObject({ reason: "MESSAGE_DELETED" });
   });
 
+  it("[M9] [G1] a text is deleted by its sender, and by who keeps the group, who can't edit it", async () => {
+    const { fixture, instance, channelId, edit, remove, read, send } = await setUp();
+    const { messageId } = await send("hers", { userId: "ben" });
+    const at = () => ({ channelId, messageId, clientMessageId: fixture.clientId() });
+    await expect(remove("ben")).rejects.toMatchObject({ reason: "NOT_THE_SENDER" });
+    await expect(edit("mine", "ben")).rejects.toMatchObject({ reason: "NOT_THE_SENDER" });
+    const change = instance.call("ann", method.editMessage, { ...at(), text: "mine" });
+    await expect(change).rejects.toMatchObject({ reason: "NOT_THE_SENDER" });
+    await instance.call("ann", method.deleteMessage, at());
+    const tombstone = await read("ben", messageId);
+    expect(tombstone).toMatchObject({ body: { case: undefined }, senderId: "ben" });
+    expect(tombstone?.deleteTime).toBeDefined();
+  });
+
   it("[M9] reactions are counted by emoji, each user's once", async () => {
     const { react, unreact, read, settle, instance, channelId, messageId } = await setUp();
     expect(await react("👍")).toMatchObject({ channelSequence: 3 });

@@ -18,6 +18,8 @@ export interface Scene {
   channelId: string;
   inviteToken: string;
   inviteLinkId: number;
+  /** Of each user a text that it sent while it was in the channel. */
+  texts: ReadonlyMap<Device, bigint>;
   cast: Cast;
 }
 
@@ -33,6 +35,7 @@ export async function groupScene(cast: Cast, condition?: Condition, holds = fals
     ...setting,
   });
   const { channelId } = channel!;
+  const texts = await sendTexts(channelId, [owner, ADMIN, MEMBER, FORMER, BANNED]);
   const change = () => ({ channelId, clientMessageId: owner.client.newClientMessageId() });
   const role = MemberRole.ADMIN;
   const [{ inviteToken, inviteLink }] = await Promise.all([
@@ -47,6 +50,7 @@ export async function groupScene(cast: Cast, condition?: Condition, holds = fals
     channelId,
     inviteToken: isBroken ? "not-a-token" : inviteToken,
     inviteLinkId: inviteLink!.inviteLinkId,
+    texts,
     cast,
   };
 }
@@ -54,7 +58,20 @@ export async function groupScene(cast: Cast, condition?: Condition, holds = fals
 /** The channel of two users. */
 export async function directScene(cast: Cast): Promise<Scene> {
   const channelId = await cast.OWNER.openDirect(cast.MEMBER);
-  return { channelId, inviteToken: "not-a-token", inviteLinkId: 1, cast };
+  const texts = await sendTexts(channelId, [cast.OWNER, cast.MEMBER]);
+  return { channelId, inviteToken: "not-a-token", inviteLinkId: 1, texts, cast };
+}
+
+async function sendTexts(channelId: string, senders: Device[]): Promise<Map<Device, bigint>> {
+  const send = async (sender: Device) => [sender, await sender.say(channelId, "hello")] as const;
+  return new Map(await Promise.all(senders.map(send)));
+}
+
+/** A text of the caller's where it has sent one, and one of somebody else's. */
+function textIds({ texts, cast }: Scene, caller: Device) {
+  const owners = texts.get(cast.OWNER)!;
+  const members = texts.get(cast.MEMBER)!;
+  return { own: texts.get(caller) ?? owners, anothers: caller === cast.OWNER ? members : owners };
 }
 
 /** Each operation as a call; `change` is what every change carries. */
@@ -64,9 +81,20 @@ export const attempts: Record<
     calls: Calls,
     change: { channelId: string; clientMessageId: string },
     scene: Scene,
+    caller: Device,
   ) => Promise<unknown>
 > = {
   SEND: (calls, change) => calls.sendMessage({ ...change, text: "hello" }),
+  EDIT_OWN: (calls, change, scene, caller) =>
+    calls.editMessage({ ...change, messageId: textIds(scene, caller).own, text: "hi" }),
+  EDIT_ANOTHERS: (calls, change, scene, caller) =>
+    calls.editMessage({ ...change, messageId: textIds(scene, caller).anothers, text: "hi" }),
+  DELETE_OWN: (calls, change, scene, caller) =>
+    calls.deleteMessage({ ...change, messageId: textIds(scene, caller).own }),
+  DELETE_ANOTHERS: (calls, change, scene, caller) =>
+    calls.deleteMessage({ ...change, messageId: textIds(scene, caller).anothers }),
+  REACT: (calls, change, scene, caller) =>
+    calls.addReaction({ ...change, messageId: textIds(scene, caller).anothers, emoji: "👍" }),
   READ_HISTORY: (calls, { channelId }) => calls.listMessages({ channelId }),
   READ_CHANNEL: (calls, { channelId }) => calls.getChannel({ channelId }),
   LIST_MEMBERS: (calls, { channelId }) => calls.listMembers({ channelId }),

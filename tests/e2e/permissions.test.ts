@@ -118,7 +118,7 @@ describe.each(Object.keys(ways))("over %s", (way) => {
       (await cast.OWNER.calls.getChannel({ channelId })).channel!.lastChannelSequence;
     const before = expected === "ALLOWED" ? 0 : await sequence();
 
-    const attempt = attempts[operation](ways[way]!(device), change, scene);
+    const attempt = attempts[operation](ways[way]!(device), change, scene, device);
     expect(await attempt.then(() => "ALLOWED", errorReason)).toBe(expected);
     if (expected !== "ALLOWED") expect(await sequence()).toBe(before);
     tried.add(`${way} ${operation} ${standing}`);

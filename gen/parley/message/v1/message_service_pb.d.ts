@@ -1948,8 +1948,8 @@ export declare const MessageService: GenService<{
     output: typeof EditMessageResponseSchema;
   },
   /**
-   * Deletes one of the caller's own texts: its place stays, as a tombstone. A message that is
-   * deleted already stays as it is.
+   * Deletes a text: its place stays, as a tombstone. The caller's own, or as a group's owner or
+   * admin anybody's. A message that is deleted already stays as it is.
    *
    * As EditMessage.
    *
