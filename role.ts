@@ -13,6 +13,7 @@ import { untilSignal } from "./mesh/lifecycle.ts";
 import { processConfig, startProcess } from "./mesh/process.ts";
 import { ConsulRegistry } from "./mesh/registry-consul.ts";
 import { grpcConfig, hostRoles, type Role, type Runtime } from "./mesh/runtime.ts";
+import { openSqlLater } from "./mesh/sql-later.ts";
 import { openPostgres } from "./mesh/sql-postgres.ts";
 import { openNatsStreams } from "./mesh/streams-nats.ts";
 import type { NatsCredentials } from "./mesh/streams-nats-link.ts";
@@ -38,6 +39,9 @@ export const roleConfigs = {
   session: sessionConfig,
   idgen: idgenConfig,
 } satisfies Record<RoleName, ConfigSchema>;
+
+/** Below the deadline of the calls that search, so that they can answer without the index. */
+const searchMsMax = 4_000;
 
 /** Runs a role until a signal. @returns the exit code. @throws ConfigError */
 export async function runRole(
@@ -90,14 +94,30 @@ export async function runRole(
   const presenceStore = async () => open(await openCassandraPresenceStore(cassandra));
   const sql = async () =>
     open(await openPostgres({ url: config.postgresUrl, clock, log: log("sql") }));
+  /** For what Message can do without: searches. */
+  const searchSql = async () =>
+    open(
+      await openSqlLater(
+        () =>
+          openPostgres({
+            url: config.postgresUrl,
+            statementTimeoutMs: searchMsMax,
+            clock,
+            log: log("sql"),
+          }),
+        log("sql"),
+      ),
+    );
   const host = async (role: Role) => {
     const hosted = await hostRoles(runtime, [role], config.host, grpcPort);
     return { instanceId: role.instanceId, url: hosted.address, stop: () => hosted.stop() };
   };
   const starts: Record<RoleName, () => Promise<Started>> = {
     edge: async () => startEdge(runtime, await streams()),
-    message: async () => host(startMessage(runtime, await streams(), await messageStore())),
-    worker: async () => startWorkers(runtime, await streams(), await messageStore()),
+    message: async () =>
+      host(startMessage(runtime, await streams(), await messageStore(), await searchSql())),
+    worker: async () =>
+      startWorkers(runtime, await streams(), await messageStore(), await searchSql()),
     presence: async () => host(startPresence(runtime, await streams(), await presenceStore())),
     session: async () => host(await startSession(runtime, await streams(), await sql())),
     idgen: async () => host(await startIdGen(runtime, leases)),

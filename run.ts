@@ -77,14 +77,14 @@ export async function run(environment: Runtime["environment"]): Promise<number> 
     [
       await startIdGen(runtime, leases),
       await startSession(runtime, streams, sql),
-      startMessage(runtime, streams, messageStore),
+      startMessage(runtime, streams, messageStore, sql),
       await startPresence(runtime, streams, presenceStore),
     ],
     "127.0.0.1",
     parseConfig(grpcConfig, environment).port,
   );
   stack.defer(() => roles.stop());
-  const workers = await startWorkers(runtime, streams, messageStore);
+  const workers = await startWorkers(runtime, streams, messageStore, sql);
   stack.defer(() => workers.stop());
   const edge = await startEdge(runtime, streams);
   stack.defer(() => edge.stop());

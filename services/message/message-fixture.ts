@@ -20,6 +20,7 @@ import { messageCodes } from "./message-codes.ts";
 import { createMessageService, startMessageWorkers } from "./message-service.ts";
 import { type StoreFault, withStoreFaults } from "./message-store-faults.ts";
 import { MemoryMessageStoreServer } from "./message-store-memory.ts";
+import { MemorySearchIndex } from "./search-index-memory.ts";
 import { Usernames } from "./usernames.ts";
 
 /** Log retention of the workers. */
@@ -39,6 +40,7 @@ export class MessageFixture {
     new MemoryMessageStoreServer(this.clock).connect(),
     this.storeFaults,
   );
+  readonly index = new MemorySearchIndex();
   /** What a writer works on. */
   readonly writing: WriterDependencies = {
     log: this.streams.log,
@@ -56,6 +58,7 @@ export class MessageFixture {
       ...this.writing,
       streams: this.streams,
       lookUpNames: (names) => this.lookUpNames(names),
+      index: this.index,
       existingUsers: async (userIds) => new Set(userIds.filter((id) => !id.startsWith("nobody"))),
       inviteSecret: "s3cret",
       logger: silentLogger,
@@ -66,7 +69,7 @@ export class MessageFixture {
   /** Runs persist, fan-out and the trimmer for two minutes: all that is there is done. */
   async work(logRetentionMs: number = retentionMs): Promise<void> {
     const workers = startMessageWorkers(
-      { ...this.writing, streams: this.streams, logger: silentLogger },
+      { ...this.writing, streams: this.streams, index: this.index, logger: silentLogger },
       { logRetentionMs, trimIntervalMs: 60_000 },
     );
     for (let seconds = 0; seconds < 120; seconds++) await this.pass(1_000);

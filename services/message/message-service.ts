@@ -23,6 +23,7 @@ import { serveFollow } from "./follow.ts";
 import { groupMethods } from "./group-methods.ts";
 import { listMessages } from "./history.ts";
 import { historyOutages } from "./history-source.ts";
+import { indexWorker, startIndexing } from "./indexing.ts";
 import { listMembers } from "./list-members.ts";
 import { startLogTrimmer } from "./log-trimmer.ts";
 import { messageCodes, orUnavailable } from "./message-codes.ts";
@@ -40,6 +41,8 @@ import {
   requireIdentity,
 } from "./request-fields.ts";
 import { revisionMethods } from "./revision-methods.ts";
+import { indexOutage, listMentions, searchMessages } from "./search.ts";
+import type { SearchIndex } from "./search-index.ts";
 import { syncChannels } from "./sync-channels.ts";
 import { Typing } from "./typing.ts";
 import { type LookUpNames, Usernames } from "./usernames.ts";
@@ -50,6 +53,7 @@ export interface MessageDependencies {
   store: MessageStore;
   /** Who has these names. */
   lookUpNames: LookUpNames;
+  index: SearchIndex;
   /** See WriterDependencies.takeIds. */
   takeIds(count: number, greaterThan: bigint): bigint[] | Promise<bigint[]>;
   /** See WriterDependencies.snapshotAgeMaxMs. */
@@ -73,6 +77,10 @@ export function createMessageService(deps: MessageDependencies): Served {
   });
   const calls = new ChannelCalls({ ...deps, channels });
   const history = { channels, log: streams.log, store, ...historyOutages({ logger, clock }) };
+  const search = {
+    ...{ ...history, index: deps.index, clock },
+    indexOutage: indexOutage({ logger, clock }),
+  };
   const feeds = new InboxFeeds({ streams, clock, log: logger, ...(metrics && { metrics }) });
   const cursors = new Cursors({ ...history, streams, clock });
   const typing = new Typing({ channels, streams, clock });
@@ -135,6 +143,18 @@ export function createMessageService(deps: MessageDependencies): Served {
 
     async syncChannels(request, context) {
       return { updates: await syncChannels(request, requireIdentity(context).userId, history) };
+    },
+
+    async searchMessages(request, context) {
+      const { userId } = requireIdentity(context);
+      const { found, ...page } = await orUnavailable(searchMessages(request, userId, search));
+      return { hits: found, ...page };
+    },
+
+    async listMentions(request, context) {
+      const { userId } = requireIdentity(context);
+      const { found, ...page } = await orUnavailable(listMentions(request, userId, search));
+      return { messages: found.map(({ message }) => message), ...page };
     },
 
     async getDeviceCursor(_request, context) {
@@ -200,7 +220,7 @@ export function createMessageService(deps: MessageDependencies): Served {
 
 /** Starts the workers that carry the log on, and the trimmer behind them. */
 export function startMessageWorkers(
-  deps: Pick<MessageDependencies, "streams" | "store" | "clock" | "logger" | "metrics"> &
+  deps: Pick<MessageDependencies, "streams" | "store" | "index" | "clock" | "logger" | "metrics"> &
     Pick<ParkingDependencies, "isOurs">,
   config: ConfigOf<typeof messageConfig>,
 ): Running {
@@ -214,10 +234,12 @@ export function startMessageWorkers(
   };
   const persist = startPersist(parts);
   const fanOut = startFanOut(parts);
-  const trimmer = startLogTrimmer({ ...parts, workers: [persistWorker, fanOutWorker] }, config);
+  const indexing = startIndexing(parts);
+  const workers = [persistWorker, fanOutWorker, indexWorker];
+  const trimmer = startLogTrimmer({ ...parts, workers }, config);
   return {
     async stop() {
-      await Promise.all([persist.stop(), fanOut.stop(), trimmer.stop()]);
+      await Promise.all([persist.stop(), fanOut.stop(), indexing.stop(), trimmer.stop()]);
     },
   };
 }

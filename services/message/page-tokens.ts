@@ -1,6 +1,7 @@
 /** Page tokens: next to which message, or after which id, a page lies. Opaque to clients. */
 import { fieldInvalid } from "../../mesh/errors.ts";
 import { pageSize } from "./request-fields.ts";
+import type { IndexPosition } from "./search-index.ts";
 
 /** Where a page lies. */
 export interface Position {
@@ -63,4 +64,17 @@ export function readIdToken(token: string): string {
   const id = Buffer.from(token.slice(0, 128), "base64url").toString();
   if (!/^[a-z0-9-]*$/.test(id)) throw fieldInvalid("page_token", "is not from this method");
   return id;
+}
+
+/** The token of the page after what was found. */
+export function writeRankToken({ rank, messageId }: IndexPosition): string {
+  return Buffer.from(`${rank}:${messageId}`).toString("base64url");
+}
+
+/** @throws DomainError FIELD_INVALID for anything that was not written here. */
+export function readRankToken(token: string): IndexPosition {
+  const text = Buffer.from(token.slice(0, 64), "base64url").toString();
+  const match = /^(\d{1,9}):(\d{1,19})$/.exec(text);
+  if (!match) throw fieldInvalid("page_token", "is not from a page of this method");
+  return { rank: Number(match[1]), messageId: BigInt(match[2]!) };
 }

@@ -6,6 +6,7 @@ import { createDirect, directChannelId, sendText } from "./changes.ts";
 import type { Change } from "./channel-change.ts";
 import { ChannelWriter } from "./channel-writer.ts";
 import { fanOutWorker } from "./fan-out.ts";
+import { indexWorker } from "./indexing.ts";
 import { MessageFixture, retentionMs } from "./message-fixture.ts";
 import { startMessageWorkers } from "./message-service.ts";
 import { persistWorker } from "./persist.ts";
@@ -47,8 +48,9 @@ async function setUp() {
   const metrics = new Metrics();
   const work = async () => {
     const logger = { ...silentLogger, error: (fields: LogFields) => void errors.push(fields) };
+    const { store, index, clock } = fixture;
     const workers = startMessageWorkers(
-      { streams: fixture.streams, store: fixture.store, clock: fixture.clock, logger, metrics },
+      { streams: fixture.streams, store, index, clock, logger, metrics },
       { logRetentionMs: retentionMs, trimIntervalMs: 60_000 },
     );
     for (let i = 0; i < 30; i++) await fixture.pass(1_000);
@@ -84,7 +86,7 @@ describe("an entry that can't be decoded", () => {
     expect(await test.stored(1)).toEqual(["1", "2", "3"]);
     expect(await test.inboxEntries("ben")).toBeGreaterThan(0);
     expect(await test.inboxEntries("cleo")).toBeGreaterThan(0);
-    expect(await test.parked()).toBe(2);
+    expect(await test.parked()).toBe(3);
   });
 
   it("[O1] is told of in an error line and counted, by worker", async () => {
@@ -94,6 +96,7 @@ describe("an entry that can't be decoded", () => {
     const events = test.errors.map(({ event, worker, sequence }) => ({ event, worker, sequence }));
     expect(events.sort((a, b) => `${a.worker}`.localeCompare(`${b.worker}`))).toEqual([
       { event: "entry_parked", worker: fanOutWorker, sequence: 3 },
+      { event: "entry_parked", worker: indexWorker, sequence: 3 },
       { event: "entry_parked", worker: persistWorker, sequence: 3 },
     ]);
     const text = await test.metrics.registry.getSingleMetricAsString("parley_dead_letters_total");
@@ -107,7 +110,7 @@ describe("an entry that can't be decoded", () => {
     await test.work();
     expect(await test.stored(0)).toEqual([]);
     expect(await test.stored(1)).toEqual(["1", "2", "3"]);
-    expect(await test.parked()).toBe(2 * 4);
+    expect(await test.parked()).toBe(3 * 4);
   });
 
   it("[R3] waits where it can't be put aside, and nothing is left out", async () => {
@@ -119,6 +122,6 @@ describe("an entry that can't be decoded", () => {
     test.fixture.streamFaults.chances = {};
     await test.work();
     expect(await test.stored(0)).toEqual(["1", "3"]);
-    expect(await test.parked()).toBe(2);
+    expect(await test.parked()).toBe(3);
   });
 });

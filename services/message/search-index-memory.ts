@@ -2,6 +2,7 @@ import type { MembershipRow } from "./message-store.ts";
 import {
   checkIndexBatch,
   type IndexBatch,
+  type IndexedChannel,
   type IndexedText,
   type IndexHit,
   type IndexPosition,
@@ -14,21 +15,16 @@ import { findPhrases } from "./search-query.ts";
 export class MemorySearchIndex implements SearchIndex {
   private readonly texts = new Map<bigint, IndexedText>();
   private readonly stays = new Map<string, MembershipRow>();
-  private readonly channels = new Map<string, IndexBatch["channels"][number]>();
+  private readonly channels = new Map<string, IndexedChannel>();
 
   async apply(batch: IndexBatch): Promise<void> {
     checkIndexBatch(batch);
     const { texts, memberships, channels } = batch;
-    for (const text of texts) {
-      const known = this.texts.get(text.messageId);
-      const newer = known && known.textSequence > text.textSequence ? known : text;
-      const channelSequence = Math.max(known?.channelSequence ?? 0, text.channelSequence);
-      this.texts.set(text.messageId, { ...newer, channelSequence });
-    }
+    for (const text of texts) keepNewer(this.texts, text.messageId, text);
     for (const row of memberships) {
       keepNewer(this.stays, `${row.userId} ${row.channelId} ${row.joinedSequence}`, row);
     }
-    for (const row of channels) keepNewer(this.channels, row.channel.channelId, row);
+    for (const row of channels) keepNewer(this.channels, row.channelId, row);
   }
 
   async find(query: IndexQuery): Promise<IndexHit[]> {
@@ -48,23 +44,23 @@ export class MemorySearchIndex implements SearchIndex {
   }
 
   private fits(text: IndexedText, query: IndexQuery): boolean {
-    const { channelId, channelSequence, textSequence, senderId, mentionedUserIds } = text;
-    if (text.text === "" || channelSequence === 0) return false;
+    const { channelId, channelSequence, sequence, senderId, mentionedUserIds } = text;
+    if (text.text === "") return false;
     if (query.channelId && channelId !== query.channelId) return false;
     if (query.senderId && senderId !== query.senderId) return false;
     if (query.mentionedUserId && !mentionedUserIds.includes(query.mentionedUserId)) return false;
     return [...this.stays.values()].some((stay) => {
       if (stay.channelId !== channelId || stay.userId !== query.userId) return false;
       if (stay.leftSequence !== 0) {
-        return channelSequence >= stay.joinedSequence && textSequence <= stay.leftSequence;
+        return channelSequence >= stay.joinedSequence && sequence <= stay.leftSequence;
       }
-      const seesAll = this.channels.get(channelId)?.channel.historyBeforeJoining ?? false;
+      const seesAll = this.channels.get(channelId)?.historyBeforeJoining ?? false;
       return seesAll || channelSequence >= stay.joinedSequence;
     });
   }
 }
 
-function keepNewer<T extends { sequence: number }>(rows: Map<string, T>, key: string, row: T) {
+function keepNewer<K, T extends { sequence: number }>(rows: Map<K, T>, key: K, row: T) {
   const known = rows.get(key);
   if (!known || known.sequence < row.sequence) rows.set(key, row);
 }

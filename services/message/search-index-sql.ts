@@ -26,7 +26,7 @@ const migrations: readonly Migration[] = [
         message_id bigint PRIMARY KEY,
         channel_id text COLLATE "C" NOT NULL,
         channel_sequence bigint NOT NULL,
-        text_sequence bigint NOT NULL,
+        sequence bigint NOT NULL,
         terms tsvector NOT NULL
       );
       CREATE INDEX search_texts_terms ON search_texts USING gin (terms)
@@ -68,14 +68,17 @@ export class SqlSearchIndex implements SearchIndex {
 
   async apply(batch: IndexBatch): Promise<void> {
     checkIndexBatch(batch);
-    const texts = columns(mergeTexts(batch.texts), textRow);
+    const texts = columns(
+      newestOf(batch.texts, ({ messageId }) => messageId),
+      textRow,
+    );
     const stays = columns(
       newestOf(batch.memberships, (row) => `${row.userId} ${row.channelId} ${row.joinedSequence}`),
       (row) => [row.userId, row.channelId, row.joinedSequence, row.leftSequence, row.sequence],
     );
     const channels = columns(
-      newestOf(batch.channels, ({ channel }) => channel.channelId),
-      ({ channel, sequence }) => [channel.channelId, channel.historyBeforeJoining, sequence],
+      newestOf(batch.channels, ({ channelId }) => channelId),
+      (row) => [row.channelId, row.historyBeforeJoining, row.sequence],
     );
     await this.migrate();
     await this.sql.transaction(async (transaction) => {
@@ -145,17 +148,14 @@ const messageIdMax = 2n ** 63n - 1n;
 
 const upsertTexts = `
   INSERT INTO search_texts AS stored
-    (message_id, channel_id, channel_sequence, text_sequence, terms)
-  SELECT message_id::bigint, channel_id, channel_sequence::bigint, text_sequence::bigint,
+    (message_id, channel_id, channel_sequence, sequence, terms)
+  SELECT message_id::bigint, channel_id, channel_sequence::bigint, sequence::bigint,
     terms::tsvector
   FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-    AS given (message_id, channel_id, channel_sequence, text_sequence, terms)
+    AS given (message_id, channel_id, channel_sequence, sequence, terms)
   ON CONFLICT (message_id) DO UPDATE SET
-    channel_sequence = greatest(stored.channel_sequence, excluded.channel_sequence),
-    text_sequence = greatest(stored.text_sequence, excluded.text_sequence),
-    terms = CASE WHEN excluded.text_sequence >= stored.text_sequence
-      THEN excluded.terms ELSE stored.terms END
-  WHERE excluded.text_sequence >= stored.text_sequence OR stored.channel_sequence = 0`;
+    sequence = excluded.sequence, terms = excluded.terms
+  WHERE excluded.sequence >= stored.sequence`;
 
 const upsertStays = `
   INSERT INTO search_stays AS stored
@@ -187,12 +187,12 @@ const selectReadable = `
 
 const fitting = `
   FROM search_texts AS texts
-  WHERE terms @@ $1::tsquery AND channel_sequence > 0 AND EXISTS (
+  WHERE terms @@ $1::tsquery AND EXISTS (
     SELECT FROM unnest($2::text[], $3::text[]::bigint[], $4::text[]::bigint[])
       AS readable (channel_id, from_sequence, to_sequence)
     WHERE readable.channel_id = texts.channel_id
       AND texts.channel_sequence BETWEEN from_sequence AND to_sequence
-      AND texts.text_sequence <= to_sequence)`;
+      AND texts.sequence <= to_sequence)`;
 
 const selectNewest = `
   SELECT channel_id, message_id::text, 0 AS rank ${fitting} AND message_id < $5::bigint
@@ -219,8 +219,8 @@ function columns<T>(
 }
 
 function textRow(text: IndexedText): (string | number | bigint)[] {
-  const { messageId, channelId, channelSequence, textSequence } = text;
-  return [messageId, channelId, channelSequence, textSequence, termsOf(text)];
+  const { messageId, channelId, channelSequence, sequence } = text;
+  return [messageId, channelId, channelSequence, sequence, termsOf(text)];
 }
 
 /** As the text of a tsvector. What has no words (a deletion) is found by nothing. */
@@ -260,24 +260,12 @@ function quote(term: string): string {
   return `'${term.replace(/['\\]/g, "$&$&")}'`;
 }
 
-/** One state of each message: a statement changes a row once. */
-function mergeTexts(texts: readonly IndexedText[]): IndexedText[] {
-  const merged = new Map<bigint, IndexedText>();
-  for (const text of texts) {
-    const known = merged.get(text.messageId);
-    const newer = known && known.textSequence > text.textSequence ? known : text;
-    const channelSequence = Math.max(known?.channelSequence ?? 0, text.channelSequence);
-    merged.set(text.messageId, { ...newer, channelSequence });
-  }
-  return [...merged.values()];
-}
-
-/** Of rows of one key the newest. */
+/** Of rows of one key the newest: a statement changes a row once. */
 function newestOf<T extends { sequence: number }>(
   rows: readonly T[],
-  keyOf: (row: T) => string,
+  keyOf: (row: T) => string | bigint,
 ): T[] {
-  const newest = new Map<string, T>();
+  const newest = new Map<string | bigint, T>();
   for (const row of rows) {
     const known = newest.get(keyOf(row));
     if (!known || known.sequence <= row.sequence) newest.set(keyOf(row), row);

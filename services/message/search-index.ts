@@ -4,21 +4,21 @@
  *
  * Everything here is a projection of the log, and no text is kept. Writes are idempotent and may
  * come again, late and in any order: of two states of one thing the one with the greater sequence
- * stays. Each write is atomic, and as the worker writes the items of a channel in their order,
- * what can be found and who may find it are always of one point of the channel.
+ * stays. The worker writes the items of a channel in their order, and who may read a text before
+ * it: what is said after a removal is never there before the removal is.
  */
 import { fieldInvalid } from "../../mesh/errors.ts";
-import type { ChannelRow, MembershipRow } from "./message-store.ts";
+import type { MembershipRow } from "./message-store.ts";
 import type { Phrase } from "./search-query.ts";
 
 /** What a text is found by. */
 export interface IndexedText {
   channelId: string;
   messageId: bigint;
-  /** The place of the message; 0: not known here, as only a change of it is. Not found until then. */
+  /** The place of the message. */
   channelSequence: number;
   /** The item that the text comes from: the message itself, its last edit, its deletion. */
-  textSequence: number;
+  sequence: number;
   senderId: string;
   /** Empty for what was deleted. */
   text: string;
@@ -29,8 +29,15 @@ export interface IndexedText {
 export interface IndexBatch {
   texts: readonly IndexedText[];
   memberships: readonly MembershipRow[];
-  /** Whether who is a member reads what was sent before. */
-  channels: readonly Pick<ChannelRow, "channel" | "sequence">[];
+  channels: readonly IndexedChannel[];
+}
+
+/** A channel as of its item number `sequence`. */
+export interface IndexedChannel {
+  channelId: string;
+  /** Whether members find what was sent before they joined. */
+  historyBeforeJoining: boolean;
+  sequence: number;
 }
 
 /** What is looked for: messages that fulfil all of it. */

@@ -4,18 +4,25 @@ import { SessionService } from "../../gen/parley/session/v1/session_service_pb.j
 import { parseConfig } from "../../mesh/config.ts";
 import { IdSource } from "../../mesh/id-source.ts";
 import { newInstanceId, type Role, type Runtime } from "../../mesh/runtime.ts";
+import type { Sql } from "../../mesh/sql.ts";
 import type { Streams } from "../../mesh/streams.ts";
 import { WorkShare } from "../../mesh/work-share.ts";
 import { snapshotAgeMaxMsDefault } from "./channel-writer.ts";
 import { messageConfig } from "./message-config.ts";
 import { createMessageService, startMessageWorkers } from "./message-service.ts";
 import type { MessageStore } from "./message-store.ts";
+import { SqlSearchIndex } from "./search-index-sql.ts";
 
 /** How long a text waits to learn whom it mentions. */
 const namesTimeoutMs = 500;
 
 /** Makes an instance of the Message service. */
-export function startMessage(runtime: Runtime, streams: Streams, store: MessageStore): Role {
+export function startMessage(
+  runtime: Runtime,
+  streams: Streams,
+  store: MessageStore,
+  sql: Sql,
+): Role {
   const { mesh, clock } = runtime;
   const config = parseConfig(messageConfig, runtime.environment);
   const idgen = mesh.client(IdGenService);
@@ -27,6 +34,7 @@ export function startMessage(runtime: Runtime, streams: Streams, store: MessageS
   const served = createMessageService({
     streams,
     store,
+    index: new SqlSearchIndex(sql),
     clock,
     logger: runtime.log("message"),
     metrics: runtime.metrics,
@@ -54,13 +62,15 @@ export async function startWorkers(
   runtime: Runtime,
   streams: Streams,
   store: MessageStore,
+  sql: Sql,
 ): Promise<{ instanceId: string; stop(): Promise<void> }> {
   const { clock, registry, metadata, metrics } = runtime;
   const config = parseConfig(messageConfig, runtime.environment);
   const instanceId = newInstanceId("worker");
   const share = new WorkShare(registry, workerService, instanceId);
   const isOurs = (shard: string) => share.isOurs(shard);
-  const parts = { streams, store, clock, logger: runtime.log("worker"), metrics, isOurs };
+  const index = new SqlSearchIndex(sql);
+  const parts = { streams, store, index, clock, logger: runtime.log("worker"), metrics, isOurs };
   const workers = startMessageWorkers(parts, config);
   const instance = { instanceId, service: workerService, address: "", metadata };
   const registration = await registry.register(instance);

@@ -4,6 +4,7 @@ import type { InboxFeeds } from "../../mesh/inbox-feed.ts";
 import type { Logger } from "../../mesh/logger.ts";
 import { rendezvous } from "../../mesh/rendezvous.ts";
 import type { Handlers } from "../../mesh/rpc.ts";
+import { MemorySearchIndex } from "../../services/message/search-index-memory.ts";
 import type { RunFaults } from "./faults.ts";
 import type { Parts } from "./parts.ts";
 import type { Random } from "./random.ts";
@@ -50,6 +51,7 @@ export class Cluster {
   edges: Edge[] = [];
   workers: { process: SimulatedProcess }[] = [];
   private readonly options: ClusterOptions;
+  private readonly index = new MemorySearchIndex();
   private started = 0;
 
   constructor(options: ClusterOptions) {
@@ -120,6 +122,7 @@ export class Cluster {
     const { handlers } = parts.messageService({
       streams: this.options.streams.connect(process),
       store: this.options.store.connect(process),
+      index: this.index,
       takeIds: (count, greaterThan) => ids.take(count, greaterThan),
       lookUpNames: async () => [],
       existingUsers: async () => existing,
@@ -142,6 +145,7 @@ export class Cluster {
     this.options.parts.workers({
       streams: this.options.streams.connect(process),
       store: this.options.store.connect(process),
+      index: this.index,
       clock: process.clock,
       logger: this.logger(process),
     });

@@ -10,6 +10,7 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Channel, DeviceCursor, Member, Message as Message$1, MessageKind } from "./message_pb.js";
 import type { ChannelDelivered, Cursor, CursorsMoved, ReadState, Typing } from "./cursor_pb.js";
 import type { ChannelPosition, ChannelUpdate } from "./sync_pb.js";
+import type { SearchHit, SearchOrder } from "./search_pb.js";
 import type { FollowStarted, InboxCaughtUp, InboxDeliveries, InboxReset } from "./inbox_pb.js";
 import type { Error } from "../../rpc/v1/error_pb.js";
 import type { BanUserRequestSchema, BanUserResponseSchema, ChangeGroupSettingsRequestSchema, ChangeGroupSettingsResponseSchema, CreateInviteLinkRequestSchema, CreateInviteLinkResponseSchema, ListBansRequestSchema, ListBansResponseSchema, ListInviteLinksRequestSchema, ListInviteLinksResponseSchema, RenameGroupRequestSchema, RenameGroupResponseSchema, RevokeInviteLinkRequestSchema, RevokeInviteLinkResponseSchema, SetMemberRoleRequestSchema, SetMemberRoleResponseSchema, TransferOwnershipRequestSchema, TransferOwnershipResponseSchema, UnbanUserRequestSchema, UnbanUserResponseSchema } from "./group_pb.js";
@@ -1279,6 +1280,173 @@ export declare type SyncChannelsResponse = Message<"parley.message.v1.SyncChanne
 export declare const SyncChannelsResponseSchema: GenMessage<SyncChannelsResponse>;
 
 /**
+ * What to look for.
+ *
+ * @generated from message parley.message.v1.SearchMessagesRequest
+ */
+export declare type SearchMessagesRequest = Message<"parley.message.v1.SearchMessagesRequest"> & {
+  /**
+   * 1 to 256 UTF-16 units with 1 to 32 words. All must be in the text, in any order, in any case
+   * and compatible form; words "in quotes", or joined by other than spaces (e-mail), as they
+   * follow each other. Punctuation is ignored.
+   *
+   * @generated from field: string query = 1;
+   */
+  query: string;
+
+  /**
+   * Only in this channel; empty: in all.
+   *
+   * @generated from field: string channel_id = 2;
+   */
+  channelId: string;
+
+  /**
+   * Only texts of this sender; empty: of anybody.
+   *
+   * @generated from field: string sender_id = 3;
+   */
+  senderId: string;
+
+  /**
+   * How hits are ordered.
+   *
+   * @generated from field: parley.message.v1.SearchOrder order = 4;
+   */
+  order: SearchOrder;
+
+  /**
+   * 0: 20; more than 50 is taken as 50; negative is refused.
+   *
+   * @generated from field: int32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * From the page before, of the same search; empty: the first page.
+   *
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message parley.message.v1.SearchMessagesRequest.
+ * Use `create(SearchMessagesRequestSchema)` to create a new message.
+ */
+export declare const SearchMessagesRequestSchema: GenMessage<SearchMessagesRequest>;
+
+/**
+ * What was found.
+ *
+ * @generated from message parley.message.v1.SearchMessagesResponse
+ */
+export declare type SearchMessagesResponse = Message<"parley.message.v1.SearchMessagesResponse"> & {
+  /**
+   * In the order that was asked for. Fewer than `page_size` says nothing of what follows.
+   *
+   * @generated from field: repeated parley.message.v1.SearchHit hits = 1;
+   */
+  hits: SearchHit[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * True where the index is away or more than 10 s behind, or texts can't be read: messages of
+   * `degraded_ranges` may not be found.
+   *
+   * @generated from field: bool degraded = 3;
+   */
+  degraded: boolean;
+
+  /**
+   * What may be missing, in all channels that were looked in.
+   *
+   * @generated from field: repeated parley.message.v1.MessageRange degraded_ranges = 4;
+   */
+  degradedRanges: MessageRange[];
+};
+
+/**
+ * Describes the message parley.message.v1.SearchMessagesResponse.
+ * Use `create(SearchMessagesResponseSchema)` to create a new message.
+ */
+export declare const SearchMessagesResponseSchema: GenMessage<SearchMessagesResponse>;
+
+/**
+ * A page of the caller's mentions.
+ *
+ * @generated from message parley.message.v1.ListMentionsRequest
+ */
+export declare type ListMentionsRequest = Message<"parley.message.v1.ListMentionsRequest"> & {
+  /**
+   * 0: 20; more than 50 is taken as 50; negative is refused.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * From the page before; empty: the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message parley.message.v1.ListMentionsRequest.
+ * Use `create(ListMentionsRequestSchema)` to create a new message.
+ */
+export declare const ListMentionsRequestSchema: GenMessage<ListMentionsRequest>;
+
+/**
+ * Messages that mention the caller.
+ *
+ * @generated from message parley.message.v1.ListMentionsResponse
+ */
+export declare type ListMentionsResponse = Message<"parley.message.v1.ListMentionsResponse"> & {
+  /**
+   * The newest first. Fewer than `page_size` says nothing of what follows.
+   *
+   * @generated from field: repeated parley.message.v1.Message messages = 1;
+   */
+  messages: Message$1[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * As in SearchMessagesResponse.
+   *
+   * @generated from field: bool degraded = 3;
+   */
+  degraded: boolean;
+
+  /**
+   * As in SearchMessagesResponse.
+   *
+   * @generated from field: repeated parley.message.v1.MessageRange degraded_ranges = 4;
+   */
+  degradedRanges: MessageRange[];
+};
+
+/**
+ * Describes the message parley.message.v1.ListMentionsResponse.
+ * Use `create(ListMentionsResponseSchema)` to create a new message.
+ */
+export declare const ListMentionsResponseSchema: GenMessage<ListMentionsResponse>;
+
+/**
  * The calling device's cursor is asked for.
  *
  * @generated from message parley.message.v1.GetDeviceCursorRequest
@@ -2293,6 +2461,35 @@ export declare const MessageService: GenService<{
     methodKind: "unary";
     input: typeof SyncChannelsRequestSchema;
     output: typeof SyncChannelsResponseSchema;
+  },
+  /**
+   * Looks for texts by their words, in one channel or in all that the caller may read: as
+   * ListMessages, with what was sent during the caller's stays in channels left meanwhile. What was
+   * accepted within the last seconds may not be found yet. Words of 30 and more languages are
+   * found, also one Chinese character; the first 16,383 of a text are.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER: of `channel_id`, neither now nor ever), INVALID_ARGUMENT
+   * (FIELD_INVALID).
+   *
+   * @generated from rpc parley.message.v1.MessageService.SearchMessages
+   */
+  searchMessages: {
+    methodKind: "unary";
+    input: typeof SearchMessagesRequestSchema;
+    output: typeof SearchMessagesResponseSchema;
+  },
+  /**
+   * Lists the messages that mention the caller, the newest first, from all channels that the caller
+   * may read. What was accepted within the last seconds may not be in it yet.
+   *
+   * INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.message.v1.MessageService.ListMentions
+   */
+  listMentions: {
+    methodKind: "unary";
+    input: typeof ListMentionsRequestSchema;
+    output: typeof ListMentionsResponseSchema;
   },
   /**
    * Reads the calling device's cursor; all zero where it has none.
