@@ -2,6 +2,7 @@
 export { type Client, createClient, type Transport } from "@connectrpc/connect";
 export * from "../../gen/parley/message/v1/message_pb.js";
 export { MessageOrder, MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
+export * from "../../gen/parley/message/v1/search_pb.js";
 export * from "../../gen/parley/presence/v1/presence_pb.js";
 export { PresenceService } from "../../gen/parley/presence/v1/presence_service_pb.js";
 export * from "../../gen/parley/session/v1/session_pb.js";

@@ -7,15 +7,17 @@ const root = join(import.meta.dirname, "../..");
 /** Real ones, where they have been put beside the repository; else a small set of our own. */
 const files = [join(root, "../shared/data/dialogues.jsonl"), join(root, "tests/dialogues.jsonl")];
 
+/** All of them. */
+export function allDialogues(): Dialogue[] {
+  return parseDialogues(readFileSync(files.find(existsSync)!, "utf8"), Number.MAX_SAFE_INTEGER);
+}
+
 /**
  * Some dialogues of every topic of every language, and one topic with as many as make a group of
  * 100 members, as far as the file has them.
  */
 export function someDialogues(perTopic: number): Dialogue[] {
-  const all = parseDialogues(
-    readFileSync(files.find(existsSync)!, "utf8"),
-    Number.MAX_SAFE_INTEGER,
-  );
+  const all = allDialogues();
   const counts = new Map<string, number>();
   const keys = all.map(({ language, topic }) => `${language}/${topic}`);
   const numbers = keys.map((key) => {
