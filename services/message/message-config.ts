@@ -11,7 +11,7 @@ export const messageConfig = defineConfig({
     unit: "ms",
     secret: false,
     description:
-      "How long the log keeps what has been persisted and fanned out; where it is nearly full, 1 hour.",
+      "How long the log keeps what has been persisted, fanned out and indexed; where it is nearly full, 1 hour.",
   },
   trimIntervalMs: {
     env: "PARLEY_LOG_TRIM_INTERVAL_MS",
