@@ -71,7 +71,9 @@ export class HttpSocket implements WebSocketLike {
 
   /** What waits is posted still, and what it is answered is not read. */
   close(): void {
-    this.end(closed, "closed");
+    if (this.over.signal.aborted) return;
+    this.over.abort(new Error("closed by this side"));
+    queueMicrotask(() => this.onclose?.({ code: closed, reason: "" }));
   }
 
   /** The turns themselves show whether the edge is there. */
@@ -199,7 +201,7 @@ export class HttpSocket implements WebSocketLike {
   private end(code: number, reason: string): void {
     if (this.over.signal.aborted) return;
     this.over.abort(new Error(reason));
-    if (code !== closed) this.waiting.length = 0;
+    this.waiting.length = 0;
     this.onclose?.({ code, reason });
   }
 }
