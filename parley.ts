@@ -43,7 +43,7 @@ const commands: Record<string, Command> = {
   },
   replay: {
     summary:
-      "FILE [--url …,…] [--limit N] [--concurrency N] [--seed N]: replay dialogues and check",
+      "FILE [--url …,…] [--limit N] [--concurrency N] [--seed N] [--transport websocket|sse|poll]: replay dialogues and check",
     run: async (args) => (await import("./edge/cli/replay.ts")).replay(args),
   },
   help: {

@@ -1,5 +1,6 @@
 /** Plays a topic: people meet, talk in their channels, and what each was told is checked. */
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Way } from "../sdk/index.ts";
 import { forEachAtOnce } from "./replay-calls.ts";
 import { checkDevice, type Faults, type Shown } from "./replay-check.ts";
 import type { Measures } from "./replay-measures.ts";
@@ -15,6 +16,8 @@ import { Speaker } from "./replay-speaker.ts";
 /** What all of a replay has in common. */
 export interface Replay {
   server: Server;
+  /** How devices connect. */
+  way: Way;
   /** Dialogues of a topic that are played at once. */
   concurrency: number;
   measures: Measures;
@@ -115,10 +118,10 @@ class Meeting {
   }
 
   private async join(): Promise<Speaker> {
-    const { server, measures, stalled, newUsername } = this.replay;
+    const { server, way, measures, stalled, newUsername } = this.replay;
     const account = await server.signUp(newUsername());
     measures.moves++;
-    const speaker = await Speaker.open(server.nextUrl(), account, measures, stalled);
+    const speaker = await Speaker.open(server.nextUrl(), way, account, measures, stalled);
     if (this.isOver) throw new Error("too late");
     this.speakers.push(speaker);
     await speaker.connect();

@@ -1,5 +1,6 @@
 /** A whole replay, from the plan to the report. */
 import { systemClock } from "../../mesh/clock.ts";
+import type { Way } from "../sdk/index.ts";
 import { forEachAtOnce } from "./replay-calls.ts";
 import { checkHistory, type FaultKind, Faults } from "./replay-check.ts";
 import type { Dialogue } from "./replay-dialogues.ts";
@@ -18,6 +19,8 @@ export interface ReplayOptions {
   concurrency: number;
   /** Decides the order of things; see {@link planTopics}. */
   seed: number;
+  /** How devices connect. Default: WebSocket. */
+  way?: Way;
   /** Where a bar is drawn; undefined: nowhere. */
   drawProgress?: ((text: string) => void) | undefined;
   /** Without any progress for this long it ends. Default: 60 s. */
@@ -48,7 +51,7 @@ const topicsAtOnce = 2;
  */
 export async function replayDialogues(
   dialogues: readonly Dialogue[],
-  { urls, concurrency, seed, drawProgress, stallMs }: ReplayOptions,
+  { urls, concurrency, seed, way = "websocket", drawProgress, stallMs }: ReplayOptions,
 ): Promise<{ report: ReplayReport; problems: string[] }> {
   const topics = planTopics(dialogues, seed);
   const channels = topics.flatMap(({ group, direct }) => [group, ...direct]);
@@ -71,6 +74,7 @@ export async function replayDialogues(
   const server = new Server(urls, stalled);
   const replay: Replay = {
     server,
+    way,
     concurrency,
     measures,
     faults,

@@ -4,6 +4,7 @@ import {
   type Message,
   MessageService,
   ParleyClient,
+  type Way,
 } from "../sdk/index.ts";
 import { untilAnswered } from "./replay-calls.ts";
 import type { Shown } from "./replay-check.ts";
@@ -37,11 +38,12 @@ export class Speaker {
   /** @param giveUp ends further tries of calls that fail */
   static async open(
     url: EdgeAddresses,
+    way: Way,
     account: Account,
     measures: Measures,
     giveUp: AbortSignal,
   ): Promise<Speaker> {
-    const client = await ParleyClient.open({ url, tokens: account.tokens });
+    const client = await ParleyClient.open({ url, tokens: account.tokens, ways: [way] });
     return new Speaker(account, client, measures, giveUp);
   }
 

@@ -12,6 +12,7 @@ describe("the replay's arguments", () => {
       file: "file",
       urls: ["http://localhost:8080"],
       concurrency: 32,
+      way: "websocket",
     });
     expect(seed).toBeGreaterThanOrEqual(0);
   });
@@ -23,6 +24,7 @@ describe("the replay's arguments", () => {
     [["a", "--concurrency", "1e6"], "--concurrency 1e6 is no whole number from 1 to 1000"],
     [["a", "--seed", ""], "--seed  is no whole number"],
     [["a", "--url", "nowhere"], "--url nowhere is no URL"],
+    [["a", "--transport", "pigeon"], "--transport pigeon is none of websocket, sse, poll"],
     [["a", "--speed", "9"], "'--speed'"],
   ])("%j are refused", (args, message) => {
     expect(() => parseReplayArgs(args)).toThrow(message);

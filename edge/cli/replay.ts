@@ -2,6 +2,7 @@
 import { randomInt } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { allWays, type Way } from "../sdk/index.ts";
 import { faultKinds } from "./replay-check.ts";
 import { parseDialogues, ReplayInputError } from "./replay-dialogues.ts";
 import { type ReplayOptions, replayDialogues } from "./replay-run.ts";
@@ -54,6 +55,7 @@ export function parseReplayArgs(args: string[]): ReplayArgs {
     limit: integer("limit", values.limit, 1, Number.MAX_SAFE_INTEGER),
     concurrency: integer("concurrency", values.concurrency, 1, concurrencyMax),
     seed: integer("seed", values.seed, 0, seedMax),
+    way: transport(values.transport),
     drawProgress: stderr.isTTY ? (text) => void stderr.write(text) : undefined,
   };
 }
@@ -65,12 +67,19 @@ function parseOptions(args: string[]) {
     limit: option(String(Number.MAX_SAFE_INTEGER)),
     concurrency: option(String(concurrencyDefault)),
     seed: option(String(randomInt(seedMax))),
+    transport: option("websocket"),
   };
   try {
     return parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
     throw new ReplayInputError((error as Error).message);
   }
+}
+
+function transport(name: string): Way {
+  const way = allWays.find((each) => each === name);
+  if (way) return way;
+  throw new ReplayInputError(`--transport ${name} is none of ${allWays.join(", ")}`);
 }
 
 function integer(name: string, text: string, min: number, max: number): number {

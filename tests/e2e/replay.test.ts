@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { replayDialogues } from "../../edge/cli/replay-run.ts";
+import { allWays } from "../../edge/sdk/index.ts";
 import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
 import { noFaults, someDialogues } from "./dialogues.ts";
 
@@ -14,15 +15,16 @@ beforeAll(async () => {
 });
 afterAll(() => parley.stop());
 
-it(
-  "[M1] [M2] [M3] [G2] [H2] every text of a replay reaches every member and the history, once and in order",
-  async () => {
+it.each(allWays)(
+  "[M1] [M2] [M3] [G2] [H2] [T2] every text of a replay by %s reaches every member and the history, once and in order",
+  async (way) => {
     const dialogues = someDialogues(2);
     const texts = dialogues.reduce((sum, { turns }) => sum + turns.length, 0);
     const { report, problems } = await replayDialogues(dialogues, {
       urls: parley.urls,
       concurrency: 32,
       seed: 20_261_122,
+      way,
     });
     expect(problems).toEqual([]);
     expect(report).toMatchObject(noFaults);
