@@ -31,6 +31,8 @@ export class ChannelState implements KnownChannel {
   readonly held: Message[] = [];
   /** The newest message that the inbox has named and that was not told yet; 0: none. */
   wantedMessageId = 0n;
+  /** The newest revision that the inbox has named and that was not told yet; 0: none. */
+  wantedSequence = 0;
   /** Whether the inbox has yet to bring its first message of this channel. */
   isOnlyListed = false;
   /** Whether the history has yet to be read to its end, whatever the inbox says. */
@@ -48,7 +50,12 @@ export class ChannelState implements KnownChannel {
   }
 
   get lacksSomething(): boolean {
-    return this.incomplete || this.held.length > 0 || this.wantedMessageId > this.lastMessageId;
+    return (
+      this.incomplete ||
+      this.held.length > 0 ||
+      this.wantedMessageId > this.lastMessageId ||
+      this.wantedSequence > this.lastChannelSequence
+    );
   }
 
   /** Keeps a message from the inbox where there is room and it is whole. */

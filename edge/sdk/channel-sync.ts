@@ -1,14 +1,17 @@
 /**
  * Every channel's messages in order and once, whatever arrives. A message that does not follow
  * the last one is held back while the part between is read from the history; repetitions are
- * dropped. Gaps, bodies that were left out, a device that was away for too long and the check
- * against the history are all one thing: reading what follows the last message known.
+ * dropped. Revisions stand in the same order. Gaps, bodies that were left out, a device that was away
+ * for too long and the check against the history are all one thing: reading which messages were
+ * revised since the last item known, then what follows the last message known.
  */
 import { Code, ConnectError } from "@connectrpc/connect";
-import type { Channel, Message } from "../../gen/parley/message/v1/message_pb.js";
+import type { Channel, Message, Revision } from "../../gen/parley/message/v1/message_pb.js";
 import {
   type ListMessagesRequest,
   type ListMessagesResponse,
+  type ListRevisedMessagesRequest,
+  type ListRevisedMessagesResponse,
   MessageOrder,
 } from "../../gen/parley/message/v1/message_service_pb.js";
 import type { ChannelUpdate } from "../../gen/parley/message/v1/sync_pb.js";
@@ -27,8 +30,20 @@ export interface ChannelSyncOptions {
     request: Pick<ListMessagesRequest, "channelId" | "pageSize" | "pageToken" | "order" | "start">,
     signal: AbortSignal,
   ): Promise<ListMessagesResponse>;
+  /** Reads a page of what was revised; waits for a connection as long as it takes. */
+  listRevisedMessages(
+    request: Omit<ListRevisedMessagesRequest, "$typeName">,
+    signal: AbortSignal,
+  ): Promise<ListRevisedMessagesResponse>;
   /** The next message of its channel. */
   onMessage(message: Message): void;
+  /**
+   * The next revision of its channel, of a message told of before. False: what the message is now
+   * can't be told from it, and is to be read.
+   */
+  onRevision(revision: Revision): boolean;
+  /** A message told of before, as it is now. */
+  onRevised(message: Message): void;
   /** A channel begins in the middle. */
   onBaseline(baseline: Baseline): void;
   /** How far a channel is has changed. */
@@ -84,6 +99,29 @@ export class ChannelSync {
     void this.read(channel);
   }
 
+  /** Takes a revision from the inbox entry that follows `prevInboxSequence`. */
+  revise(revision: Revision, prevInboxSequence: bigint): void {
+    const { channelId, channelSequence } = revision;
+    const channel = this.channels.get(channelId);
+    // What comes before the channel's first message is in the history.
+    if (!channel) return;
+    if (channelSequence <= channel.lastChannelSequence) {
+      channel.duplicates++;
+      return;
+    }
+    const isNext = channelSequence === channel.lastChannelSequence + 1;
+    if (isNext && revision.change.case && this.options.onRevision(revision)) {
+      channel.lastChannelSequence = channelSequence;
+      this.options.onPosition(channel);
+      this.drain(channel, 0n);
+      return;
+    }
+    if (!channel.reading && !isNext) channel.gaps++;
+    channel.wantedSequence = Math.max(channel.wantedSequence, channelSequence);
+    this.options.onHeld(channelId, prevInboxSequence);
+    void this.read(channel);
+  }
+
   /**
    * Takes one of the user's channels that the device should know. Where it does not, its messages
    * begin after the last one, or with the first one that the inbox brings.
@@ -132,9 +170,11 @@ export class ChannelSync {
   }
 
   /** Takes what a channel has got since the device's position, all of it up to `channelSequence`. */
-  update({ channelId, messages, channelSequence, member }: ChannelUpdate): void {
+  update(update: ChannelUpdate): void {
+    const { channelId, messages, revisedMessages, channelSequence, member } = update;
     const channel = this.channels.get(channelId);
     if (!channel) return;
+    this.tellRevised(channel, revisedMessages);
     this.merge(channel, messages);
     this.drain(channel, messages.at(-1)?.messageId ?? 0n);
     const isMore = channelSequence > channel.lastChannelSequence || member !== channel.member;
@@ -176,13 +216,20 @@ export class ChannelSync {
     this.options.onMessage(message);
   }
 
-  /** Delivers what is held and follows, or has nothing readable before it up to `completeTo`. */
-  private drain(channel: ChannelState, completeTo: bigint): void {
+  /**
+   * Delivers what is held and follows, or has nothing readable before it up to `completeTo` and
+   * nothing untold up to the item `through`.
+   */
+  private drain(
+    channel: ChannelState,
+    completeTo: bigint,
+    through = Number.POSITIVE_INFINITY,
+  ): void {
     const { held } = channel;
     while (held.length > 0) {
       const { channelSequence, messageId } = held[0]!;
       const follows = channelSequence <= channel.lastChannelSequence + 1;
-      if (!follows && messageId > completeTo) break;
+      if (!follows && (messageId > completeTo || channelSequence > through)) break;
       const message = held.shift()!;
       if (channelSequence > channel.lastChannelSequence) this.deliver(channel, message);
     }
@@ -255,6 +302,8 @@ export class ChannelSync {
 
   private async readOn(channel: ChannelState): Promise<Read> {
     const { channelId } = channel;
+    const through = await this.readRevised(channel);
+    if (through === undefined) return readLater;
     const order = MessageOrder.OLDEST_FIRST;
     const start = { case: "afterMessageId", value: channel.lastMessageId } as const;
     for (let pageToken = ""; ; ) {
@@ -269,10 +318,45 @@ export class ChannelSync {
         this.drain(channel, 0n);
         return readLater;
       }
-      this.drain(channel, more || last > wanted ? last : wanted);
-      if (!more) return { atEnd: true, retryAfterMs: 0 };
+      this.drain(channel, more || last > wanted ? last : wanted, through);
+      if (!more) {
+        this.advance(channel, through);
+        return { atEnd: true, retryAfterMs: 0 };
+      }
       pageToken = page.nextPageToken;
     }
+  }
+
+  /**
+   * Tells which of the messages told of were revised after the last item.
+   * @returns up to which item that is all; undefined: it can't be read now.
+   */
+  private async readRevised(channel: ChannelState): Promise<number | undefined> {
+    const { channelId, lastChannelSequence: afterChannelSequence } = channel;
+    for (let pageToken = ""; ; ) {
+      const request = { channelId, afterChannelSequence, pageSize, pageToken };
+      const page = await this.options.listRevisedMessages(request, this.options.signal);
+      this.tellRevised(channel, page.messages);
+      if (page.degraded) return undefined;
+      if (page.nextPageToken === "") return page.throughChannelSequence;
+      pageToken = page.nextPageToken;
+    }
+  }
+
+  /** What came after is told of as it is now anyway. */
+  private tellRevised(channel: ChannelState, messages: readonly Message[]): void {
+    for (const message of messages) {
+      if (message.messageId <= channel.lastMessageId) this.options.onRevised(message);
+    }
+  }
+
+  /** Everything up to an item is told of, unless a message is still awaited. */
+  private advance(channel: ChannelState, through: number): void {
+    if (channel.wantedMessageId > channel.lastMessageId) return;
+    if (channel.lastChannelSequence >= through) return;
+    channel.lastChannelSequence = through;
+    this.options.onPosition(channel);
+    this.drain(channel, 0n);
   }
 
   private merge(channel: ChannelState, messages: readonly Message[]): void {
@@ -286,6 +370,7 @@ export class ChannelSync {
   private giveUp(channel: ChannelState): void {
     channel.incomplete = false;
     channel.wantedMessageId = 0n;
+    channel.lastChannelSequence = Math.max(channel.lastChannelSequence, channel.wantedSequence);
     this.drain(channel, channel.held.at(-1)?.messageId ?? 0n);
   }
 }

@@ -57,6 +57,7 @@ export async function openFixture(
   const events: Fixture["events"] = [];
   const names = [
     "presence",
+    "revised",
     "state",
     "caughtUp",
     "reset",

@@ -212,8 +212,8 @@ describe("ParleyClient", () => {
     expect(events).toContainEqual({ name: "baseline", value: { channelId, messageId } });
     const recent = client.recent(channelId).map(({ body }) => body.value);
     expect(recent).toEqual(newest.slice(-recent.length));
-    const calls = ["ListChannels", "SyncChannels", "ListMessages", "ListMessages"];
-    expect(edge.calls.slice(-4)).toEqual(calls);
+    const newestFirst = ["ListMessages", "ListRevisedMessages", "ListMessages"];
+    expect(edge.calls.slice(-5)).toEqual(["ListChannels", "SyncChannels", ...newestFirst]);
   });
 
   it("[S4] brings all channels up to date in one exchange", async () => {

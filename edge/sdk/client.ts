@@ -2,7 +2,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, createClient, type Transport } from "@connectrpc/connect";
 import type { SendResult, Welcome } from "../../gen/parley/edge/v1/frame_pb.js";
-import type { Channel, Message } from "../../gen/parley/message/v1/message_pb.js";
+import type { Channel, Message, Revision } from "../../gen/parley/message/v1/message_pb.js";
 import {
   type ListMessagesResponse,
   MessageService,
@@ -27,6 +27,7 @@ import { jsonFrames, protobufFrames, type ServerFrameContent } from "./frames.ts
 import { Inbox } from "./inbox.ts";
 import { MessageCache } from "./message-cache.ts";
 import { ResendQueue } from "./resend-queue.ts";
+import { revisedMessage } from "./revised-message.ts";
 import type { WebSocketConstructor } from "./socket.ts";
 import { timeLimit } from "./time-limit.ts";
 import { sleep, systemTimers, type Timers } from "./timers.ts";
@@ -128,6 +129,8 @@ export class ParleyClient {
       messages: this.messages,
       connected: (signal) => this.connection.ready(signal),
       onMessage: (message) => this.onMessage(message),
+      onRevision: (revision) => this.onRevision(revision),
+      onRevised: (message) => this.onRevised(message),
       ack: (value) => this.connection.current?.tell({ case: "ack", value }),
       refuse: (reason) => this.connection.current?.giveUp(reason),
       checkIntervalMs,
@@ -228,6 +231,25 @@ export class ParleyClient {
     return { clientMessageId, result: this.queue.add(send) };
   }
 
+  /** Replaces the text of one of the user's messages. @throws ConnectError as EditMessage */
+  async edit(channelId: string, messageId: bigint, text: string): Promise<void> {
+    const clientMessageId = this.newClientMessageId();
+    await this.messages.editMessage({ channelId, messageId, clientMessageId, text });
+  }
+
+  /** Deletes one of the user's messages. @throws ConnectError as DeleteMessage */
+  async delete(channelId: string, messageId: bigint): Promise<void> {
+    const clientMessageId = this.newClientMessageId();
+    await this.messages.deleteMessage({ channelId, messageId, clientMessageId });
+  }
+
+  /** Gives a message an emoji, or takes it back. @throws ConnectError as AddReaction */
+  async react(channelId: string, messageId: bigint, emoji: string, given = true): Promise<void> {
+    const clientMessageId = this.newClientMessageId();
+    const request = { channelId, messageId, clientMessageId, emoji };
+    await (given ? this.messages.addReaction(request) : this.messages.removeReaction(request));
+  }
+
   /** A new `client_message_id` for changes of channels: keep it for every further try. */
   newClientMessageId(): string {
     return this.ids.next(this.timers.nowMs() + this.serverAheadMs);
@@ -304,6 +326,22 @@ export class ParleyClient {
     if (senderId === this.owner.userId) this.queue.acknowledge(clientMessageId, place(message));
     this.cache.append(message);
     this.events.emit("message", message);
+  }
+
+  private onRevision(revision: Revision): boolean {
+    const { channelId, messageId, channelSequence } = revision;
+    const known = this.cache.of(channelId).find((each) => each.messageId === messageId);
+    const message = known && revisedMessage(known, revision, this.owner.userId);
+    if (known && !message) return false;
+    if (message) this.cache.replace(message);
+    this.events.emit("revised", { channelId, messageId, channelSequence, message });
+    return true;
+  }
+
+  private onRevised(message: Message): void {
+    const { channelId, messageId, revisionSequence: channelSequence } = message;
+    this.cache.replace(message);
+    this.events.emit("revised", { channelId, messageId, channelSequence, message });
   }
 
   private async put({ channelId, ...send }: QueuedSend): Promise<SentResult> {

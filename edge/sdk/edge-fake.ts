@@ -27,6 +27,9 @@ import {
   MembershipChangeSchema,
   type Message,
   MessageSchema,
+  type Revision,
+  Revision_EditSchema,
+  RevisionSchema,
 } from "../../gen/parley/message/v1/message_pb.js";
 import { MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
 import {
@@ -123,11 +126,38 @@ export class FakeEdge {
     );
   }
 
-  /** Puts items into the inbox: one entry. */
+  /** Edits a message: the history has it anew, and the inbox the revision. */
+  edit(message: Message, text: string, options: AppendOptions = {}): Revision {
+    const { channelId, messageId } = message;
+    const channelSequence = this.lastSequence(channelId) + 1;
+    const edited = create(MessageSchema, {
+      ...message,
+      ...{ body: { case: "text", value: text }, editSequence: channelSequence },
+      ...{ revisionSequence: channelSequence, editTime: timestampFromMs(this.serverTimeMs) },
+    });
+    const messages = this.channels.get(channelId)!;
+    messages[messages.findIndex((each) => each.messageId === messageId)] = edited;
+    const revision = create(RevisionSchema, {
+      ...{ channelId, messageId, channelSequence, senderId: message.senderId },
+      ...{ messageChannelSequence: message.channelSequence, reviseTime: edited.editTime! },
+      change: options.withoutBody
+        ? { case: undefined }
+        : { case: "edit", value: create(Revision_EditSchema, { text }) },
+    });
+    if (!options.skipInbox) {
+      this.store([create(ItemSchema, { item: { case: "revision", value: revision } })]);
+    }
+    return revision;
+  }
+
+  /** Puts messages into the inbox: one entry. */
   deliver(...messages: Message[]): void {
-    const items = messages.map((message) =>
-      create(ItemSchema, { item: { case: "message", value: message } }),
+    this.store(
+      messages.map((message) => create(ItemSchema, { item: { case: "message", value: message } })),
     );
+  }
+
+  private store(items: Item[]): void {
     this.inbox.push(items);
     for (const socket of this.sockets) socket.pump();
   }
@@ -209,9 +239,13 @@ export class FakeEdge {
       const result = { case: "protobuf", value: toBinary(schema, create(schema, value)) } as const;
       socket.deliverFrame({ case: "result", value: { requestId, result } });
     };
-    const { getChannel, listMessages, listChannels, syncChannels } = MessageService.method;
+    const { getChannel, listMessages, listRevisedMessages, listChannels, syncChannels } =
+      MessageService.method;
     if (method.endsWith("/ListMessages")) {
       answer(listMessages.output, this.page(fromBinary(listMessages.input, bytes)));
+    } else if (method.endsWith("/ListRevisedMessages")) {
+      const request = fromBinary(listRevisedMessages.input, bytes);
+      answer(listRevisedMessages.output, this.revised(request));
     } else if (method.endsWith("/ListChannels")) {
       answer(listChannels.output, {
         channels: [...this.channels.keys()]
@@ -241,7 +275,7 @@ export class FakeEdge {
       clientMessageId: options.clientMessageId ?? "",
       messageId: this.lastMessageId,
       prevMessageId: last?.messageId ?? 0n,
-      channelSequence: (last?.channelSequence ?? 0) + 1,
+      channelSequence: this.lastSequence(channelId) + 1,
       sendTime: timestampFromMs(this.serverTimeMs),
     });
     message.body = body;
@@ -255,9 +289,26 @@ export class FakeEdge {
     return message;
   }
 
+  private lastSequence(channelId: string): number {
+    const messages = this.channels.get(channelId) ?? [];
+    return Math.max(
+      0,
+      ...messages.map((each) => Math.max(each.channelSequence, each.revisionSequence)),
+    );
+  }
+
+  private revised(request: { channelId: string; afterChannelSequence: number }) {
+    const messages = this.channels.get(request.channelId)!;
+    return {
+      messages: messages.filter((each) => each.revisionSequence > request.afterChannelSequence),
+      throughChannelSequence: this.lastSequence(request.channelId),
+    };
+  }
+
   private channel(channelId: string): MessageInitShape<typeof ChannelSchema> {
     const last = this.channels.get(channelId)!.at(-1)!;
-    const { messageId: lastMessageId, channelSequence: lastChannelSequence } = last;
+    const { messageId: lastMessageId } = last;
+    const lastChannelSequence = this.lastSequence(channelId);
     return { channelId, lastMessageId, lastChannelSequence, name: `name of ${channelId}` };
   }
 
@@ -267,10 +318,19 @@ export class FakeEdge {
     if (lacked.some(({ messageId }) => messageId < this.degradedBelow)) {
       return { channelId, state: State.UNAVAILABLE };
     }
-    const about = { channelId, member: !this.unlisted.has(channelId), channelSequence: all.length };
+    const about = {
+      channelId,
+      member: !this.unlisted.has(channelId),
+      channelSequence: this.lastSequence(channelId),
+    };
     if (lacked.length > this.updateMax) return { ...about, state: State.READ_HISTORY };
     const messages = lacked.filter(({ messageId }) => !this.hidden.has(messageId));
-    return { ...about, state: State.CURRENT, messages };
+    const revisedMessages = all.filter((message) => {
+      return (
+        message.channelSequence <= channelSequence && message.revisionSequence > channelSequence
+      );
+    });
+    return { ...about, state: State.CURRENT, messages, revisedMessages };
   }
 
   /** Only what the SDK asks for by itself: what follows an id, oldest first; or the newest. */

@@ -10,6 +10,11 @@ export interface ParleyEvents {
    * the channel's order and each once; what was missed is fetched before what follows it.
    */
   message: Message;
+  /**
+   * A message that the device was told of was edited, deleted, or reacted to. What came after it
+   * while the device was away comes as one such event.
+   */
+  revised: Revised;
   /** A channel's name, settings or number of members are known, or are others than before. */
   channel: Channel;
   /** A friend came or went. */
@@ -33,6 +38,16 @@ export interface ParleyEvents {
   refused: Refused;
   /** The store failed to keep something; the client goes on in memory. */
   storeFailed: unknown;
+}
+
+/** A message that has changed. */
+export interface Revised {
+  channelId: string;
+  messageId: bigint;
+  /** The `channel_sequence` of the change: of two for one message the greater counts. */
+  channelSequence: number;
+  /** The message as it is now; undefined: it is not at hand, `history` around its id has it. */
+  message: Message | undefined;
 }
 
 /** Where a channel's messages begin for a device that has none of the older ones. */

@@ -10,7 +10,7 @@ import {
   ResetReason,
   type Welcome,
 } from "../../gen/parley/edge/v1/frame_pb.js";
-import type { Channel, Message } from "../../gen/parley/message/v1/message_pb.js";
+import type { Channel, Message, Revision } from "../../gen/parley/message/v1/message_pb.js";
 import type { MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
 import { Backoff } from "./backoff.ts";
 import { ChannelDetails } from "./channel-details.ts";
@@ -35,6 +35,9 @@ export interface InboxOptions {
   connected(signal: AbortSignal): Promise<unknown>;
   /** A message was told of. */
   onMessage(message: Message): void;
+  /** See ChannelSyncOptions. */
+  onRevision(revision: Revision): boolean;
+  onRevised(message: Message): void;
   /** Sends an ack over the connection that there is, if any. */
   ack(ack: Pick<Ack, "inboxSequence" | "curMaxMessageId">): void;
   /** Ends the connection: what came over it can't be. */
@@ -75,7 +78,13 @@ export class Inbox {
           await options.connected(signal);
           return messages.listMessages(request, { signal });
         },
+        listRevisedMessages: async (request, signal) => {
+          await options.connected(signal);
+          return messages.listRevisedMessages(request, { signal });
+        },
         onMessage: (message) => this.onMessage(message),
+        onRevision: (revision) => options.onRevision(revision),
+        onRevised: (message) => options.onRevised(message),
         onBaseline: (baseline) => events.emit("baseline", baseline),
         onPosition: (position) => state.put(channelEntry(position)),
         onHeld: (channelId, before) => this.progress.hold(channelId, before),
@@ -162,8 +171,9 @@ export class Inbox {
         return;
       }
       for (const { item } of entry?.items ?? []) {
-        // What a newer service stores besides messages is for newer clients.
+        // What a newer service stores besides these is for newer clients.
         if (item.case === "message") this.sync.receive(item.value, prevInboxSequence);
+        else if (item.case === "revision") this.sync.revise(item.value, prevInboxSequence);
       }
       this.progress.receive(inboxSequence);
     }

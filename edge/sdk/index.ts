@@ -16,7 +16,7 @@ export type { ConnectionState } from "./connection.ts";
 export type { ChannelPosition, QueuedSend } from "./device-entries.ts";
 export { EdgeAddresses } from "./edge-addresses.ts";
 export { errorReason, errorRetryAfterMs, type SdkReason } from "./errors.ts";
-export type { Baseline, ParleyEvents, Refused, Sent, SentResult } from "./events.ts";
+export type { Baseline, ParleyEvents, Refused, Revised, Sent, SentResult } from "./events.ts";
 export type { WebSocketConstructor, WebSocketLike } from "./socket.ts";
 export { systemTimers, type Timers } from "./timers.ts";
 export { logIn, memoryTokenStore, type SignIn, signUp, type TokenStore } from "./tokens.ts";

@@ -64,6 +64,15 @@ export class MessageCache {
     this.put(channelId, { messages, units: run.units + unitsOf([message]) - unitsOf(dropped) });
   }
 
+  /** Puts another form of a message in its place, where it is at hand and that form is newer. */
+  replace(message: Message): void {
+    const messages = this.messages(message.channelId);
+    const at = messages.findLastIndex(({ messageId }) => messageId === message.messageId);
+    if (at < 0 || messages[at]!.revisionSequence >= message.revisionSequence) return;
+    const replaced = messages.with(at, message);
+    this.put(message.channelId, { messages: replaced, units: unitsOf(replaced) });
+  }
+
   /** Takes in the newest page of a channel's history. */
   appendPage(channelId: string, page: readonly Message[]): void {
     this.join(channelId, [...this.messages(channelId), ...page]);
@@ -82,7 +91,13 @@ export class MessageCache {
 
   /** Keeps the messages that lead to the newest one without a hole. */
   private join(channelId: string, known: readonly Message[]): void {
-    const byId = new Map(known.map((message) => [message.messageId, message]));
+    const byId = new Map<bigint, Message>();
+    for (const message of known) {
+      const other = byId.get(message.messageId);
+      // A page may have been read before a revision came.
+      if (other && other.revisionSequence > message.revisionSequence) continue;
+      byId.set(message.messageId, message);
+    }
     const joined: Message[] = [];
     let next = known.reduce((newest, { messageId }) => max(newest, messageId), 0n);
     while (joined.length < cachedMessagesMax) {

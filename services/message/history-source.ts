@@ -66,6 +66,13 @@ export interface OpenedChannel {
   isMember: boolean;
 }
 
+/** Revisions in the order of their sequences. */
+export interface RevisionPage {
+  rows: RevisionRow[];
+  /** Whether none may be missing. */
+  isWhole: boolean;
+}
+
 /** A channel that is open for reading. */
 export interface HistorySource {
   visibility: Visibility;
@@ -82,7 +89,7 @@ export interface HistorySource {
   /** The reactions to a message that the reader may see; undefined: there is no such message. */
   reactions(messageId: bigint): Promise<ReactionRow[] | undefined>;
   /** The first `limit` revisions from a sequence on. @throws StreamUnavailable */
-  revisions(minSequence: number, limit: number): Promise<RevisionRow[]>;
+  revisions(minSequence: number, limit: number): Promise<RevisionPage>;
   /** What could not be read, as far as it has been tried. */
   missing(): IdRange[];
 }
@@ -138,8 +145,10 @@ async function openStoreAlone(
     channel: openedChannel(row.channel, joinedSequence !== undefined),
     lastMessageId,
     ...asSeenBy(userId, Visibility.of(reader, stays, [[]]), read),
-    revisions: (minSequence, limit) =>
-      store.listRevisions({ channelId, minSequence, maxSequence: lastChannelSequence, limit }),
+    async revisions(minSequence, limit) {
+      const range = { channelId, minSequence, maxSequence: lastChannelSequence, limit };
+      return { rows: await store.listRevisions(range), isWhole: false };
+    },
     missing: () => [{ minMessageId: lastMessageId + 1n, maxMessageId: messageIdMax }],
   };
 }
@@ -206,7 +215,7 @@ async function openOverLog(
     return merged.slice(0, limit).map(([id, each]) => revised(each, items.revisionsOf(id)));
   }
 
-  async function revisions(minSequence: number, limit: number): Promise<RevisionRow[]> {
+  async function revisions(minSequence: number, limit: number): Promise<RevisionPage> {
     const range = { channelId, minSequence, maxSequence: lastChannelSequence, limit };
     const rows = (await fromStore(() => store.listRevisions(range))) ?? [];
     const bySequence = new Map(rows.map((row) => [row.channelSequence, row]));
@@ -215,7 +224,9 @@ async function openOverLog(
       bySequence.set(channelSequence, { channelSequence, messageId });
     }
     const merged = [...bySequence.values()].sort((a, b) => a.channelSequence - b.channelSequence);
-    return merged.slice(0, limit);
+    const first = tail[0][0]?.value.channelSequence ?? lastChannelSequence + 1;
+    const isWhole = tail.length === 1 && (!storeIsAway || first <= minSequence);
+    return { rows: merged.slice(0, limit), isWhole };
   }
 
   function missing(): IdRange[] {

@@ -141,5 +141,5 @@ function counted(given: readonly ReactionRow[], callerId: string): Reaction[] {
     if (reaction.userIds.length < namedUsersMax) reaction.userIds.push(userId);
     reaction.givenByCaller ||= userId === callerId;
   }
-  return [...byEmoji.values()];
+  return [...byEmoji.values()].sort((a, b) => (a.emoji < b.emoji ? -1 : 1));
 }

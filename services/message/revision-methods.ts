@@ -1,6 +1,5 @@
 /** The methods that change existing messages, and that list what was changed. */
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { Message } from "../../gen/parley/message/v1/message_pb.js";
 import type {
   ListRevisedMessagesRequest,
   MessageService,
@@ -19,6 +18,7 @@ import {
   pageSize,
   requireIdentity,
 } from "./request-fields.ts";
+import { readRevised } from "./revised-messages.ts";
 import { addReaction, deleteMessage, editMessage, removeReaction } from "./revision-changes.ts";
 import { notFound } from "./revision-targets.ts";
 
@@ -29,11 +29,6 @@ type RevisionMethod =
   | "removeReaction"
   | "listReactions"
   | "listRevisedMessages";
-
-/** Revisions looked at for one page: many may be of one message. */
-const scanMax = 1_000;
-/** Bytes of a page, as history.ts has them. */
-const pageBytesMax = 384 * 1024;
 
 /** Serves them. */
 export function revisionMethods(
@@ -108,10 +103,6 @@ export function revisionMethods(
   };
 }
 
-/**
- * A page of the revisions after a sequence, as messages. A message stands where its newest revision
- * is: the earlier ones are passed over, so that each comes once.
- */
 async function listRevised(
   request: ListRevisedMessagesRequest,
   userId: string,
@@ -122,30 +113,12 @@ async function listRevised(
   const size = pageSize(request.pageSize, 50, 200);
   const after = pageToken === "" ? afterChannelSequence : readSequenceToken(pageToken);
   const source = await openHistory(channelId, userId, history);
-  const { lastChannelSequence } = source.channel;
-  const rows = await source.revisions(after + 1, scanMax);
-  const newest = new Map(rows.map((row) => [row.messageId, row.channelSequence]));
-  const messages: Message[] = [];
-  let through = rows.length < scanMax ? lastChannelSequence : rows.at(-1)!.channelSequence;
-  let bytes = 0;
-  for (const { channelSequence, messageId } of rows) {
-    if (newest.get(messageId) !== channelSequence) continue;
-    if (messages.length === size || bytes > pageBytesMax) {
-      through = channelSequence - 1;
-      break;
-    }
-    const [message] = await source.read(messageId, messageId, false, 1);
-    if (!message || !source.visibility.includes(message.channelSequence)) continue;
-    // A later one that the reader may see is in a later page.
-    if (message.revisionSequence > channelSequence && rows.length === scanMax) continue;
-    messages.push(message);
-    bytes += message.body.case === "text" ? message.body.value.length * 3 : 0;
-  }
+  const { messages, through, isEnd, isWhole } = await readRevised(source, after, size);
   return {
     messages,
-    nextPageToken: through < lastChannelSequence ? writeSequenceToken(through) : "",
-    throughChannelSequence: Math.max(after, through),
-    degraded: source.missing().length > 0,
+    nextPageToken: isEnd ? "" : writeSequenceToken(through),
+    throughChannelSequence: through,
+    degraded: !isWhole,
   };
 }
 

@@ -125,8 +125,8 @@ describe("revisions", () => {
     await unreact("👍", "ann");
     await unreact("👍", "ann");
     const expected = [
-      { emoji: "👍", count: 1, userIds: ["ben"], givenByCaller: false },
       { emoji: "🎉", count: 1, userIds: ["ben"], givenByCaller: false },
+      { emoji: "👍", count: 1, userIds: ["ben"], givenByCaller: false },
     ];
     expect((await read())?.reactions).toMatchObject(expected);
     await settle();

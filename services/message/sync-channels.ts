@@ -15,6 +15,7 @@ import { DomainError, fieldInvalid, unavailable } from "../../mesh/errors.ts";
 import { type HistoryDependencies, type HistorySource, openHistory } from "./history-source.ts";
 import { asUnavailable } from "./message-codes.ts";
 import { checkChannelId } from "./request-fields.ts";
+import { readRevised } from "./revised-messages.ts";
 
 type Update = Omit<MessageInitShape<typeof ChannelUpdateSchema>, "$typeName">;
 
@@ -25,6 +26,8 @@ const lackedMax = 1_000;
 const responseBytesMax = 384 * 1024;
 /** Bytes that are looked at for one channel; past it the same. */
 const lackedBytesMax = 4 * 1024 * 1024;
+/** Older messages that may have been revised: more, and the device is better off beginning anew. */
+const revisedMax = 200;
 const chunkMax = 100;
 /** What a message takes besides its text, at most. */
 const messageBytes = 300;
@@ -78,9 +81,21 @@ async function syncChannel(
     const { mode, memberCount, lastChannelSequence, isMember } = source.channel;
     const about = { channelId, mode, member: isMember, memberCount: isMember ? memberCount : 0 };
     const lacked = await readAfter(position, source);
+    const revised = await readRevised(source, position, revisedMax);
+    if (!revised.isWhole) throw unavailable("a part of the history can't be read now");
+    const revisedMessages = revised.messages.filter((each) => each.channelSequence <= position);
     // Who is no member any more does not learn how far the channel has got.
     const end = isMember ? lastChannelSequence : (lacked?.at(-1)?.channelSequence ?? position);
-    if (!lacked) return { ...about, state: ChannelUpdateState.READ_HISTORY, channelSequence: end };
+    if (!lacked || !revised.isEnd) {
+      return { ...about, state: ChannelUpdateState.READ_HISTORY, channelSequence: end };
+    }
+    const isShared = !room.isUntouched;
+    if (take(revisedMessages, room).length < revisedMessages.length) {
+      // In a response of its own there may be room; else the device is better off beginning anew.
+      return isShared
+        ? { ...about, state: ChannelUpdateState.MORE, channelSequence: position }
+        : { ...about, state: ChannelUpdateState.READ_HISTORY, channelSequence: end };
+    }
     const isLive = mode === DeliveryMode.LIVE;
     const shown = isLive ? lacked.filter((message) => !isComingOrGoing(message)) : lacked;
     const messages = take(shown, room);
@@ -90,6 +105,7 @@ async function syncChannel(
       state: isAll ? ChannelUpdateState.CURRENT : ChannelUpdateState.MORE,
       channelSequence: isAll ? end : (messages.at(-1)?.channelSequence ?? position),
       messages,
+      revisedMessages,
     };
   } catch (thrown) {
     return { channelId, state: stateOf(thrown) };

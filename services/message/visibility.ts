@@ -65,6 +65,11 @@ export class Visibility {
     return this.stays.length === 0;
   }
 
+  /** The last item that the user may read, or may yet. */
+  get lastSequence(): number {
+    return Math.max(0, ...this.stays.map(({ to }) => to));
+  }
+
   /** Whether the user may read the item. */
   includes(channelSequence: number): boolean {
     return this.stays.some(({ from, to }) => from <= channelSequence && channelSequence <= to);

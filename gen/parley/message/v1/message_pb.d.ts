@@ -302,7 +302,7 @@ export declare type Message = Message$1<"parley.message.v1.Message"> & {
   deleteTime?: Timestamp | undefined;
 
   /**
-   * One for each emoji, in the order in which they were first given. At most 1,000 users and
+   * One for each emoji, ordered by it in UTF-16. At most 1,000 users and
    * emoji together have ever reacted to a message.
    *
    * @generated from field: repeated parley.message.v1.Reaction reactions = 15;

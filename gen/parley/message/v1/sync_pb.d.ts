@@ -96,6 +96,14 @@ export declare type ChannelUpdate = Message<"parley.message.v1.ChannelUpdate"> &
   channelSequence: number;
 
   /**
+   * Messages that the device has by its position and that were revised since, as they are now.
+   * Every one up to `channel_sequence`.
+   *
+   * @generated from field: repeated parley.message.v1.Message revised_messages = 8;
+   */
+  revisedMessages: Message$1[];
+
+  /**
    * New messages, in order, as they are now. In a LIVE channel without the comings and goings of
    * others, which `member_count` stands for.
    *
