@@ -11,7 +11,7 @@ import {
   sendEntry,
   sendRemoval,
 } from "./device-entries.ts";
-import { DeviceState } from "./device-state.ts";
+import { DeviceState, unwrittenMax } from "./device-state.ts";
 
 const failed = (error: unknown) => {
   throw error;
@@ -95,6 +95,24 @@ describe("DeviceState", () => {
     await state.flush();
     const { loaded } = await DeviceState.load(store, "ann", failed);
     expect(loaded).toMatchObject({ position: { sequence: 2n }, channels: [channel] });
+  });
+
+  it("[K3] writes nothing more where too much waits for a store that fails", async () => {
+    const store = new MemoryClientStore();
+    const failures: unknown[] = [];
+    const state = await DeviceState.load(store, "ann", (error) => failures.push(error));
+    await state.flush();
+    const before = await store.readAll();
+    store.write = async () => {
+      throw new Error("full");
+    };
+    for (let i = 0; i <= unwrittenMax; i++) state.put([`message/g-1/${i}`, undefined]);
+    await state.flush();
+    expect(state.isKept).toBe(false);
+    state.put(position(1));
+    await state.flush();
+    expect(failures).toHaveLength(1);
+    expect(await store.readAll()).toEqual(before);
   });
 
   it("without a store everything works and is kept nowhere", async () => {
