@@ -26,6 +26,7 @@ import { Events, type ParleyEvents, type SentResult } from "./events.ts";
 import { jsonFrames, protobufFrames, type ServerFrameContent } from "./frames.ts";
 import { Inbox } from "./inbox.ts";
 import { MessageCache } from "./message-cache.ts";
+import { Reading } from "./reading.ts";
 import { ResendQueue } from "./resend-queue.ts";
 import { revisedMessage } from "./revised-message.ts";
 import type { WebSocketConstructor } from "./socket.ts";
@@ -46,6 +47,8 @@ const keepIntervalMs = 12 * 3_600_000;
 export class ParleyClient {
   /** Public methods of every service, over the socket: `createClient(SessionService, transport)`. */
   readonly transport: Transport;
+  /** How far the user and others have read, how many texts are unread, and who is writing. */
+  readonly reading: Reading;
   private readonly tokens: Tokens;
   private readonly deviceState: DeviceState;
   private readonly timers: Timers;
@@ -122,6 +125,17 @@ export class ParleyClient {
       },
       sends,
     );
+    this.reading = new Reading({
+      userId: tokens.owner.userId,
+      state: deviceState,
+      events,
+      messages: this.messages,
+      connected: (signal) => this.connection.ready(signal),
+      serverNowMs: () => timers.nowMs() + this.serverAheadMs,
+      timers,
+      random,
+      signal: this.over.signal,
+    });
     this.inbox = new Inbox({
       userId: tokens.owner.userId,
       state: deviceState,
@@ -131,7 +145,12 @@ export class ParleyClient {
       onMessage: (message) => this.onMessage(message),
       onRevision: (revision) => this.onRevision(revision),
       onRevised: (message) => this.onRevised(message),
-      ack: (value) => this.connection.current?.tell({ case: "ack", value }),
+      onListed: (page) => this.reading.onListed(page),
+      ack: (value) => {
+        const { current } = this.connection;
+        current?.tell({ case: "ack", value });
+        return current !== undefined;
+      },
       refuse: (reason) => this.connection.current?.giveUp(reason),
       checkIntervalMs,
       timers,
@@ -301,16 +320,20 @@ export class ParleyClient {
     } else if (frame.case === "caughtUp") {
       this.connection.settle();
       this.inbox.onCaughtUp();
+      this.reading.onCaughtUp();
     } else if (frame.case === "reset") {
       this.inbox.onReset(frame.value);
     } else if (frame.case === "event" && frame.value.event.case === "presence") {
       this.events.emit("presence", frame.value.event.value);
+    } else if (frame.case === "event") {
+      this.reading.onEvent(frame.value);
     }
     // Lagging mends itself, HeartbeatResult has done its work by coming, and what a newer edge
     // has to say is for newer clients.
   }
 
   private onState(state: ConnectionState): void {
+    if (this.connectionState.status === "online") this.reading.onLost();
     this.connectionState = state;
     if (state.status === "signedOut" || state.status === "stopped") {
       const error = sdkError("CLIENT_CLOSED", Code.Canceled, state.reason);
@@ -325,6 +348,7 @@ export class ParleyClient {
     const { senderId, clientMessageId } = message;
     if (senderId === this.owner.userId) this.queue.acknowledge(clientMessageId, place(message));
     this.cache.append(message);
+    this.reading.onMessage(message);
     this.events.emit("message", message);
   }
 

@@ -37,6 +37,12 @@ export interface QueuedSend {
   replyToMessageId: bigint;
 }
 
+/** Up to where a channel was read, which the service does not know yet. */
+export interface ReadMark {
+  channelId: string;
+  messageId: bigint;
+}
+
 /** What a store held. */
 export interface LoadedState {
   position: InboxPosition;
@@ -48,6 +54,7 @@ export interface LoadedState {
   messages: Message[];
   /** In the order of the sends. */
   sends: QueuedSend[];
+  readMarks: ReadMark[];
 }
 
 /** One entry; a value of undefined removes it. */
@@ -60,6 +67,7 @@ const channelPrefix = "channel/";
 const detailsPrefix = "details/";
 const messagePrefix = "message/";
 const sendPrefix = "send/";
+const readMarkPrefix = "read/";
 
 /** The position in the inbox, and the greatest message id up to there. */
 export function positionEntry({ epoch, sequence }: InboxPosition, curMaxMessageId: bigint): Entry {
@@ -101,6 +109,11 @@ export function sendRemoval(clientMessageId: string): Entry {
   return [sendPrefix + clientMessageId, undefined];
 }
 
+/** Up to where a channel was read; undefined: the service knows. */
+export function readMarkEntry(channelId: string, messageId: bigint | undefined): Entry {
+  return [readMarkPrefix + channelId, messageId?.toString()];
+}
+
 /** Reads all entries; what a newer version has added is skipped. */
 export function parseEntries(entries: Iterable<readonly [string, string]>): LoadedState {
   const state: LoadedState = {
@@ -110,6 +123,7 @@ export function parseEntries(entries: Iterable<readonly [string, string]>): Load
     details: [],
     messages: [],
     sends: [],
+    readMarks: [],
   };
   for (const [key, text] of entries) {
     const id = key.slice(key.indexOf("/") + 1);
@@ -125,6 +139,8 @@ export function parseEntries(entries: Iterable<readonly [string, string]>): Load
       state.details.push(fromBinary(ChannelSchema, base64Decode(text)));
     } else if (key.startsWith(messagePrefix)) {
       state.messages.push(fromBinary(MessageSchema, base64Decode(text)));
+    } else if (key.startsWith(readMarkPrefix)) {
+      state.readMarks.push({ channelId: id, messageId: BigInt(text) });
     } else if (key.startsWith(sendPrefix)) {
       const [channelId, text_, reply] = JSON.parse(text);
       const send = { channelId, text: text_, replyToMessageId: BigInt(reply) };

@@ -8,6 +8,7 @@ import {
   messageEntry,
   messageRemoval,
   positionEntry,
+  readMarkEntry,
   sendEntry,
   sendRemoval,
 } from "./device-entries.ts";
@@ -41,6 +42,9 @@ describe("DeviceState", () => {
     for (const clientMessageId of ["2", "1", "3"])
       state.put(sendEntry({ ...send, clientMessageId }));
     state.put(sendRemoval("3"));
+    state.put(readMarkEntry(channelId, 2n ** 62n));
+    state.put(readMarkEntry("g-2", 7n));
+    state.put(readMarkEntry("g-2", undefined));
     await state.flush();
     expect((await DeviceState.load(store, "ann", failed)).loaded).toEqual({
       position: { epoch: "e", sequence: 2n ** 60n },
@@ -52,6 +56,7 @@ describe("DeviceState", () => {
         { ...send, clientMessageId: "1" },
         { ...send, clientMessageId: "2" },
       ],
+      readMarks: [{ channelId, messageId: 2n ** 62n }],
     });
   });
 

@@ -1,3 +1,4 @@
+import type { Cursor, Typing } from "../../gen/parley/message/v1/cursor_pb.js";
 import type { Channel, Message } from "../../gen/parley/message/v1/message_pb.js";
 import type { SendMessageResponse } from "../../gen/parley/message/v1/message_service_pb.js";
 import type { Presence } from "../../gen/parley/presence/v1/presence_pb.js";
@@ -19,6 +20,15 @@ export interface ParleyEvents {
   channel: Channel;
   /** A friend came or went. */
   presence: Presence;
+  /** A member of a channel is writing: it is over 6 s after the last, or with the member's text. */
+  typing: Typing;
+  /**
+   * A member of a channel, the user among them, has received or read more; after a reconnection
+   * also what was missed. May come again, and out of order: of two the greater ids hold.
+   */
+  cursorMoved: CursorMoved;
+  /** How many texts of a channel are unread has changed, or is known now. */
+  unreadChanged: UnreadCount;
   /** The connection changed. */
   state: ConnectionState;
   /** Everything that was in the inbox when the connection began has been received. */
@@ -48,6 +58,18 @@ export interface Revised {
   channelSequence: number;
   /** The message as it is now; undefined: it is not at hand, `history` around its id has it. */
   message: Message | undefined;
+}
+
+/** Where a member's cursor is now. */
+export interface CursorMoved {
+  channelId: string;
+  cursor: Cursor;
+}
+
+/** The unread texts of a channel. */
+export interface UnreadCount {
+  channelId: string;
+  unreadCount: number;
 }
 
 /** Where a channel's messages begin for a device that has none of the older ones. */
@@ -88,6 +110,11 @@ export class Events<Map extends object> {
     this.listeners[name] = listeners;
     listeners.add(listener);
     return () => void listeners.delete(listener);
+  }
+
+  /** Whether anybody listens. */
+  has(name: keyof Map): boolean {
+    return (this.listeners[name]?.size ?? 0) > 0;
   }
 
   /** Calls all listeners. One that throws is an uncaught error and stops nobody else. */

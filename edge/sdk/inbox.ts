@@ -2,16 +2,20 @@
  * The device's inbox: what comes from it goes to the channels, what it no longer holds is rebuilt
  * from the history, and how far it is processed is kept and acknowledged.
  */
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import {
-  type Ack,
+  type AckSchema,
   type Deliveries,
   type Reset,
   ResetReason,
   type Welcome,
 } from "../../gen/parley/edge/v1/frame_pb.js";
 import type { Channel, Message, Revision } from "../../gen/parley/message/v1/message_pb.js";
-import type { MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
+import type {
+  ListChannelsResponse,
+  MessageService,
+} from "../../gen/parley/message/v1/message_service_pb.js";
 import { Backoff } from "./backoff.ts";
 import { ChannelDetails } from "./channel-details.ts";
 import type { KnownChannel } from "./channel-state.ts";
@@ -38,8 +42,10 @@ export interface InboxOptions {
   /** See ChannelSyncOptions. */
   onRevision(revision: Revision): boolean;
   onRevised(message: Message): void;
-  /** Sends an ack over the connection that there is, if any. */
-  ack(ack: Pick<Ack, "inboxSequence" | "curMaxMessageId">): void;
+  /** A page of the user's channels was read. */
+  onListed(page: ListChannelsResponse): void;
+  /** Sends an ack over the connection that there is. False: there is none. */
+  ack(ack: MessageInitShape<typeof AckSchema>): boolean;
   /** Ends the connection: what came over it can't be. */
   refuse(reason: string): void;
   checkIntervalMs: number;
@@ -51,6 +57,8 @@ export interface InboxOptions {
 
 /** What is processed is acknowledged at most this long after. */
 const ackDelayMs = 2_000;
+/** Channels of one ack; the others' come with the next. */
+const ackChannelsMax = 100;
 
 /** One device's inbox. */
 export class Inbox {
@@ -62,6 +70,8 @@ export class Inbox {
   private curMaxMessageId: bigint;
   private kept: InboxPosition;
   private ackTimer: { cancel(): void } | undefined;
+  /** Of channels with messages of others that are not acknowledged, the newest. */
+  private readonly delivered = new Map<string, bigint>();
   private rebuilding: AbortController | undefined;
 
   constructor(options: InboxOptions) {
@@ -194,7 +204,19 @@ export class Inbox {
     // Until a rebuilding is done the position is one of another time.
     if (this.rebuilding) return;
     const { curMaxMessageId } = this;
-    this.options.ack({ inboxSequence: this.kept.sequence, curMaxMessageId });
+    const channels = [...this.delivered].slice(0, ackChannelsMax);
+    const isSent = this.options.ack({
+      inboxSequence: this.kept.sequence,
+      curMaxMessageId,
+      channels: channels.map(([channelId, messageId]) => ({ channelId, messageId })),
+    });
+    if (!isSent) return;
+    for (const [channelId] of channels) this.delivered.delete(channelId);
+    if (this.delivered.size > 0) this.acknowledgeSoon();
+  }
+
+  private acknowledgeSoon(): void {
+    this.ackTimer ??= this.options.timers.setTimer(ackDelayMs, () => this.acknowledge());
   }
 
   private close(): void {
@@ -203,7 +225,9 @@ export class Inbox {
   }
 
   private onMessage(message: Message): void {
-    if (message.messageId > this.curMaxMessageId) this.curMaxMessageId = message.messageId;
+    const { channelId, messageId, senderId } = message;
+    if (messageId > this.curMaxMessageId) this.curMaxMessageId = messageId;
+    if (senderId !== this.options.userId) this.delivered.set(channelId, messageId);
     this.details.apply(message);
     this.options.onMessage(message);
   }
@@ -250,6 +274,7 @@ export class Inbox {
       try {
         await connected(signal);
         const page = await messages.listChannels({ pageSize: 200, pageToken }, { signal });
+        this.options.onListed(page);
         for (const channel of page.channels) {
           this.details.take(channel);
           yield channel;
@@ -267,6 +292,6 @@ export class Inbox {
     if (position.epoch === this.kept.epoch && position.sequence === this.kept.sequence) return;
     this.kept = position;
     this.options.state.put(positionEntry(position, this.curMaxMessageId));
-    this.ackTimer ??= this.options.timers.setTimer(ackDelayMs, () => this.acknowledge());
+    this.acknowledgeSoon();
   }
 }

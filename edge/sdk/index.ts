@@ -1,5 +1,6 @@
 /** Parley's SDK: chat from browsers and Node. See docs/SDK.md. */
 export { type Client, createClient, type Transport } from "@connectrpc/connect";
+export * from "../../gen/parley/message/v1/cursor_pb.js";
 export * from "../../gen/parley/message/v1/message_pb.js";
 export { MessageOrder, MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
 export * from "../../gen/parley/message/v1/search_pb.js";
@@ -16,7 +17,17 @@ export type { ConnectionState } from "./connection.ts";
 export type { ChannelPosition, QueuedSend } from "./device-entries.ts";
 export { EdgeAddresses } from "./edge-addresses.ts";
 export { errorReason, errorRetryAfterMs, type SdkReason } from "./errors.ts";
-export type { Baseline, ParleyEvents, Refused, Revised, Sent, SentResult } from "./events.ts";
+export type {
+  Baseline,
+  CursorMoved,
+  ParleyEvents,
+  Refused,
+  Revised,
+  Sent,
+  SentResult,
+  UnreadCount,
+} from "./events.ts";
+export type { Reading } from "./reading.ts";
 export type { WebSocketConstructor, WebSocketLike } from "./socket.ts";
 export { systemTimers, type Timers } from "./timers.ts";
 export { logIn, memoryTokenStore, type SignIn, signUp, type TokenStore } from "./tokens.ts";
