@@ -9,6 +9,7 @@ import {
   type MembershipChange,
   type Message,
 } from "../../edge/sdk/index.ts";
+import { type Change, MessageModel } from "./message-model.ts";
 
 /** What a user wants of a channel. */
 export type Intent =
@@ -18,7 +19,8 @@ export type Intent =
   | { kind: "join" }
   | { kind: "leave" }
   | { kind: "rename"; name: string }
-  | { kind: "settings"; seesAll: boolean; mayAdd: boolean };
+  | { kind: "settings"; seesAll: boolean; mayAdd: boolean }
+  | Change;
 
 /** What becomes of it: an item, nothing because it is so already, or a refusal. */
 export type Verdict = "item" | "nothing" | "refused";
@@ -45,8 +47,9 @@ export class ChannelModel {
   readonly settings: ModelSettings;
   readonly bans = new Set<string>();
   texts = 0;
-  /** Item n is at n - 1. */
-  readonly items: Message[] = [];
+  /** In order. */
+  readonly messages: MessageModel[] = [];
+  lastSequence = 0;
   readonly members = new Map<string, MemberRole>();
   private readonly stays = new Map<string, Stay[]>();
   private hasSeenAll: boolean;
@@ -67,6 +70,12 @@ export class ChannelModel {
     if (role === undefined) return "refused";
     if (intent.kind === "send") return "item";
     if (intent.kind === "read") return "nothing";
+    if ("messageId" in intent) {
+      const message = this.messages.find(({ message }) => message.messageId === intent.messageId);
+      if (!message || !this.maySee(userId, message.message.channelSequence)) return "refused";
+      const mayDelete = settings.isGroup && role >= MemberRole.ADMIN;
+      return message.verdict(userId, intent, mayDelete);
+    }
     if (!settings.isGroup || intent.kind === "join") return "refused";
     if (intent.kind === "leave") return "item";
     const isAdder = intent.kind === "add" && settings.mayAdd;
@@ -103,39 +112,47 @@ export class ChannelModel {
     return other === roles[kind] ? "nothing" : "item";
   }
 
-  /** Takes the next item. @throws Error where it does not follow from the rules */
-  apply(item: Message): void {
-    const before = this.items.at(-1);
-    const place = `${item.channelId} #${item.channelSequence}`;
-    const expected = {
-      channelSequence: this.items.length + 1,
-      prevMessageId: before?.messageId ?? 0n,
-    };
-    if (item.channelSequence !== expected.channelSequence) {
-      throw new Error(`${place} follows #${this.items.length}`);
-    }
-    if (item.prevMessageId !== expected.prevMessageId || item.messageId <= item.prevMessageId) {
+  /**
+   * Takes the next item, a message.
+   * @param text what was sent; undefined: it is no text
+   * @throws Error where it does not follow
+   */
+  apply(message: Message, text: string | undefined): void {
+    const { channelId, channelSequence, messageId, prevMessageId, messageNumber, body } = message;
+    const place = `${channelId} #${channelSequence}`;
+    const before = this.messages.at(-1)?.message.messageId ?? 0n;
+    if (prevMessageId !== before || messageId <= before) {
       throw new Error(`${place} does not follow the message before it`);
     }
-    this.items.push(item);
-    if (item.body.case === "text") this.texts++;
-    if (item.messageNumber !== this.texts) throw new Error(`${place} is not text ${this.texts}`);
-    if (item.body.case === "membershipChange") this.applyMembership(item, item.body.value);
-    if (item.body.case === "channelChange") this.applyChange(item.body.value);
+    this.advance(channelSequence, place);
+    this.messages.push(new MessageModel(message, text));
+    if (text !== undefined) this.texts++;
+    if (messageNumber !== this.texts) throw new Error(`${place} is not text ${this.texts}`);
+    if (body.case === "membershipChange") this.applyMembership(message, body.value);
+    if (body.case === "channelChange") this.applyChange(body.value);
+  }
+
+  /** Takes the next item, a revision. @throws Error where it does not follow */
+  revise(userId: string, change: Change, channelSequence: number): void {
+    this.advance(channelSequence, `#${channelSequence}`);
+    const target = this.messages.find(({ message }) => message.messageId === change.messageId);
+    target!.apply(userId, change, channelSequence);
   }
 
   /** What a user may read now, in order. */
-  readableBy(userId: string): Message[] {
-    if (this.settings.seesAll && this.members.has(userId)) return [...this.items];
-    return this.ofStays(userId);
+  readableBy(userId: string): MessageModel[] {
+    return this.messages.filter(({ message }) => this.maySee(userId, message.channelSequence));
+  }
+
+  /** Whether a user may read an item now. */
+  maySee(userId: string, channelSequence: number): boolean {
+    if (this.settings.seesAll && this.members.has(userId)) return true;
+    return this.wasIn(userId, channelSequence);
   }
 
   /** What was sent while the user was a member: what its devices are told of. */
-  ofStays(userId: string): Message[] {
-    const stays = this.stays.get(userId) ?? [];
-    return this.items.filter(({ channelSequence }) =>
-      stays.some(({ from, to }) => from <= channelSequence && channelSequence <= to),
-    );
+  ofStays(userId: string): MessageModel[] {
+    return this.messages.filter(({ message }) => this.wasIn(userId, message.channelSequence));
   }
 
   /** Whether an item made the user a member. */
@@ -149,6 +166,18 @@ export class ChannelModel {
     return stays.some(
       ({ from, to }) => channelSequence <= to && (this.hasSeenAll || from <= channelSequence),
     );
+  }
+
+  private wasIn(userId: string, channelSequence: number): boolean {
+    const stays = this.stays.get(userId) ?? [];
+    return stays.some(({ from, to }) => from <= channelSequence && channelSequence <= to);
+  }
+
+  private advance(channelSequence: number, place: string): void {
+    if (channelSequence !== this.lastSequence + 1) {
+      throw new Error(`${place} follows #${this.lastSequence}`);
+    }
+    this.lastSequence = channelSequence;
   }
 
   private applyMembership(item: Message, { kind, userIds, role }: MembershipChange): void {

@@ -10,6 +10,7 @@ import {
 } from "../../edge/sdk/index.ts";
 import type { ChannelModel } from "./channel-model.ts";
 import type { ModelDevice } from "./device.ts";
+import { type Seen, seen } from "./message-model.ts";
 import { replay } from "./replay.ts";
 import type { Attempt, Installed, Run } from "./run.ts";
 
@@ -51,7 +52,7 @@ async function checkChannel(run: Run, channelId: string, model: ChannelModel): P
     membersMayAdd: mayAdd,
     memberCount: members.length,
     messageCount: model.texts,
-    lastChannelSequence: model.items.length,
+    lastChannelSequence: model.lastSequence,
   });
   if (isGroup) {
     const { bans } = await calls.listBans({ channelId });
@@ -77,11 +78,11 @@ function readBy(userId: string, model: ChannelModel, attempts: readonly Attempt[
     const isMark = intent.kind === "read" && answer === "accepted" && markedBy === userId;
     if (isMark) marked.add(intent.messageId);
   }
-  const newest = model.items.findLast((item) => {
-    const { messageId, senderId } = item;
-    return marked.has(messageId) || senderId === userId || model.begins(userId, item);
+  const newest = model.messages.findLast(({ message }) => {
+    const { messageId, senderId } = message;
+    return marked.has(messageId) || senderId === userId || model.begins(userId, message);
   });
-  return newest?.messageId ?? 0n;
+  return newest?.message.messageId ?? 0n;
 }
 
 /** What a user reads over HTTP, either way, and whether the channel is among the user's. */
@@ -90,7 +91,7 @@ async function checkHistory(
   channelId: string,
   model: ChannelModel,
 ): Promise<void> {
-  const readable = model.readableBy(userId);
+  const readable = shown(model, userId);
   const isMember = model.members.has(userId);
   const { channels } = await http(device).listChannels({});
   expect(channels.some((channel) => channel.channelId === channelId)).toBe(isMember);
@@ -102,8 +103,14 @@ async function checkHistory(
   for (const order of [MessageOrder.OLDEST_FIRST, MessageOrder.NEWEST_FIRST]) {
     const history = await readHistory(device, channelId, order);
     if (order === MessageOrder.NEWEST_FIRST) history.reverse();
-    expect(history, `the history of ${channelId} as ${userId} reads it`).toEqual(readable);
+    expect(history.map(seen), `${channelId} as ${userId} reads it`).toEqual(readable);
   }
+}
+
+/** What a user sees of a channel's history. */
+function shown(model: ChannelModel, userId: string): Seen[] {
+  const maySee = (sequence: number) => model.maySee(userId, sequence);
+  return model.readableBy(userId).map((message) => message.shownTo(userId, maySee));
 }
 
 /** What came while the user was a member and the device was there for certain. */
@@ -111,10 +118,11 @@ function neededBy(
   { userId, rebuilt }: Installed,
   model: ChannelModel,
   attempts: readonly Attempt[],
-): Set<Message> {
+): Set<bigint> {
   const begun = new Map(attempts.map((attempt) => [attempt.clientMessageId, attempt.begun]));
-  const isNews = (item: Message) => (begun.get(item.clientMessageId) ?? -1) > rebuilt;
-  return new Set(model.ofStays(userId).filter(isNews));
+  const messages = model.ofStays(userId).map(({ message }) => message);
+  const news = messages.filter((message) => (begun.get(message.clientMessageId) ?? -1) > rebuilt);
+  return new Set(news.map(({ messageId }) => messageId));
 }
 
 /** What a device was told of, and what it has at hand. */
@@ -122,31 +130,40 @@ function checkView(
   { device, userId }: Installed,
   channelId: string,
   model: ChannelModel,
-  needed: ReadonlySet<Message>,
+  needed: ReadonlySet<bigint>,
 ): void {
-  const { messages = new Map<bigint, Message>(), baselineId = 0n } =
-    device.views.get(channelId) ?? {};
-  const items = model.ofStays(userId);
-  const first = items.find(({ messageId }) => messages.has(messageId));
-  for (const item of items) {
-    const isAfterFirst = item.channelSequence >= (first?.channelSequence ?? Infinity);
-    if (item.messageId <= baselineId || !(isAfterFirst || needed.has(item))) continue;
-    expect(messages.get(item.messageId), `${device.name} in ${channelId}`).toEqual(item);
+  const about = `${device.name} in ${channelId}`;
+  const view = device.views.get(channelId);
+  const told = [...(view?.messages.values() ?? [])];
+  const baselineId = view?.baselineId ?? 0n;
+  const ofStays = model.ofStays(userId).map(({ message }) => message.messageId);
+  const first = ofStays.findIndex((messageId) => view?.messages.has(messageId));
+  const missing = ofStays.filter((messageId, i) => {
+    const isDue = (first >= 0 && i >= first) || needed.has(messageId);
+    return isDue && messageId > baselineId && !view?.messages.has(messageId);
+  });
+  expect(missing, `${about} lacks`).toEqual([]);
+  expect(
+    told.filter((message) => !model.mayHaveSeen(userId, message)),
+    `${about} has seen`,
+  ).toEqual([]);
+  // What changed after the user had left may or may not have been told.
+  if (!model.members.has(userId)) return;
+  const { name, seesAll: historyBeforeJoining } = model.settings;
+  expect(device.client.channel(channelId)).toMatchObject({ name, historyBeforeJoining });
+  const readable = shown(model, userId);
+  const byId = new Map(readable.map((each) => [each.messageId, each]));
+  for (const message of told) {
+    const expected = byId.get(message.messageId);
+    // A setting may have hidden since what was before the user joined.
+    if (expected && !view?.stale.has(message.messageId)) {
+      expect(seen(message), about).toEqual(expected);
+    }
   }
-  for (const message of messages.values()) {
-    const item = model.items[message.channelSequence - 1];
-    expect(message).toEqual(item);
-    expect(model.mayHaveSeen(userId, message), `${device.name} has seen ${channelId}`).toBe(true);
-  }
-  if (model.members.has(userId)) {
-    const { name, seesAll: historyBeforeJoining } = model.settings;
-    expect(device.client.channel(channelId)).toMatchObject({ name, historyBeforeJoining });
-  }
-  const recent = device.client.recent(channelId);
-  const readable = model.readableBy(userId);
-  const lastId = recent.at(-1)?.messageId ?? 0n;
-  const upTo = readable.findIndex(({ messageId }) => messageId === lastId) + 1;
-  expect(recent).toEqual(readable.slice(upTo - recent.length, upTo));
+  const recent = device.client.recent(channelId).map(seen);
+  const upTo = readable.findIndex(({ messageId }) => messageId === recent.at(-1)?.messageId) + 1;
+  const from = upTo - recent.length;
+  expect(recent, `${about} at hand`).toEqual(readable.slice(Math.max(from, 0), upTo));
 }
 
 async function readHistory(

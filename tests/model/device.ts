@@ -18,6 +18,8 @@ export interface View {
   baselineId: bigint;
   /** By id, in the order of telling. */
   readonly messages: Map<bigint, Message>;
+  /** Messages that have changed since in a way that was not told. */
+  readonly stale: Set<bigint>;
 }
 
 /** Hears what becomes of a device, in whichever life of its program. */
@@ -83,6 +85,12 @@ export class ModelDevice {
     this.client.on("baseline", ({ channelId, messageId }) => {
       if (life.isAlive) this.view(channelId).baselineId = messageId;
     });
+    this.client.on("revised", ({ channelId, messageId, message }) => {
+      if (!life.isAlive) return;
+      const view = this.view(channelId);
+      if (message) view.messages.set(messageId, message);
+      else view.stale.add(messageId);
+    });
     this.client.on("message", (message) => {
       if (life.isAlive) this.onMessage(message, lastTold);
     });
@@ -125,9 +133,9 @@ export class ModelDevice {
     await this.start();
   }
 
-  /** The newest message that it was told of in a channel. */
-  newest(channelId: string): bigint | undefined {
-    return [...(this.views.get(channelId)?.messages.keys() ?? [])].at(-1);
+  /** A message that it was told of in a channel, so many before the last one. */
+  told(channelId: string, before: number): bigint | undefined {
+    return [...(this.views.get(channelId)?.messages.keys() ?? [])].at(-1 - before);
   }
 
   /** Resolves when every text has an outcome. */
@@ -145,7 +153,9 @@ export class ModelDevice {
   }
 
   private view(channelId: string): View {
-    const view = this.views.get(channelId) ?? { baselineId: 0n, messages: new Map() };
+    const view = this.views.get(channelId) ?? {
+      ...{ baselineId: 0n, messages: new Map(), stale: new Set() },
+    };
     this.views.set(channelId, view);
     return view;
   }

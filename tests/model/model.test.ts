@@ -23,7 +23,7 @@ beforeAll(async () => {
 afterAll(() => parley?.stop());
 
 describe("the model", () => {
-  it("[S1] [S2] [S3] [S4] [S5] [M1] [M5] [M8] [G1] [G2] [G4] [H6] whatever devices do, offline and at once, all end as the model says", async () => {
+  it("[S1] [S2] [S3] [S4] [S5] [M1] [M5] [M8] [M9] [G1] [G2] [G4] [H6] whatever devices do, offline and at once, all end as the model says", async () => {
     console.log(`model: seed ${seed}, ${numRuns} runs`);
     const property = fc.asyncProperty(plans, async (plan) => {
       const run = new Run(parley.nextUrl);

@@ -15,6 +15,10 @@ export interface Operation {
   what:
     | "send"
     | "read"
+    | "edit"
+    | "delete"
+    | "react"
+    | "unreact"
     | "add"
     | "remove"
     | "ban"
@@ -38,6 +42,7 @@ export interface Operation {
 const what = fc.oneof(
   { weight: 12, arbitrary: fc.constant("send" as const) },
   { weight: 3, arbitrary: fc.constant("read" as const) },
+  { weight: 8, arbitrary: fc.constantFrom("edit" as const, "edit", "delete", "react", "unreact") },
   { weight: 6, arbitrary: fc.constantFrom("add" as const, "remove", "join", "leave") },
   { weight: 4, arbitrary: fc.constantFrom("ban" as const, "unban", "promote", "demote") },
   { weight: 2, arbitrary: fc.constantFrom("rename" as const, "settings") },

@@ -4,6 +4,14 @@ import { MembershipChange_Kind as ChangeKind, type Message } from "../../edge/sd
 import { ChannelModel, type Intent } from "./channel-model.ts";
 import type { Attempt, RunChannel } from "./run.ts";
 
+/** An item of the log: a message as the history has it, or a revision as it was answered. */
+interface Item {
+  channelSequence: number;
+  message: Message | undefined;
+  /** Who asked for it; undefined: the creation. */
+  attempt: Attempt | undefined;
+}
+
 /**
  * Takes the log through the model.
  * @returns the model after it
@@ -12,38 +20,59 @@ import type { Attempt, RunChannel } from "./run.ts";
  */
 export function replay(
   { channelId, settings }: RunChannel,
-  log: readonly Message[],
+  history: readonly Message[],
   allAttempts: readonly Attempt[],
 ): ChannelModel {
   const model = new ChannelModel(settings);
   const attempts = allAttempts.filter((attempt) => attempt.channelId === channelId);
-  const byId = new Map(attempts.map((attempt) => [attempt.clientMessageId, attempt]));
-  /** Who asked for each item. */
-  const asked = log.map(({ clientMessageId }) => byId.get(clientMessageId));
+  const items = itemsOf(history, attempts);
+  const asked = items.map(({ attempt }) => attempt);
   const withoutItem = attempts.filter((attempt) => !asked.includes(attempt));
   const unexplained = new Set(withoutItem.filter(({ answer }) => answer !== "open"));
   let lastBegun = -1;
-  for (let at = 0; at <= log.length; at++) {
+  for (let at = 0; at <= items.length; at++) {
     for (const attempt of unexplained) {
       const verdict = model.verdict(attempt.userId, attempt.intent);
       const isTrue = verdict === (attempt.answer === "refused" ? "refused" : "nothing");
       if (isTrue && mayHaveHappened(attempt, at, asked)) unexplained.delete(attempt);
     }
-    const item = log[at];
+    const item = items[at];
     if (!item) break;
-    const attempt = asked[at];
+    const { attempt, message } = item;
+    const place = `${channelId} #${item.channelSequence}`;
     if (attempt) {
-      expectItem(item, attempt, model);
-      expect(lastBegun, `${place(item)} was late`).toBeLessThanOrEqual(attempt.ended ?? Infinity);
+      const verdict = model.verdict(attempt.userId, attempt.intent);
+      expect(verdict, `${place} by the rules`).toBe("item");
+      expect(lastBegun, `${place} was late`).toBeLessThanOrEqual(attempt.ended ?? Infinity);
       lastBegun = Math.max(lastBegun, attempt.begun);
-    } else {
-      expect([at, kindOf(item)], `${place(item)} was never asked for`).toEqual([0, "CREATED"]);
     }
-    model.apply(item);
+    if (message) {
+      const kind = attempt ? kinds[attempt.intent.kind] : at === 0 && "CREATED";
+      expect(kindOf(message), `the kind of ${place}`).toBe(kind);
+      if (attempt) expectMessage(message, attempt, place);
+      model.apply(message, attempt?.intent.kind === "send" ? attempt.intent.text : undefined);
+    } else if (attempt && isChange(attempt.intent)) {
+      model.revise(attempt.userId, attempt.intent, item.channelSequence);
+    }
   }
   expect([...unexplained], `answers of ${channelId} that are not true`).toEqual([]);
-  expect(new Set(asked).size, `items of ${channelId} that are there twice`).toBe(log.length);
+  expect(new Set(asked).size, `items of ${channelId} that are there twice`).toBe(items.length);
   return model;
+}
+
+function itemsOf(history: readonly Message[], attempts: readonly Attempt[]): Item[] {
+  const byId = new Map(attempts.map((attempt) => [attempt.clientMessageId, attempt]));
+  const messages = history.map((message): Item => {
+    const { channelSequence, clientMessageId } = message;
+    return { channelSequence, message, attempt: byId.get(clientMessageId) };
+  });
+  const changes = attempts.filter(({ intent, answer, channelSequence }) => {
+    return isChange(intent) && answer === "accepted" && channelSequence > 0;
+  });
+  const revisions = changes.map((attempt): Item => {
+    return { channelSequence: attempt.channelSequence, message: undefined, attempt };
+  });
+  return [...messages, ...revisions].sort((a, b) => a.channelSequence - b.channelSequence);
 }
 
 /** Whether an attempt can have been decided when the log had so many items. */
@@ -57,26 +86,30 @@ function mayHaveHappened(
   return !isComeLater && !isGoneBefore;
 }
 
-function expectItem(item: Message, attempt: Attempt, model: ChannelModel): void {
+function expectMessage(message: Message, attempt: Attempt, place: string): void {
   const { userId, intent, answer, channelSequence } = attempt;
-  expect(model.verdict(userId, intent), `${place(item)} by the rules`).toBe("item");
-  expect(answer, `the answer to ${place(item)}`).not.toBe("refused");
-  const { body, senderId } = item;
+  expect(answer, `the answer to ${place}`).not.toBe("refused");
+  const { body, senderId } = message;
   expect(senderId).toBe(userId);
-  if (intent.kind === "send") {
-    expect(body).toEqual({ case: "text", value: intent.text });
-    if (answer === "accepted") expect(item.channelSequence).toBe(channelSequence);
-    return;
+  if (answer === "accepted" && channelSequence > 0) {
+    expect(message.channelSequence).toBe(channelSequence);
   }
-  expect(kindOf(item)).toBe(kinds[intent.kind]);
   if (body.case !== "membershipChange") return;
   expect(body.value.userIds).toEqual(["userId" in intent ? intent.userId : userId]);
+}
+
+function isChange(intent: Intent) {
+  return "messageId" in intent && intent.kind !== "read";
 }
 
 /** What item an intent becomes. */
 const kinds: Readonly<Record<Intent["kind"], string>> = {
   send: "text",
   read: "none",
+  edit: "revision",
+  delete: "revision",
+  react: "revision",
+  unreact: "revision",
   add: "ADDED",
   remove: "REMOVED",
   ban: "BANNED",
@@ -89,11 +122,9 @@ const kinds: Readonly<Record<Intent["kind"], string>> = {
   settings: "settings",
 };
 
-function kindOf({ body }: Message): string {
+function kindOf({ body, deleteTime }: Message): string {
+  // Only texts can be deleted.
+  if (deleteTime) return "text";
   if (body.case === "channelChange") return body.value.change.case!;
   return body.case === "membershipChange" ? ChangeKind[body.value.kind]! : body.case!;
-}
-
-function place({ channelId, channelSequence }: Message): string {
-  return `${channelId} #${channelSequence}`;
 }

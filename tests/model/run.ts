@@ -129,10 +129,25 @@ export class Run {
       case "send":
         return this.send(slot, channelId);
       case "read": {
-        const messageId = device.newest(channelId);
-        const isSomething = messageId !== undefined;
-        if (isSomething) await this.change(device, who, { kind: what, messageId });
+        const messageId = device.told(channelId, 0);
+        if (messageId) await this.change(device, who, { kind: what, messageId });
         return;
+      }
+      case "edit":
+      case "delete":
+      case "react":
+      case "unreact": {
+        const messageId = device.told(channelId, user);
+        if (!messageId) return;
+        const emoji = emojis[user % emojis.length]!;
+        const text = `text ${++this.texts}`;
+        const intent =
+          what === "edit"
+            ? { kind: what, messageId, text }
+            : what === "delete"
+              ? { kind: what, messageId }
+              : { kind: what, messageId, emoji };
+        return this.change(device, who, intent);
       }
       case "add":
       case "remove":
@@ -208,8 +223,10 @@ export class Run {
     const clientMessageId = device.client.newClientMessageId();
     this.note(who, intent, clientMessageId);
     try {
-      await untilAnswered(() => request(device, who.channelId, clientMessageId, intent));
-      this.end(clientMessageId, "accepted", {});
+      const answer = await untilAnswered(() => {
+        return request(device, who.channelId, clientMessageId, intent);
+      });
+      this.end(clientMessageId, "accepted", { ...answer });
     } catch (error) {
       this.end(clientMessageId, "refused", { reason: errorReason(error) });
     }
@@ -236,16 +253,33 @@ export class Run {
   }
 }
 
+/** What a change is answered with, as far as it matters here. */
+interface Answer {
+  $typeName: string;
+  channelSequence?: number;
+}
+
+/** What messages are reacted to with. */
+const emojis = ["👍", "❤️"];
+
 function request(
   { calls }: ModelDevice,
   channelId: string,
   clientMessageId: string,
   intent: Exclude<Intent, { kind: "send" }>,
-): Promise<unknown> {
+): Promise<Answer> {
   const change = { channelId, clientMessageId };
   switch (intent.kind) {
     case "read":
       return calls.markRead({ channelId, messageId: intent.messageId });
+    case "edit":
+      return calls.editMessage({ ...change, messageId: intent.messageId, text: intent.text });
+    case "delete":
+      return calls.deleteMessage({ ...change, messageId: intent.messageId });
+    case "react":
+      return calls.addReaction({ ...change, messageId: intent.messageId, emoji: intent.emoji });
+    case "unreact":
+      return calls.removeReaction({ ...change, messageId: intent.messageId, emoji: intent.emoji });
     case "add":
       return calls.addMembers({ ...change, userIds: [intent.userId] });
     case "remove":
@@ -272,11 +306,10 @@ function request(
 }
 
 /** Asks again, with the same client id, as long as the outcome is unknown. */
-async function untilAnswered(ask: () => Promise<unknown>): Promise<void> {
+async function untilAnswered(ask: () => Promise<Answer>): Promise<Answer> {
   for (let tries = 0; ; tries++) {
     try {
-      await ask();
-      return;
+      return await ask();
     } catch (error) {
       const { code } = ConnectError.from(error);
       const isOpen = code === Code.Unavailable || code === Code.DeadlineExceeded;
