@@ -1,4 +1,4 @@
-import type { TokenVerifier } from "../mesh/access-token-verifier.ts";
+import type { AccessTokenChecks } from "../mesh/access-token-checks.ts";
 import type { ChannelFeeds } from "../mesh/channel-feeds.ts";
 import type { Clock } from "../mesh/clock.ts";
 import type { InboxFeeds } from "../mesh/inbox-feed.ts";
@@ -20,7 +20,7 @@ export interface EdgeContext {
   readonly log: Logger;
   readonly metrics: EdgeMetrics;
   readonly mesh: Mesh;
-  readonly verifier: Pick<TokenVerifier, "verify" | "isRevoked">;
+  readonly verifier: Pick<AccessTokenChecks, "verify" | "isRevoked">;
   readonly sends: Pick<SendLinks, "send" | "markDelivered" | "markChannels">;
   readonly feeds: InboxFeeds;
   readonly channels: ChannelFeeds;

@@ -5,14 +5,13 @@
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { MessageService } from "../gen/parley/message/v1/message_service_pb.js";
-import type { TokenVerifier } from "../mesh/access-token-verifier.ts";
+import { AccessTokenChecks, type AccessTokenChecksOptions } from "../mesh/access-token-checks.ts";
 import { ChannelFeeds } from "../mesh/channel-feeds.ts";
 import type { Clock } from "../mesh/clock.ts";
 import { InboxFeeds } from "../mesh/inbox-feed.ts";
 import { LogFeeds } from "../mesh/log-feed.ts";
 import type { Logger } from "../mesh/logger.ts";
 import type { Metrics } from "../mesh/metrics.ts";
-import { Revocations } from "../mesh/revocations.ts";
 import type { Mesh } from "../mesh/rpc.ts";
 import type { Streams } from "../mesh/streams.ts";
 import { Acks } from "./acks.ts";
@@ -34,7 +33,7 @@ export interface EdgeOptions {
   instanceId: string;
   mesh: Mesh;
   streams: Streams;
-  verifier: Pick<TokenVerifier, "verify" | "isRevoked" | "applyRevocation">;
+  verifier: AccessTokenChecksOptions["verifier"];
   presence: PresenceReporter;
   sends: Pick<SendLinks, "send" | "markDelivered" | "markChannels">;
   otherEdges: Pick<OtherEdges, "addressFor">;
@@ -69,10 +68,14 @@ export interface Edge {
 /** Makes an edge; it does nothing before `listen`. */
 export function createEdge(options: EdgeOptions): Edge {
   const { streams, verifier, presence, clock, config, log, metrics } = options;
+  const pollMs = config.revocationPollMs;
+  const tokens = new AccessTokenChecks({ verifier, streams, clock, log, pollMs });
   const devices = new Devices(presence);
+  tokens.onRevocation((revocation) => devices.revoke(revocation));
   const messages = options.mesh.client(MessageService);
   const context: EdgeContext = {
     ...options,
+    verifier: tokens,
     metrics: createEdgeMetrics(metrics),
     feeds: new InboxFeeds({ streams, clock, log, metrics }),
     channels: new ChannelFeeds({
@@ -87,17 +90,7 @@ export function createEdge(options: EdgeOptions): Edge {
     wheel: new TimerWheel(clock),
     turnFlush: new TurnFlush(),
   };
-  const revocations = new Revocations({
-    streams,
-    clock,
-    log,
-    pollMs: config.revocationPollMs,
-    onRevocation(revocation) {
-      verifier.applyRevocation(revocation);
-      devices.revoke(revocation);
-    },
-  });
-  const edge = new RunningEdge(context, revocations);
+  const edge = new RunningEdge(context, tokens);
   metrics.gauge(
     "parley_edge_connections",
     "Connections that are open.",
@@ -108,15 +101,15 @@ export function createEdge(options: EdgeOptions): Edge {
 
 class RunningEdge implements Edge {
   private readonly context: EdgeContext;
-  private readonly revocations: Revocations;
+  private readonly tokens: AccessTokenChecks;
   private readonly connections: Connections;
   private readonly http: HttpRoutes;
   private readonly server: Server;
   private isReady = false;
 
-  constructor(context: EdgeContext, revocations: Revocations) {
+  constructor(context: EdgeContext, tokens: AccessTokenChecks) {
     this.context = context;
-    this.revocations = revocations;
+    this.tokens = tokens;
     this.connections = new Connections(context);
     const webSockets = new WebSockets(context, this.connections);
     this.http = new HttpRoutes(context, this.connections);
@@ -143,7 +136,7 @@ class RunningEdge implements Edge {
   }
 
   async listen(): Promise<void> {
-    await this.revocations.start();
+    await this.tokens.start();
     const { host, port } = this.context.config;
     await new Promise<void>((resolve, reject) => {
       this.server.once("error", reject);
@@ -166,7 +159,7 @@ class RunningEdge implements Edge {
     const closed = new Promise((resolve) => this.server.close(resolve));
     this.connections.close();
     this.server.closeAllConnections();
-    this.revocations.stop();
+    this.tokens.stop();
     wheel.stop();
     await closed;
     acks.flush();

@@ -1,7 +1,5 @@
 /** The edge role, made from a runtime. */
-import { SessionService } from "../gen/parley/session/v1/session_service_pb.js";
-import { accessTokenMsMax } from "../mesh/access-token.ts";
-import { TokenVerifier } from "../mesh/access-token-verifier.ts";
+import { sessionVerifier } from "../mesh/access-token-checks.ts";
 import { parseConfig } from "../mesh/config.ts";
 import { newInstanceId, type Runtime } from "../mesh/runtime.ts";
 import type { Streams } from "../mesh/streams.ts";
@@ -23,12 +21,6 @@ export async function startEdge(
   const config = parseConfig(edgeConfig, runtime.environment);
   const log = runtime.log("edge");
   const instanceId = newInstanceId("edge");
-  const sessions = mesh.client(SessionService);
-  const verifier = new TokenVerifier({
-    loadKeys: async () => (await sessions.listSigningKeys({})).keys,
-    clock,
-    accessTokenMs: accessTokenMsMax,
-  });
   const presence = new LinkedPresenceReporter({
     mesh,
     edgeId: instanceId,
@@ -43,7 +35,7 @@ export async function startEdge(
     instanceId,
     mesh,
     streams,
-    verifier,
+    verifier: sessionVerifier(mesh, clock),
     presence,
     sends,
     otherEdges,

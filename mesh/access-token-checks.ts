@@ -1,4 +1,5 @@
 /** What a process needs to let callers in with their own access tokens. */
+import type { Revocation } from "../gen/parley/log/v1/log_pb.js";
 import { SessionService } from "../gen/parley/session/v1/session_service_pb.js";
 import { type AccessToken, accessTokenMsMax } from "./access-token.ts";
 import { TokenVerifier } from "./access-token-verifier.ts";
@@ -11,42 +12,43 @@ import type { Streams } from "./streams.ts";
 
 /** What the checks work with. */
 export interface AccessTokenChecksOptions {
-  /** Session is asked for the keys. */
-  mesh: Mesh;
+  /** See {@link sessionVerifier}. */
+  verifier: Pick<TokenVerifier, "verify" | "isRevoked" | "applyRevocation">;
   /** Who has been revoked is read from them. */
   streams: Streams;
   clock: Clock;
   log: Logger;
+  /** How often. Default: 250, well within the second that it may take. */
+  pollMs?: number;
 }
 
-/** How often the stream of ended sign-ins is read: well within the second that it may take. */
-const pollMs = 250;
+/** A verifier that asks Session for the keys. */
+export function sessionVerifier(mesh: Mesh, clock: Clock): TokenVerifier {
+  const sessions = mesh.client(SessionService);
+  const loadKeys = async () => (await sessions.listSigningKeys({})).keys;
+  return new TokenVerifier({ loadKeys, clock, accessTokenMs: accessTokenMsMax });
+}
 
 /**
- * A verifier that has Session's keys and follows the revocations. A process may serve before all
- * of those are read: until then tokens are answered UNAVAILABLE, and nothing else is.
+ * A verifier that follows the revocations. A process may serve before all of those are read: until
+ * then tokens are answered UNAVAILABLE, and nothing else is.
  */
 export class AccessTokenChecks {
-  private readonly verifier: TokenVerifier;
+  private readonly verifier: AccessTokenChecksOptions["verifier"];
   private readonly revocations: Revocations;
-  private readonly listeners = new Set<(userId: string) => void>();
+  private readonly listeners = new Set<(revocation: Revocation) => void>();
   private isReady = false;
 
-  constructor({ mesh, streams, clock, log }: AccessTokenChecksOptions) {
-    const sessions = mesh.client(SessionService);
-    this.verifier = new TokenVerifier({
-      loadKeys: async () => (await sessions.listSigningKeys({})).keys,
-      clock,
-      accessTokenMs: accessTokenMsMax,
-    });
+  constructor({ verifier, streams, clock, log, pollMs = 250 }: AccessTokenChecksOptions) {
+    this.verifier = verifier;
     this.revocations = new Revocations({
       streams,
       clock,
       log,
       pollMs,
       onRevocation: (revocation) => {
-        this.verifier.applyRevocation(revocation);
-        for (const listener of this.listeners) listener(revocation.userId);
+        verifier.applyRevocation(revocation);
+        for (const listener of this.listeners) listener(revocation);
       },
     });
   }
@@ -73,8 +75,8 @@ export class AccessTokenChecks {
     return this.verifier.isRevoked(token);
   }
 
-  /** Calls back after a revocation of some of the user's tokens, or all. */
-  onRevocation(listener: (userId: string) => void): void {
+  /** Calls back after a revocation of some of a user's tokens, or all; perhaps again. */
+  onRevocation(listener: (revocation: Revocation) => void): void {
     this.listeners.add(listener);
   }
 }

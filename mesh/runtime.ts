@@ -4,7 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { z } from "zod";
-import { AccessTokenChecks } from "./access-token-checks.ts";
+import { AccessTokenChecks, sessionVerifier } from "./access-token-checks.ts";
 import type { Clock } from "./clock.ts";
 import { defineConfig } from "./config.ts";
 import type { DirectCalls } from "./dial.ts";
@@ -80,7 +80,8 @@ export async function hostRoles(
   const { clock, mesh, metrics, meshSecret, registry, metadata } = runtime;
   const log = runtime.log("mesh");
   const streams = roles.find((role) => role.streams)?.streams;
-  const tokens = streams && new AccessTokenChecks({ mesh, streams, clock, log });
+  const verifier = sessionVerifier(mesh, clock);
+  const tokens = streams && new AccessTokenChecks({ verifier, streams, clock, log });
   if (tokens) await within(revocationsMs, tokens.start());
   const services = roles.map(({ served }) => served);
   const server = await serve({ host, port, services, meshSecret, tokens, clock, log, metrics });

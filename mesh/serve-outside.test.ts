@@ -18,7 +18,7 @@ import {
 } from "../gen/parley/message/v1/message_service_pb.js";
 import { SessionService } from "../gen/parley/session/v1/session_service_pb.js";
 import { signAccessToken } from "./access-token.ts";
-import { AccessTokenChecks } from "./access-token-checks.ts";
+import { AccessTokenChecks, sessionVerifier } from "./access-token-checks.ts";
 import { ManualClock } from "./clock-manual.ts";
 import { Code, type RpcError } from "./errors.ts";
 import { Faults } from "./faults.ts";
@@ -65,7 +65,12 @@ describe("a caller from outside the mesh", () => {
     streams = openMemoryStreams({ clock });
     const sessions = { listSigningKeys: async () => ({ keys: [{ keyId: "k", publicKey }] }) };
     const mesh = { client: () => sessions } as unknown as Mesh;
-    tokens = new AccessTokenChecks({ mesh, streams, clock, log: silentLogger });
+    tokens = new AccessTokenChecks({
+      verifier: sessionVerifier(mesh, clock),
+      streams,
+      clock,
+      log: silentLogger,
+    });
     await tokens.start();
     await start(tokens);
   });
@@ -249,7 +254,7 @@ describe("a caller from outside the mesh", () => {
       const away = withFaults(openMemoryStreams({ clock }), { faults, clock });
       faults.next("unavailable", Number.POSITIVE_INFINITY);
       const early = new AccessTokenChecks({
-        mesh: { client: () => ({}) } as unknown as Mesh,
+        verifier: sessionVerifier({ client: () => ({}) } as unknown as Mesh, clock),
         streams: away,
         clock,
         log: silentLogger,

@@ -34,7 +34,7 @@ export class ResponseStreams {
 
   constructor(shared: Shared) {
     this.shared = shared;
-    shared.tokens?.onRevocation((userId) => {
+    shared.tokens?.onRevocation(({ userId }) => {
       for (const stream of this.open) if (stream.token?.userId === userId) this.checkToken(stream);
     });
   }
