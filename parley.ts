@@ -37,6 +37,10 @@ const commands: Record<string, Command> = {
     summary: "what workers have put aside [--embedded: in PARLEY_DATA_DIR, else on NATS]",
     run: async (args) => (await import("./dead-letters.ts")).deadLetters(args, process.env),
   },
+  rebuild: {
+    summary: "search|store [--channel ID] [--embedded]: make anew what messages are found by",
+    run: async (args) => (await import("./rebuild.ts")).rebuild(args, process.env),
+  },
   chat: {
     summary: "talk with people in this terminal [--url http://localhost:8080] [--user NAME]",
     run: async (args) => (await import("./edge/cli/chat.ts")).chat(args),
@@ -64,6 +68,8 @@ function usage(): string {
 
 /** Errors of settings and of what Parley needs around it. */
 const mendable = [
+  "RebuildInputError",
+  "StoreUnavailable",
   "ConfigError",
   "FolderLocked",
   "ConsulError",

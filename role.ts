@@ -18,7 +18,7 @@ import { openPostgres } from "./mesh/sql-postgres.ts";
 import { openNatsStreams } from "./mesh/streams-nats.ts";
 import type { NatsCredentials } from "./mesh/streams-nats-link.ts";
 import type { RoleName } from "./roles.ts";
-import { serversConfig } from "./servers-config.ts";
+import { cassandraOptions, serversConfig } from "./servers-config.ts";
 import { idgenConfig } from "./services/idgen/idgen-config.ts";
 import { startIdGen } from "./services/idgen/start-idgen.ts";
 import { messageConfig } from "./services/message/message-config.ts";
@@ -64,18 +64,7 @@ export async function runRole(
   const metadata = { metrics_url: self.metricsUrl, health_url: self.healthUrl };
   const base = { environment, clock, log, metrics, registry };
   const runtime: Runtime = { ...base, mesh, meshSecret, metadata };
-  const cassandra = {
-    contactPoints: config.cassandraContactPoints,
-    localDataCenter: config.cassandraDataCenter,
-    keyspace: config.cassandraKeyspace,
-    replicas: { [config.cassandraDataCenter]: config.cassandraReplicas },
-    ...(config.cassandraUser && {
-      credentials: { username: config.cassandraUser, password: config.cassandraPassword },
-    }),
-    ...(config.cassandraTls === "on" && { tls: { rejectUnauthorized: true } }),
-    clock,
-    logger: log("cassandra"),
-  };
+  const cassandra = { ...cassandraOptions(config), clock, logger: log("cassandra") };
   const streams = async () =>
     open(
       await openNatsStreams({

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { defineConfig } from "./mesh/config.ts";
+import type { CassandraOptions } from "./mesh/cassandra.ts";
+import { type ConfigOf, defineConfig } from "./mesh/config.ts";
 
 const address = (pattern: RegExp, says: string) => z.string().regex(pattern, says);
 const list = (item: RegExp, says: string) =>
@@ -171,3 +172,21 @@ export const serversConfig = defineConfig({
     description: "The address of this machine where the others of the mesh reach it.",
   },
 });
+
+type ServersConfig = ConfigOf<typeof serversConfig>;
+
+/** How Cassandra is reached. */
+export function cassandraOptions(
+  config: Pick<ServersConfig, Extract<keyof ServersConfig, `cassandra${string}`>>,
+): Omit<CassandraOptions, "schema" | "clock" | "logger"> {
+  return {
+    contactPoints: config.cassandraContactPoints,
+    localDataCenter: config.cassandraDataCenter,
+    keyspace: config.cassandraKeyspace,
+    replicas: { [config.cassandraDataCenter]: config.cassandraReplicas },
+    ...(config.cassandraUser && {
+      credentials: { username: config.cassandraUser, password: config.cassandraPassword },
+    }),
+    ...(config.cassandraTls === "on" && { tls: { rejectUnauthorized: true } }),
+  };
+}

@@ -169,6 +169,17 @@ class CassandraMessageStore implements MessageStore {
     });
   }
 
+  listAllChannels(afterChannelId: string, limit: number): Promise<ChannelRow[]> {
+    return reached(async () => {
+      checkLimit(limit);
+      const query =
+        afterChannelId === ""
+          ? { cql: selectFirstChannels, values: [limit] }
+          : { cql: selectNextChannels, values: [afterChannelId, limit] };
+      return (await this.connection.read(query)).map(channelOf);
+    });
+  }
+
   getDeviceCursor(userId: string, deviceId: string): Promise<DeviceCursorRow | undefined> {
     return reached(async () => (await readVisit(this.connection, userId, deviceId))?.cursor);
   }
@@ -224,6 +235,10 @@ const insertMember = `INSERT INTO members_by_channel
 const insertChannelOfUser = `INSERT INTO channels_by_user
   (user_id, channel_id, joined_sequence, left_sequence) VALUES (?, ?, ?, ?) USING TIMESTAMP ?`;
 
+const selectFirstChannels = `SELECT channel, sequence, log_sequence, max_client_time_ms
+  FROM channels LIMIT ?`;
+const selectNextChannels = `SELECT channel, sequence, log_sequence, max_client_time_ms
+  FROM channels WHERE token(channel_id) > token(?) LIMIT ?`;
 const selectChannel = `SELECT channel, sequence, log_sequence, max_client_time_ms FROM channels
   WHERE channel_id = ?`;
 const selectAccess = `SELECT access, sequence FROM access_by_channel WHERE channel_id = ?`;

@@ -90,6 +90,19 @@ export function channelRowsContract(test: OpenMessageStore): void {
       expect(await test.store.listChannelIds("u1", "g-4", 10)).toEqual([]);
     });
 
+    it("[R2] are all listed once, a page at a time", async () => {
+      const ids = Array.from({ length: 25 }, (_, i) => `g-${i}`);
+      await test.store.apply({ channels: ids.map((channelId) => channel(3, channelId)) });
+      const listed: string[] = [];
+      for (let after = "", more = true; more; ) {
+        const page = await test.store.listAllChannels(after, 10);
+        listed.push(...page.map((row) => row.channel.channelId));
+        after = listed.at(-1)!;
+        more = page.length > 0;
+      }
+      expect(listed.sort()).toEqual(ids.sort());
+    });
+
     it("[G4] come out the same in whatever order and however often rows arrive", async () => {
       let runs = 0;
       await fc.assert(

@@ -40,6 +40,7 @@ export function withStoreFaults(store: MessageStore, faults: Faults<StoreFault>)
     listMembers: (...args) => read(() => store.listMembers(...args)),
     listStays: (...args) => read(() => store.listStays(...args)),
     listChannelIds: (...args) => read(() => store.listChannelIds(...args)),
+    listAllChannels: (...args) => read(() => store.listAllChannels(...args)),
     getDeviceCursor: (...args) => read(() => store.getDeviceCursor(...args)),
     getMemberCursors: (...args) => read(() => store.getMemberCursors(...args)),
     listMemberCursors: (...args) => read(() => store.listMemberCursors(...args)),

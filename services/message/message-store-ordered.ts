@@ -191,6 +191,20 @@ export class OrderedMessageStore implements MessageStore {
     });
   }
 
+  listAllChannels(afterChannelId: string, limit: number): Promise<ChannelRow[]> {
+    return reached(() => {
+      checkLimit(limit);
+      const first = rowKey(Table.CHANNELS);
+      const start =
+        afterChannelId === "" ? first : keyAfter(rowKey(Table.CHANNELS, afterChannelId));
+      const rows: ChannelRow[] = [];
+      for (const { value } of this.map.range(start, keyAfter(first), false)) {
+        if (rows.push(decodeChannel(value)) === limit) break;
+      }
+      return rows;
+    });
+  }
+
   getDeviceCursor(userId: string, deviceId: string): Promise<DeviceCursorRow | undefined> {
     return reached(() => this.cursor(userId, deviceId));
   }

@@ -178,6 +178,9 @@ export interface MessageStore {
   /** The ids of the channels that the user is in now, after `afterChannelId`, ordered. */
   listChannelIds(userId: string, afterChannelId: string, limit: number): Promise<string[]>;
 
+  /** All channels, after one of them ("": from the first), in an order of the store's own. */
+  listAllChannels(afterChannelId: string, limit: number): Promise<ChannelRow[]>;
+
   /** Where the device's cursor stands. */
   getDeviceCursor(userId: string, deviceId: string): Promise<DeviceCursorRow | undefined>;
 

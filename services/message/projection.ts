@@ -9,8 +9,11 @@ import { stayChanges } from "./stay-changes.ts";
 /** Moves the state on by an item and returns the membership rows that it changes. */
 export function applyWithRows(state: ChannelState, item: ChannelItem): MembershipRow[] {
   state.applyItem(item);
-  if (item.case !== "message") return [];
-  const message = item.value;
+  return item.case === "message" ? membershipRows(item.value) : [];
+}
+
+/** The membership rows that a message changes. */
+export function membershipRows(message: Message): MembershipRow[] {
   const { begun, ended, changed } = stayChanges(message);
   return [
     ...ended.map((member) => rowOf(message, member, message.channelSequence)),

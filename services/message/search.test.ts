@@ -133,6 +133,38 @@ describe("SearchMessages", () => {
     expect(await texts("ben", "word")).toEqual(["word before"]);
   });
 
+  it("[M9] finds what a text says now, and no deleted one", async () => {
+    const { fixture, instance, ben, send, texts } = await setUp();
+    const { messageId: edited } = await send(ben, "early word");
+    const { messageId: deleted } = await send(ben, "other word");
+    await fixture.work();
+    const revise = { channelId: ben, clientMessageId: fixture.clientId() };
+    await instance.call("ann", method.editMessage, {
+      ...{ ...revise, messageId: edited, text: "late word" },
+    });
+    const clientMessageId = fixture.clientId();
+    const deletion = { ...revise, clientMessageId, messageId: deleted };
+    await instance.call("ann", method.deleteMessage, deletion);
+    // What the index has not heard of is not shown as it was either.
+    expect(await texts("ben", "early")).toEqual([]);
+    expect(await texts("ben", "other")).toEqual([]);
+    await fixture.work();
+    expect(await texts("ben", "word")).toEqual(["late word"]);
+    expect(await texts("ben", "early")).toEqual([]);
+    expect(await texts("ben", "late")).toEqual(["late word"]);
+  });
+
+  it("[M9] [G4] who left does not find what a text was changed to later", async () => {
+    const { fixture, instance, ben, send, texts } = await setUp();
+    const { messageId } = await send(ben, "early word");
+    const change = () => ({ channelId: ben, clientMessageId: fixture.clientId() });
+    await instance.call("ben", method.leaveGroup, change());
+    await instance.call("ann", method.editMessage, { ...change(), messageId, text: "late word" });
+    await fixture.work();
+    expect(await texts("ben", "word")).toEqual([]);
+    expect(await texts("ann", "word")).toEqual(["late word"]);
+  });
+
   it("[R2] says that all may be missing where the index is away", async () => {
     const { fixture, ben, send, search } = await setUp();
     await send(ben, "word");
@@ -192,5 +224,32 @@ describe("SearchMessages", () => {
     for (const request of bad) {
       await expect(search("ann", request)).rejects.toMatchObject({ reason: "FIELD_INVALID" });
     }
+  });
+});
+
+describe("ListMentions", () => {
+  it("[H5] pages through what mentions the caller, the newest first, as it is now", async () => {
+    const { fixture, instance, ben, cleo, send } = await setUp();
+    const ids: bigint[] = [];
+    for (let n = 0; n < 5; n++) {
+      ids.push((await send(ben, `@ben look ${n}`)).messageId);
+      await send(ben, "not ben");
+      await send(cleo, "@cleo look");
+    }
+    const edit = { channelId: ben, clientMessageId: fixture.clientId(), messageId: ids[2]! };
+    await instance.call("ann", method.editMessage, { ...edit, text: "nobody" });
+    await fixture.work();
+    const pages: bigint[][] = [];
+    for (let pageToken = "", more = true; more; more = pageToken !== "") {
+      const page = await instance.call("ben", method.listMentions, { pageSize: 2, pageToken });
+      expect(page.degraded).toBe(false);
+      pages.push(page.messages.map(({ messageId }) => messageId));
+      pageToken = page.nextPageToken;
+    }
+    expect(pages).toEqual([
+      [ids[4], ids[3]],
+      [ids[1], ids[0]],
+    ]);
+    expect((await instance.call("ann", method.listMentions, {})).messages).toEqual([]);
   });
 });

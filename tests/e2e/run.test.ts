@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MessageService } from "../../edge/sdk/index.ts";
+import { openPglite } from "../../mesh/sql-pglite.ts";
+import { rebuild } from "../../rebuild.ts";
 import { startParley } from "../parley-process.ts";
 import { type Device, newDevices } from "./device.ts";
 
@@ -34,6 +36,35 @@ describe("parley run", () => {
     expect(messages.map(({ body }) => body.value)).toMatchObject(["after", "before", {}]);
     for (const device of [ann, ben, tablet]) await device.client.close();
     expect(await second.stop()).toBe(0);
+  });
+
+  it("[R2] rebuilds the search index from the messages in its folder", {
+    timeout: 180_000,
+  }, async () => {
+    const first = await startParley({ dataDir });
+    const [ann] = (await newDevices(() => first.url, "ann")) as [Device];
+    const channelId = await ann.createGroup([]);
+    const said = await ann.say(channelId, "Leuchtturm");
+    const find = async (device: Device) => {
+      const { hits } = await device.calls.searchMessages({ query: "leuchtturm" });
+      return hits.map(({ message }) => message!.messageId);
+    };
+    await vi.waitFor(async () => expect(await find(ann)).toEqual([said]), {
+      timeout: 20_000,
+      interval: 250,
+    });
+    const busy = rebuild(["search", "--embedded"], { PARLEY_DATA_DIR: dataDir });
+    await expect(busy).rejects.toThrow(/is in use by process/);
+    await first.stop();
+
+    const sql = await openPglite(join(dataDir, "sql"));
+    await sql.query("TRUNCATE search_texts, search_stays, search_channels");
+    await sql.close();
+    expect(await rebuild(["search", "--embedded"], { PARLEY_DATA_DIR: dataDir })).toBe(0);
+    const second = await startParley({ dataDir, port: first.port });
+    expect(await find(await ann.another())).toEqual([said]);
+    await ann.client.close();
+    await second.stop();
   });
 
   it("[O4] refuses a folder that another process uses, and says which", async () => {

@@ -51,6 +51,7 @@ export class StoreServer {
       listMembers: (...args) => ask(() => store.listMembers(...args)),
       listStays: (...args) => ask(() => store.listStays(...args)),
       listChannelIds: (...args) => ask(() => store.listChannelIds(...args)),
+      listAllChannels: (...args) => ask(() => store.listAllChannels(...args)),
       getDeviceCursor: (...args) => ask(() => store.getDeviceCursor(...args)),
       putDeviceCursor: (...args) => ask(() => store.putDeviceCursor(...args)),
       getMemberCursors: (...args) => ask(() => store.getMemberCursors(...args)),
