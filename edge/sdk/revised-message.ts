@@ -24,20 +24,21 @@ export function revisedMessage(
   revised.revisionSequence = channelSequence;
   if (change.case === "edit") {
     revised.body = { case: "text", value: change.value.text };
+    revised.bodyOmitted = false;
     revised.mentionedUserIds = [...change.value.mentionedUserIds];
     revised.editSequence = channelSequence;
     if (reviseTime) revised.editTime = reviseTime;
     return revised;
   }
   if (change.case === "deletion") {
-    const { channelId, messageId, prevMessageId, senderId, clientMessageId, sendTime } = revised;
-    return create(MessageSchema, {
-      ...{ channelId, messageId, prevMessageId, senderId, clientMessageId },
-      ...{ channelSequence: message.channelSequence, revisionSequence: channelSequence },
-      ...{ replyToMessageId: message.replyToMessageId },
-      ...(sendTime && { sendTime }),
-      ...(reviseTime && { deleteTime: reviseTime }),
-    });
+    revised.body = { case: undefined };
+    revised.bodyOmitted = false;
+    revised.mentionedUserIds = [];
+    revised.reactions = [];
+    revised.editSequence = 0;
+    delete revised.editTime;
+    if (reviseTime) revised.deleteTime = reviseTime;
+    return revised;
   }
   if (change.case === undefined) return undefined;
   const { emoji } = change.value;
