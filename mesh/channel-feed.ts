@@ -154,13 +154,15 @@ export class ChannelFeed implements Follower {
       return false;
     }
     const leave = batch.leaveOf(follower.userId, position);
-    const to = leave ?? batch.sequence;
-    const isWhole = position === batch.prevSequence && to === batch.sequence;
-    follower.position = to;
-    const takesMore = follower.deliver(isWhole ? batch : batch.part(position, to));
-    if (leave === undefined) return takesMore;
-    follower.ended();
-    return false;
+    if (leave !== undefined) {
+      // That it is over, and how, is in its own inbox.
+      if (leave - 1 > position) follower.deliver(batch.part(position, leave - 1));
+      follower.ended();
+      return false;
+    }
+    const isWhole = position === batch.prevSequence;
+    follower.position = batch.sequence;
+    return follower.deliver(isWhole ? batch : batch.part(position, batch.sequence));
   }
 
   private remember(batch: ChannelBatch): void {

@@ -7,16 +7,18 @@ import {
 /**
  * Whether the message says only that members came or went. In a LIVE channel these are told as a
  * count; whom one concerns finds it in its own inbox.
+ * @param exceptId a user whose own coming and going does not count as such
  */
-export function isComingOrGoing({ body }: Message): boolean {
+export function isComingOrGoing({ body }: Message, exceptId?: string): boolean {
   if (body.case !== "membershipChange") return false;
-  const { kind, newOwnerId } = body.value;
-  return newOwnerId === "" && (isComing(kind) || isGoing(kind));
+  const { kind, newOwnerId, userIds } = body.value;
+  if (newOwnerId !== "" || (exceptId !== undefined && userIds.includes(exceptId))) return false;
+  return isComing(kind) || isGoing(kind);
 }
 
 /** Whether the change ends memberships. */
 export function isGoing(kind: ChangeKind): boolean {
-  return kind === ChangeKind.REMOVED || kind === ChangeKind.LEFT;
+  return kind === ChangeKind.REMOVED || kind === ChangeKind.LEFT || kind === ChangeKind.BANNED;
 }
 
 function isComing(kind: ChangeKind): boolean {

@@ -51,6 +51,12 @@ export class ChannelDetails {
     if (!known || !equals(ChannelSchema, known, channel)) this.options.onChange(channel);
   }
 
+  /** Takes how many members a channel has. */
+  count(channelId: string, memberCount: number): void {
+    const known = this.channels.get(channelId);
+    if (known) this.take(create(ChannelSchema, { ...known, memberCount }));
+  }
+
   /** Takes what a message says of its channel, which is read where it is not known. */
   apply(message: Message): void {
     const { channelId, channelSequence, messageId: lastMessageId } = message;

@@ -6,57 +6,16 @@
  * revised since the last item known, then what follows the last message known.
  */
 import { Code, ConnectError } from "@connectrpc/connect";
+import type { ChannelDeliveries } from "../../gen/parley/edge/v1/frame_pb.js";
 import type { Channel, Message, Revision } from "../../gen/parley/message/v1/message_pb.js";
-import {
-  type ListMessagesRequest,
-  type ListMessagesResponse,
-  type ListRevisedMessagesRequest,
-  type ListRevisedMessagesResponse,
-  MessageOrder,
-} from "../../gen/parley/message/v1/message_service_pb.js";
+import { MessageOrder } from "../../gen/parley/message/v1/message_service_pb.js";
 import type { ChannelUpdate } from "../../gen/parley/message/v1/sync_pb.js";
 import { Backoff } from "./backoff.ts";
 import { ChannelState, type KnownChannel, membershipAfter } from "./channel-state.ts";
+import type { ChannelSyncOptions } from "./channel-sync-options.ts";
 import type { ChannelPosition } from "./device-entries.ts";
 import { errorRetryAfterMs } from "./errors.ts";
-import type { Baseline } from "./events.ts";
-import { sleep, type Timers } from "./timers.ts";
-
-/** What the synchronisation works with. */
-export interface ChannelSyncOptions {
-  userId: string;
-  /** Reads a page of history; waits for a connection as long as it takes. */
-  listMessages(
-    request: Pick<ListMessagesRequest, "channelId" | "pageSize" | "pageToken" | "order" | "start">,
-    signal: AbortSignal,
-  ): Promise<ListMessagesResponse>;
-  /** Reads a page of what was revised; waits for a connection as long as it takes. */
-  listRevisedMessages(
-    request: Omit<ListRevisedMessagesRequest, "$typeName">,
-    signal: AbortSignal,
-  ): Promise<ListRevisedMessagesResponse>;
-  /** The next message of its channel. */
-  onMessage(message: Message): void;
-  /**
-   * The next revision of its channel, of a message told of before. False: what the message is now
-   * can't be told from it, and is to be read.
-   */
-  onRevision(revision: Revision): boolean;
-  /** A message told of before, as it is now. */
-  onRevised(message: Message): void;
-  /** A channel begins in the middle. */
-  onBaseline(baseline: Baseline): void;
-  /** How far a channel is has changed. */
-  onPosition(position: ChannelPosition): void;
-  /** A message is held back: the inbox is not processed beyond the entry before it. */
-  onHeld(channelId: string, prevInboxSequence: bigint): void;
-  /** Nothing of the channel is held back any more. */
-  onReleased(channelId: string): void;
-  timers: Timers;
-  random: () => number;
-  /** Ends all reading. */
-  signal: AbortSignal;
-}
+import { sleep } from "./timers.ts";
 
 const pageSize = 200;
 /** Reads after which a message that the inbox names and the history lacks is given up. */
@@ -79,6 +38,11 @@ export class ChannelSync {
   known(): KnownChannel[] {
     const known = [...this.channels.values()];
     return known.sort((a, b) => (a.lastMessageId > b.lastMessageId ? -1 : 1));
+  }
+
+  /** One channel; undefined: the device has not heard of it. */
+  of(channelId: string): KnownChannel | undefined {
+    return this.channels.get(channelId);
   }
 
   /** Takes a message from the inbox entry that follows `prevInboxSequence`. */
@@ -111,8 +75,7 @@ export class ChannelSync {
     }
     const isNext = channelSequence === channel.lastChannelSequence + 1;
     if (isNext && revision.change.case && this.options.onRevision(revision)) {
-      channel.lastChannelSequence = channelSequence;
-      this.options.onPosition(channel);
+      this.moveOn(channel, channelSequence);
       this.drain(channel, 0n);
       return;
     }
@@ -186,6 +149,31 @@ export class ChannelSync {
     this.drain(channel, 0n);
   }
 
+  /**
+   * Takes what a LIVE channel brings; it leaves out what is not shown.
+   * @returns whether it continues what the device has
+   */
+  receiveLive({
+    channelId,
+    prevChannelSequence,
+    channelSequence,
+    items,
+  }: ChannelDeliveries): boolean {
+    const channel = this.channels.get(channelId);
+    if (!channel || channel.lacksSomething) return false;
+    if (prevChannelSequence > channel.lastChannelSequence) return false;
+    channel.isOnlyListed = false;
+    for (const { item } of items) {
+      if (!item.case || item.value.channelSequence <= channel.lastChannelSequence) continue;
+      if (item.case === "message") this.deliver(channel, item.value);
+      else if (this.options.onRevision(item.value))
+        this.moveOn(channel, item.value.channelSequence);
+      else return false;
+    }
+    if (channelSequence > channel.lastChannelSequence) this.moveOn(channel, channelSequence);
+    return true;
+  }
+
   /** The message's channel, which begins with it where it has not been heard of. */
   private channelOf(message: Message): ChannelState {
     const { channelId, prevMessageId, channelSequence } = message;
@@ -206,6 +194,12 @@ export class ChannelSync {
     const messageId = membershipAfter(message, this.options.userId) ? 0n : prevMessageId;
     if (wasListed || messageId > 0n) this.options.onBaseline({ channelId, messageId });
     return channel;
+  }
+
+  /** The device has everything up to an item. */
+  private moveOn(channel: ChannelState, channelSequence: number): void {
+    channel.lastChannelSequence = channelSequence;
+    this.options.onPosition(channel);
   }
 
   private deliver(channel: ChannelState, message: Message): void {

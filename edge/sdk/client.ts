@@ -145,6 +145,8 @@ export class ParleyClient {
       onMessage: (message) => this.onMessage(message),
       onRevision: (revision) => this.onRevision(revision),
       onRevised: (message) => this.onRevised(message),
+      follow: (channels) =>
+        this.connection.current?.tell({ case: "followChannels", value: { channels } }),
       onListed: (page) => this.reading.onListed(page),
       ack: (value) => {
         const { current } = this.connection;
@@ -323,6 +325,10 @@ export class ParleyClient {
       this.reading.onCaughtUp();
     } else if (frame.case === "reset") {
       this.inbox.onReset(frame.value);
+    } else if (frame.case === "channelDeliveries") {
+      this.inbox.onChannelDeliveries(frame.value);
+    } else if (frame.case === "followChannelsResult") {
+      this.inbox.onFollowChannelsResult(frame.value);
     } else if (frame.case === "event" && frame.value.event.case === "presence") {
       this.events.emit("presence", frame.value.event.value);
     } else if (frame.case === "event") {

@@ -6,12 +6,19 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import {
   type AckSchema,
+  type ChannelDeliveries,
   type Deliveries,
+  type FollowChannelsResult,
   type Reset,
   ResetReason,
   type Welcome,
 } from "../../gen/parley/edge/v1/frame_pb.js";
-import type { Channel, Message, Revision } from "../../gen/parley/message/v1/message_pb.js";
+import {
+  type Channel,
+  DeliveryMode,
+  type Message,
+  type Revision,
+} from "../../gen/parley/message/v1/message_pb.js";
 import type {
   ListChannelsResponse,
   MessageService,
@@ -26,6 +33,7 @@ import { errorRetryAfterMs } from "./errors.ts";
 import type { Events, ParleyEvents } from "./events.ts";
 import { HistoryCheck } from "./history-check.ts";
 import { InboxProgress } from "./inbox-progress.ts";
+import { LiveChannels } from "./live-channels.ts";
 import { rebuild } from "./rebuild.ts";
 import { sleep, type Timers } from "./timers.ts";
 
@@ -42,6 +50,8 @@ export interface InboxOptions {
   /** See ChannelSyncOptions. */
   onRevision(revision: Revision): boolean;
   onRevised(message: Message): void;
+  /** Asks to follow LIVE channels over the connection that there is, if any. */
+  follow(channels: { channelId: string; channelSequence: number }[]): void;
   /** A page of the user's channels was read. */
   onListed(page: ListChannelsResponse): void;
   /** Sends an ack over the connection that there is. False: there is none. */
@@ -66,6 +76,7 @@ export class Inbox {
   private readonly progress: InboxProgress;
   private readonly sync: ChannelSync;
   private readonly details: ChannelDetails;
+  private readonly live: LiveChannels;
   private readonly check: HistoryCheck;
   private curMaxMessageId: bigint;
   private kept: InboxPosition;
@@ -96,7 +107,10 @@ export class Inbox {
         onRevision: (revision) => options.onRevision(revision),
         onRevised: (message) => options.onRevised(message),
         onBaseline: (baseline) => events.emit("baseline", baseline),
-        onPosition: (position) => state.put(channelEntry(position)),
+        onPosition: (position) => {
+          state.put(channelEntry(position));
+          this.live.consider(position.channelId);
+        },
         onHeld: (channelId, before) => this.progress.hold(channelId, before),
         onReleased: (channelId) => {
           this.progress.release(channelId);
@@ -114,9 +128,10 @@ export class Inbox {
           await options.connected(signal);
           return (await messages.getChannel({ channelId }, { signal })).channel;
         },
-        onChange(channel) {
+        onChange: (channel) => {
           state.put(detailsEntry(channel));
           events.emit("channel", channel);
+          this.live.consider(channel.channelId);
         },
         timers,
         random,
@@ -124,6 +139,15 @@ export class Inbox {
       },
       details,
     );
+    this.live = new LiveChannels({
+      sync: this.sync,
+      isLive: (channelId) => this.details.of(channelId)?.mode === DeliveryMode.LIVE,
+      follow: (channels) => options.follow(channels),
+      onCount: (channelId, memberCount) => this.details.count(channelId, memberCount),
+      timers,
+      random,
+      signal,
+    });
     this.check = new HistoryCheck({
       sync: this.sync,
       listChannels: (signal) => this.listChannels(signal),
@@ -154,6 +178,7 @@ export class Inbox {
   /** A connection begins. */
   onWelcome({ inboxEpoch, inboxSequence, resetReason }: Welcome): void {
     this.check.stop();
+    this.live.onWelcome();
     const position = { epoch: inboxEpoch, sequence: inboxSequence };
     if (resetReason !== ResetReason.UNSPECIFIED) {
       this.reset(position);
@@ -190,9 +215,20 @@ export class Inbox {
     this.keepPosition();
   }
 
+  /** What LIVE channels brought, or lack. */
+  onChannelDeliveries(deliveries: ChannelDeliveries): void {
+    this.live.onDeliveries(deliveries);
+  }
+
+  /** The edge has answered a wish to follow LIVE channels. */
+  onFollowChannelsResult(result: FollowChannelsResult): void {
+    this.live.onResult(result);
+  }
+
   /** Everything that the inbox had has come. */
   onCaughtUp(): void {
     this.check.start();
+    this.live.onCaughtUp();
     this.options.events.emit("caughtUp", undefined);
   }
 

@@ -203,6 +203,8 @@ describe("[G3] a LIVE group", () => {
     const sync = { positions: [{ channelId, channelSequence: 3 }] };
     const { updates } = await other.call("u0003", method.syncChannels, sync);
     expect(updates[0]).toMatchObject({ state: State.CURRENT, member: false });
-    expect(updates[0]!.messages.map(({ body }) => body.value)).toEqual(["before"]);
+    const cases = updates[0]!.messages.map(({ body }) => body.case);
+    // What follows is that it is over.
+    expect(cases).toEqual(["text", "membershipChange"]);
   });
 });

@@ -97,7 +97,7 @@ async function syncChannel(
         : { ...about, state: ChannelUpdateState.READ_HISTORY, channelSequence: end };
     }
     const isLive = mode === DeliveryMode.LIVE;
-    const shown = isLive ? lacked.filter((message) => !isComingOrGoing(message)) : lacked;
+    const shown = isLive ? lacked.filter((message) => !isComingOrGoing(message, userId)) : lacked;
     const messages = take(shown, room);
     const isAll = messages.length === shown.length;
     return {
