@@ -48,9 +48,21 @@ describe("the words of parley chat", () => {
       );
     expect(change(ChangeKind.ADDED, ["me", "cy"])).toBe("09:05 — bob added you and cy");
     expect(change(ChangeKind.LEFT, ["bob"], "cy")).toBe("09:05 — bob left; cy owns the group now");
+    expect(change(ChangeKind.BANNED, ["cy"])).toBe("09:05 — bob banned cy");
+    expect(change(ChangeKind.ROLE_CHANGED, ["bob"], "cy")).toBe(
+      "09:05 — bob passed the group on; cy owns the group now",
+    );
     expect(change(ChangeKind.CREATED, ["bob", "me"])).toBe(
       "09:05 — bob began a conversation with you",
     );
+  });
+
+  it("tells what the group is called now, without escape sequences", () => {
+    const change = { case: "name", value: "Gar\u001b[2Jden" } as const;
+    const renamed = message("bob", { case: "channelChange", value: { change } });
+    const line = messageLines(renamed, { ...plain, columns: 80 });
+    expect(line).toContain("— bob named the group Gar");
+    expect(line).not.toContain("\u001b");
   });
 
   it("tells when somebody was last seen", () => {

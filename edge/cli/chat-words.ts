@@ -2,8 +2,10 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import {
   MembershipChange_Kind as ChangeKind,
+  type ChannelChange,
   errorReason,
   errorRetryAfterMs,
+  MemberRole,
   type Message,
   type Presence,
   Status,
@@ -21,7 +23,7 @@ export function messageLines(
 ): string {
   const time = clockTime(sentAt(message));
   const { body, senderId } = message;
-  if (body.case === "membershipChange") {
+  if (body.case === "membershipChange" || body.case === "channelChange") {
     const text = changeText(message, nameOf);
     return wrapText(`${time} — ${text}`, columns)
       .map((line) => paint("dim", line))
@@ -102,9 +104,10 @@ function styleOf(userId: string): Style {
 }
 
 function changeText({ senderId, body }: Message, nameOf: NameOf): string {
-  if (body.case !== "membershipChange") return "";
-  const { kind, userIds, newOwnerId } = body.value;
   const sender = nameOf(senderId);
+  if (body.case === "channelChange") return `${sender} ${channelChangeText(body.value)}`;
+  if (body.case !== "membershipChange") return "";
+  const { kind, userIds, newOwnerId, role } = body.value;
   const others = list(userIds.filter((userId) => userId !== senderId).map(nameOf));
   const owner = newOwnerId ? `; ${nameOf(newOwnerId)} owns the group now` : "";
   switch (kind) {
@@ -118,8 +121,30 @@ function changeText({ senderId, body }: Message, nameOf: NameOf): string {
       return `${sender} joined`;
     case ChangeKind.LEFT:
       return `${sender} left${owner}`;
+    case ChangeKind.BANNED:
+      return `${sender} banned ${others}`;
+    case ChangeKind.UNBANNED:
+      return `${sender} lifted the ban of ${others}`;
+    case ChangeKind.ROLE_CHANGED:
+      if (newOwnerId) return `${sender} passed the group on${owner}`;
+      return `${sender} made ${others} ${role === MemberRole.ADMIN ? "an admin" : "a member"}`;
     default:
       return `${sender} changed the group`;
+  }
+}
+
+function channelChangeText({ change }: ChannelChange): string {
+  switch (change.case) {
+    case "name":
+      return `named the group ${harmless(change.value)}`;
+    case "settings":
+      return "changed the group's settings";
+    case "inviteLinkCreated":
+      return "created an invite link";
+    case "revokedInviteLinkId":
+      return "revoked an invite link";
+    default:
+      return "changed the group";
   }
 }
 

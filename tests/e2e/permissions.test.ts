@@ -1,7 +1,6 @@
 /** The table of permissions, cell by cell, over each way by which a device can call. */
-import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { createClient, errorReason, MessageService } from "../../edge/sdk/index.ts";
+import { errorReason, MessageService } from "../../edge/sdk/index.ts";
 import {
   type Condition,
   type Operation,
@@ -12,6 +11,7 @@ import {
 } from "../../services/message/permissions.ts";
 import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
 import { type Device, newDevices } from "./device.ts";
+import { GrpcCalls } from "./grpc-calls.ts";
 import {
   attempts,
   type Calls,
@@ -24,11 +24,11 @@ import {
 vi.setConfig({ testTimeout: 60_000 });
 
 let parley: ParleyUnderTest;
-let grpcUrl: string;
+let grpc: GrpcCalls<typeof MessageService>;
 let cast: Cast;
 beforeAll(async () => {
   parley = await openParley();
-  grpcUrl = `http://${await parley.grpcAddress(MessageService.typeName)}`;
+  grpc = await GrpcCalls.open(parley, MessageService);
   const names = [
     "OWNER",
     "ADMIN",
@@ -43,6 +43,7 @@ beforeAll(async () => {
   cast = Object.fromEntries(names.map((name, i) => [name, devices[i]!])) as Cast;
 });
 afterAll(async () => {
+  grpc.close();
   for (const device of Object.values(cast)) await device.client.close();
   await parley.stop();
 });
@@ -51,18 +52,7 @@ afterAll(async () => {
 const ways: Readonly<Record<string, (device: Device) => Calls>> = {
   WebSocket: (device) => device.calls,
   HTTP: (device) => device.http(MessageService),
-  gRPC: (device) => {
-    const transport = createGrpcTransport({
-      baseUrl: grpcUrl,
-      interceptors: [
-        (next) => (request) => {
-          request.header.set("authorization", `Bearer ${device.signIn.accessToken}`);
-          return next(request);
-        },
-      ],
-    });
-    return createClient(MessageService, transport);
-  },
+  gRPC: (device) => grpc.by(device),
 };
 
 /** A cell, and where it hangs on a condition one of its two sides. */
