@@ -37,7 +37,6 @@ export class Connection
   implements Follower, ChannelSubscriber, DeviceConnection, OutgoingOwner, RequestsOwner, WheelItem
 {
   readonly clientAddress: string;
-  readonly transport = "websocket";
   wheelSlot = -1;
   /** Whose connection it is; undefined before the token is verified. */
   token: AccessToken | undefined;
@@ -72,6 +71,11 @@ export class Connection
 
   get isClosed(): boolean {
     return this.state === State.CLOSED;
+  }
+
+  /** Devices over HTTP post their calls. */
+  get transport(): string {
+    return "websocket";
   }
 
   get format(): FrameCodec["format"] {

@@ -49,7 +49,7 @@ export const edgeConfig = defineConfig({
     default: "50000",
     unit: "connections",
     secret: false,
-    description: "WebSocket connections at once; a further one is answered 503.",
+    description: "Connections at once, over WebSocket or HTTP; a further one is answered 503.",
   },
   httpConnectionsMax: {
     env: "PARLEY_EDGE_HTTP_CONNECTIONS_MAX",

@@ -8,7 +8,7 @@ export function createEdgeMetrics(metrics: Metrics) {
   return {
     refused: metrics.counter(
       "parley_edge_handshakes_refused_total",
-      "WebSocket handshakes that were answered with an HTTP error.",
+      "Requests for a connection that were answered with an HTTP error.",
       ["status"],
     ),
     closed: metrics.counter(

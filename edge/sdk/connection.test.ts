@@ -23,6 +23,23 @@ describe("the connection", () => {
     expect(delays.slice(0, 7)).toEqual([500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]);
   });
 
+  it("[T2] goes on where it is welcomed once more without a break", async () => {
+    const { edge, client, events, texts } = await start();
+    edge.createChannel("g-1");
+    edge.text("g-1", "before");
+    const value = { connectionId: "c9", inboxEpoch: edge.epoch, inboxSequence: 2n };
+    edge.broadcast({ case: "welcome", value: { ...value, heartbeatIntervalMs: 5_000 } });
+    edge.text("g-1", "after");
+    await client.send("g-1", "mine").result;
+    expect(events).toContainEqual({
+      name: "state",
+      value: { status: "online", connectionId: "c9", way: "websocket" },
+    });
+    expect(events).not.toContainEqual(expect.objectContaining({ value: { status: "waiting" } }));
+    await settled();
+    expect(texts("g-1")).toEqual(["before", "after", "mine"]);
+  });
+
   it("begins anew with its delays once it has caught up", async () => {
     const { edge, events, pass } = await start();
     edge.down = true;

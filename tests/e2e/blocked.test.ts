@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { HttpProxy } from "../http-proxy.ts";
 import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
-import { Device, newAccount } from "./device.ts";
+import { connectBy, Device, newAccount } from "./device.ts";
 
 vi.setConfig({ testTimeout: 90_000 });
 
@@ -52,6 +52,7 @@ describe("[T2] behind a proxy", () => {
 
   it("that brings each request to another edge nothing is missed, in one connection", async () => {
     await using proxy = await HttpProxy.start({ targets: parley.urls });
+    connectBy("poll");
     for (const device of await talk(proxy)) {
       expect(device.events.filter((event) => event === "caughtUp")).toHaveLength(1);
       await device.client.close();
