@@ -1,5 +1,6 @@
 import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { beforeEach, describe, expect, it } from "vitest";
+import { EventSchema } from "../../gen/parley/edge/v1/frame_pb.js";
 import { InboxEntrySchema as StoredEntrySchema } from "../../gen/parley/log/v1/log_pb.js";
 import { InboxEntrySchema, InboxResetReason } from "../../gen/parley/message/v1/inbox_pb.js";
 import {
@@ -52,6 +53,8 @@ class Reader implements ResponseStream<Init> {
     if (event.case === "started") {
       const { inboxSequence, resetReason } = event.value;
       this.heard.push(`started ${inboxSequence} ${InboxResetReason[resetReason]}`);
+    } else if (event.case === "typing" || event.case === "cursorsMoved") {
+      this.heard.push(`${event.case} ${event.value.channelId}`);
     } else if (event.case === "caughtUp") this.heard.push(`caughtUp ${event.value.inboxSequence}`);
     else if (event.case === "reset") {
       this.heard.push(`reset ${InboxResetReason[event.value.reason]} ${event.value.inboxSequence}`);
@@ -121,6 +124,23 @@ describe("[K4] following an inbox over gRPC", () => {
     await settle();
     const begin = ["started 1 NEW_DEVICE", "caughtUp 1"];
     expect(reader.heard).toEqual([...begin, "2 after 1: hello", "3 after 2: again"]);
+  });
+
+  it("[M8] hears of cursors and who is writing, not of friends' presence", async () => {
+    const reader = await following();
+    await settle();
+    const channelId = "g-1";
+    const events: MessageInitShape<typeof EventSchema>["event"][] = [
+      { case: "presence", value: { userId: "ann" } },
+      { case: "typing", value: { channelId, userId: "ann" } },
+      { case: "cursorsMoved", value: { channelId, cursors: [{ userId: "ann" }] } },
+    ];
+    for (const event of events) {
+      const data = toBinary(EventSchema, create(EventSchema, { event: event! }));
+      fixture.streams.publishInbox("bob", data);
+    }
+    await settle();
+    expect(reader.heard.slice(2)).toEqual(["typing g-1", "cursorsMoved g-1"]);
   });
 
   it("[S2] a device that comes back gets what it lacks, in order, then caught_up, then the rest", async () => {

@@ -8,6 +8,7 @@ import {
 } from "../../edge/sdk/index.ts";
 import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
 import { Device, newAccount, newDevices } from "./device.ts";
+import { GrpcCalls } from "./grpc-calls.ts";
 import { RawClient } from "./raw-client.ts";
 
 // A whole server takes its time on a busy machine.
@@ -112,6 +113,33 @@ describe("members' cursors", () => {
     const { channels } = await back.http(MessageService).listChangedCursors({});
     expect(channels).toMatchObject([{ channelId }]);
     for (const device of [back, ben]) await device.client.close();
+  });
+
+  it("[M8] [K4] over gRPC they are marked, listed and followed", async () => {
+    const [ann, ben] = (await newDevices(parley.nextUrl, "ann", "ben")) as [Device, Device];
+    const grpc = await GrpcCalls.open(parley, MessageService);
+    const channelId = await ann.openDirect(ben);
+    const messageId = await ann.say(channelId, "one");
+    await ben.hears(channelId, "one");
+    const over = new AbortController();
+    const events = grpc.by(ann).follow({}, { signal: over.signal })[Symbol.asyncIterator]();
+    const next = async (name: string) => {
+      for (;;) {
+        const { event } = (await events.next()).value;
+        if (event.case === name) return event.value;
+      }
+    };
+    await next("caughtUp");
+    const { readState } = await grpc.by(ben).markRead({ channelId, messageId });
+    expect(readState).toMatchObject({ unreadCount: 0, cursor: { readMessageId: messageId } });
+    expect((await next("cursorsMoved")).channelId).toBe(channelId);
+    await grpc.by(ben).sendTyping({ channelId });
+    expect(await next("typing")).toMatchObject({ channelId, userId: ben.userId });
+    const { cursors } = await grpc.by(ann).listCursors({ channelId });
+    expect(cursors.map(({ userId }) => userId)).toContain(ben.userId);
+    over.abort();
+    grpc.close();
+    for (const device of [ann, ben]) await device.client.close();
   });
 
   it("[M8] JSON frames carry marks and events as well", async () => {
