@@ -1,6 +1,6 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
-import { LogEntrySchema } from "../gen/parley/log/v1/log_pb.js";
+import { type ItemSchema, LogEntrySchema } from "../gen/parley/log/v1/log_pb.js";
 import {
   MembershipChange_Kind as ChangeKind,
   DeliveryMode,
@@ -56,6 +56,21 @@ class LiveChannel implements AsyncDisposable {
       if (item.value.body.case === "membershipChange")
         Object.assign(item.value.body.value, { memberCount });
     }
+    await this.appendItems(items, isLost);
+  }
+
+  /** Appends an edit of a message. */
+  async revise(messageChannelSequence: number, text: string): Promise<void> {
+    const channelSequence = ++this.lastSequence;
+    const change = { case: "edit" as const, value: { text } };
+    const value = { channelId, channelSequence, messageChannelSequence, change };
+    await this.appendItems([{ item: { case: "revision" as const, value } }], false);
+  }
+
+  private async appendItems(
+    items: MessageInitShape<typeof ItemSchema>[],
+    isLost: boolean,
+  ): Promise<void> {
     const data = toBinary(LogEntrySchema, create(LogEntrySchema, { channelId, items }));
     const { log } = this.fixture.streams;
     const sequence = await log.append(channelId, data);
@@ -170,6 +185,33 @@ describe("[G3] the edge, for devices that follow LIVE channels,", () => {
     expect(await nextOf(ben)).toMatchObject({ span: [1, 2], texts: ["2"] });
     expect(await textsOf(ann, 3)).toEqual(["2", "3", "4"]);
     expect(await ben.isAlive()).toBe(true);
+  });
+
+  it("[G4] keeps from who joined later how earlier messages are changed", async () => {
+    await using channel = await LiveChannel.start();
+    for (const text of ["1", "2"]) await channel.text(text);
+    const ann = await channel.follow("ann/ann-1");
+    channel.update = { minChannelSequence: 2 };
+    const ben = await channel.follow("ben/ben-1");
+    const edit = (messageChannelSequence: number) =>
+      channel.revise(messageChannelSequence, `edited ${messageChannelSequence}`);
+    await edit(1);
+    await edit(2);
+    const revised = async (client: SocketClient) => {
+      const texts: string[] = [];
+      for (let position = 2; position < 4; ) {
+        const { channelSequence, items } = await client.next("channelDeliveries");
+        position = channelSequence;
+        for (const { item } of items) {
+          if (item.case === "revision" && item.value.change.case === "edit") {
+            texts.push(item.value.change.value.text);
+          }
+        }
+      }
+      return texts;
+    };
+    expect(await revised(ann)).toEqual(["edited 1", "edited 2"]);
+    expect(await revised(ben)).toEqual(["edited 2"]);
   });
 
   it("[G4] gives nothing to who is no member, and nothing of a COPY channel", async () => {

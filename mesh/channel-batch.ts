@@ -28,9 +28,11 @@ export class ChannelBatch {
   readonly leaves: readonly Leave[];
   /** About what it takes in a frame. */
   readonly bytes: number;
+  /** The earliest message that a revision in it is about; without one: infinity. */
+  private readonly revisedMin: number;
   private readonly encoded = new Map<object, unknown>();
 
-  constructor(fields: Omit<ChannelBatch, "encode" | "part" | "join" | "leaveOf" | "encoded">) {
+  constructor(fields: Omit<ChannelBatch, "encode" | "part" | "join" | "leaveOf" | "for">) {
     this.channelId = fields.channelId;
     this.prevSequence = fields.prevSequence;
     this.sequence = fields.sequence;
@@ -38,6 +40,7 @@ export class ChannelBatch {
     this.items = fields.items;
     this.leaves = fields.leaves;
     this.bytes = fields.bytes;
+    this.revisedMin = Math.min(...this.items.map(revisedOf));
   }
 
   /** The batch in a format, encoded once for all who ask. */
@@ -71,6 +74,13 @@ export class ChannelBatch {
     });
   }
 
+  /** Without what revises messages before this `channel_sequence`. */
+  for(minSequence: number): ChannelBatch {
+    if (this.revisedMin >= minSequence) return this;
+    const items = this.items.filter((item) => revisedOf(item) >= minSequence);
+    return new ChannelBatch({ ...this, items });
+  }
+
   /** Where the user's membership ends after a `channel_sequence`; undefined: not in this batch. */
   leaveOf(userId: string, after: number): number | undefined {
     return this.leaves.find((leave) => leave.userId === userId && leave.sequence > after)?.sequence;
@@ -101,6 +111,11 @@ export function readChannelBatch(data: Uint8Array): ChannelBatch {
     leaves,
     bytes: data.length,
   });
+}
+
+/** The message that an item revises; infinity: it is no revision. */
+function revisedOf({ item }: Item): number {
+  return item.case === "revision" ? item.value.messageChannelSequence : Number.POSITIVE_INFINITY;
 }
 
 function sequenceOf({ item }: Item): number {

@@ -14,6 +14,8 @@ export interface ChannelFollower {
   readonly userId: string;
   /** The `channel_sequence` up to which it has everything. */
   position: number;
+  /** The first item of the channel that it may know of. */
+  readonly minSequence: number;
   /** Takes what follows its position. False: nothing more until it comes back by `admit`. */
   deliver(batch: ChannelBatch): boolean;
   /** Its membership has ended with what it was given last; nothing follows. */
@@ -147,7 +149,7 @@ export class ChannelFeed implements Follower {
 
   /** False: the follower is none any more. */
   private give(follower: ChannelFollower, batch: ChannelBatch): boolean {
-    const { position } = follower;
+    const { position, minSequence } = follower;
     if (position >= batch.sequence) return true;
     if (position < batch.prevSequence) {
       follower.lost();
@@ -156,13 +158,14 @@ export class ChannelFeed implements Follower {
     const leave = batch.leaveOf(follower.userId, position);
     if (leave !== undefined) {
       // That it is over, and how, is in its own inbox.
-      if (leave - 1 > position) follower.deliver(batch.part(position, leave - 1));
+      if (leave - 1 > position) follower.deliver(batch.part(position, leave - 1).for(minSequence));
       follower.ended();
       return false;
     }
     const isWhole = position === batch.prevSequence;
     follower.position = batch.sequence;
-    return follower.deliver(isWhole ? batch : batch.part(position, batch.sequence));
+    const part = isWhole ? batch : batch.part(position, batch.sequence);
+    return follower.deliver(part.for(minSequence));
   }
 
   private remember(batch: ChannelBatch): void {

@@ -209,7 +209,7 @@ export class ChannelSubscription {
 
   private goOn(follower: LiveFollower, update: ChannelUpdate): void {
     if (!this.isCurrent(follower)) return;
-    const { state, member, mode, channelSequence } = update;
+    const { state, member, mode, channelSequence, minChannelSequence } = update;
     const isWhole =
       state === ChannelUpdateState.CURRENT || state === ChannelUpdateState.READ_HISTORY;
     if (!isWhole || !member || mode !== DeliveryMode.LIVE) {
@@ -217,6 +217,7 @@ export class ChannelSubscription {
       return;
     }
     follower.position = channelSequence;
+    follower.minSequence = minChannelSequence;
     if (!follower.feed.admit(follower)) void this.sync([follower]);
   }
 
@@ -230,6 +231,7 @@ class LiveFollower implements ChannelFollower {
   readonly channelId: string;
   readonly feed: ChannelFeed;
   position = 0;
+  minSequence = 0;
   isPaused = false;
   private readonly subscription: ChannelSubscription;
 

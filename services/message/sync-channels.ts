@@ -79,7 +79,10 @@ async function syncChannel(
   try {
     const source = await openHistory(channelId, userId, deps);
     const { mode, memberCount, lastChannelSequence, isMember } = source.channel;
-    const about = { channelId, mode, member: isMember, memberCount: isMember ? memberCount : 0 };
+    const about = {
+      ...{ channelId, mode, member: isMember, memberCount: isMember ? memberCount : 0 },
+      minChannelSequence: source.visibility.presentStart,
+    };
     const lacked = await readAfter(position, source);
     const revised = await readRevised(source, position, revisedMax);
     if (!revised.isWhole) throw unavailable("a part of the history can't be read now");

@@ -70,6 +70,11 @@ export class Visibility {
     return Math.max(0, ...this.stays.map(({ to }) => to));
   }
 
+  /** The first item of the stay that has not ended; 0: all, or it is over. */
+  get presentStart(): number {
+    return this.stays.find(({ to }) => to === Number.POSITIVE_INFINITY)?.from ?? 0;
+  }
+
   /** Whether the user may read the item. */
   includes(channelSequence: number): boolean {
     return this.stays.some(({ from, to }) => from <= channelSequence && channelSequence <= to);

@@ -110,6 +110,14 @@ export declare type ChannelUpdate = Message<"parley.message.v1.ChannelUpdate"> &
    * @generated from field: repeated parley.message.v1.Message messages = 7;
    */
   messages: Message$1[];
+
+  /**
+   * The first item that the caller may read of its present stay; 0 or 1: all. Changes of earlier
+   * messages are none of its business.
+   *
+   * @generated from field: uint32 min_channel_sequence = 10;
+   */
+  minChannelSequence: number;
 };
 
 /**
