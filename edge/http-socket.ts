@@ -3,6 +3,7 @@
  * waits here, under the limits of any connection. A device that comes back for its next turn goes
  * on where it was; one that does not is silent, as on a WebSocket.
  */
+import type { ServerResponse } from "node:http";
 import type { Connection } from "./connection.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import { writeEventId } from "./event-id.ts";
@@ -107,6 +108,7 @@ export class HttpSocket implements FrameSocket, WheelItem {
     }
     this.turn = undefined;
     turn.end(this.eventId());
+    endWithin(this.edge, turn.response, this.edge.config.laggingMsMax);
     return 0;
   }
 
@@ -121,7 +123,9 @@ export class HttpSocket implements FrameSocket, WheelItem {
     const takesMore = turn.write(waiting, this.eventId(), () => {
       for (const each of onLeft) each();
     });
-    if (!takesMore) this.turn = undefined;
+    if (takesMore) return;
+    this.turn = undefined;
+    endWithin(this.edge, turn.response, this.edge.config.laggingMsMax);
   }
 
   private tellClosing(closing: Closing): void {
@@ -129,6 +133,7 @@ export class HttpSocket implements FrameSocket, WheelItem {
     if (!turn) return;
     this.turn = undefined;
     turn.close(closing);
+    endWithin(this.edge, turn.response, lastWordsMsMax);
     this.terminate();
   }
 
@@ -142,6 +147,22 @@ export class HttpSocket implements FrameSocket, WheelItem {
     this.edge.wheel.add(this, ms);
   }
 }
+
+/** What was written last must be read within this time: nobody waits for ever for who does not read. */
+function endWithin({ wheel }: EdgeContext, response: ServerResponse, ms: number): void {
+  const item: WheelItem = {
+    wheelSlot: -1,
+    onWheel() {
+      response.destroy();
+      return 0;
+    },
+  };
+  wheel.add(item, ms);
+  response.once("close", () => wheel.remove(item));
+}
+
+/** As long as a WebSocket waits for the client's close frame. */
+const lastWordsMsMax = 5_000;
 
 /** Below the 30 s after which proxies give up a silent response. */
 const keepAliveMs = 15_000;

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
 import { create, fromJsonString, toBinary } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { EventSchema, ServerFramesSchema } from "../gen/parley/edge/v1/frame_pb.js";
@@ -217,5 +219,24 @@ describe("[T2] a device over HTTP", () => {
     const { kinds, sequences } = await pollUp(fixture, "eve/eve-1", lastEventId);
     expect(sequences).toEqual(Array.from({ length: 20 }, (_, i) => BigInt(i + 2)));
     expect(kinds.filter((kind) => kind === "lagging")).toHaveLength(1);
+  });
+
+  it("[R1] that does not read is waited for no longer than 5 s in the end", async () => {
+    await using fixture = await new EdgeFixture().start();
+    const headers = { authorization: "Bearer eve/eve-1" };
+    const asked = request(`http://${fixture.edge.address}/v1/events`, { headers }).end();
+    const [response] = (await once(asked, "response")) as [IncomingMessage];
+    const closed = once(response.socket, "close");
+    while ((await fixture.count("parley_edge_lagging_total")) === 0) {
+      await fixture.store("eve", "x".repeat(65_536));
+      await fixture.pass(0);
+    }
+    await fixture.revoke("eve", "eve-1");
+    await fixture.pass(1_000);
+    expect(fixture.presence).toEqual(["attached eve-1", "logged out eve-1"]);
+    expect(response.socket.closed).toBe(false);
+    await fixture.pass(5_500);
+    response.resume().on("error", () => {});
+    await closed;
   });
 });
