@@ -64,12 +64,16 @@ export class ChannelState implements KnownChannel {
     if (!message.bodyOmitted && this.held.length < heldMessagesMax) this.insert(message);
   }
 
-  /** False: it is there already. */
+  /** False: it is there already; what it is now takes the place of what it was. */
   insert(message: Message): boolean {
     const at = this.held.findLastIndex(
       ({ channelSequence }) => channelSequence <= message.channelSequence,
     );
-    if (this.held[at]?.channelSequence === message.channelSequence) return false;
+    const known = this.held[at];
+    if (known?.channelSequence === message.channelSequence) {
+      if (message.revisionSequence > known.revisionSequence) this.held[at] = message;
+      return false;
+    }
     this.held.splice(at + 1, 0, message);
     return true;
   }

@@ -203,6 +203,7 @@ export class ChannelSync {
   }
 
   private deliver(channel: ChannelState, message: Message): void {
+    channel.isOnlyListed = false;
     channel.lastMessageId = message.messageId;
     channel.lastChannelSequence = message.channelSequence;
     channel.member = membershipAfter(message, this.options.userId) ?? channel.member;
@@ -337,10 +338,13 @@ export class ChannelSync {
     }
   }
 
-  /** What came after is told of as it is now anyway. */
+  /** What came after is told of as it is now anyway, and what was revised before has been told. */
   private tellRevised(channel: ChannelState, messages: readonly Message[]): void {
     for (const message of messages) {
-      if (message.messageId <= channel.lastMessageId) this.options.onRevised(message);
+      const isTold = message.messageId <= channel.lastMessageId;
+      if (isTold && message.revisionSequence > channel.lastChannelSequence) {
+        this.options.onRevised(message);
+      }
     }
   }
 
@@ -354,6 +358,8 @@ export class ChannelSync {
   }
 
   private merge(channel: ChannelState, messages: readonly Message[]): void {
+    // What was told meanwhile, from elsewhere, may have been told as it was before.
+    this.tellRevised(channel, messages);
     for (const message of messages) {
       if (message.channelSequence <= channel.lastChannelSequence) continue;
       if (channel.insert(message)) channel.repaired++;

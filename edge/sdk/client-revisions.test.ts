@@ -44,6 +44,19 @@ describe("a device and the revisions of messages", () => {
     expect(recent().slice(1)).toEqual(["long"]);
   });
 
+  it("[S3] [M9] a message that was held back is told of as it is by then", async () => {
+    const { edge, recent, texts, pass } = await start();
+    const missed = edge.text(channelId, "missed", { skipInbox: true });
+    edge.degradedBelow = missed.messageId + 1n;
+    const held = edge.text(channelId, "held");
+    await settled();
+    edge.edit(held, "held, and edited", { skipInbox: true });
+    edge.degradedBelow = 0n;
+    await pass(31_000);
+    expect(texts(channelId)).toEqual(["first", "missed", "held, and edited"]);
+    expect(recent().slice(1)).toEqual(["first", "missed", "held, and edited"]);
+  });
+
   it("[S3] [M9] finds those that the inbox left out, and nothing comes twice", async () => {
     const { edge, message, revised, recent, texts, pass } = await start();
     edge.edit(message, "second", { skipInbox: true });

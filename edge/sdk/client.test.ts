@@ -247,6 +247,19 @@ describe("ParleyClient", () => {
     expect(texts("g-never")).toEqual(["new"]);
   });
 
+  it("[S5] what a check has told of a new device's channel the inbox does not tell again", async () => {
+    const edge = new FakeEdge();
+    const fixture = await openFixture(edge, new ManualClock());
+    edge.channels.set("g-1", []);
+    edge.text("g-1", "old", { skipInbox: true });
+    await connected(fixture);
+    const late = edge.text("g-1", "new", { skipInbox: true });
+    await fixture.pass(3_000);
+    edge.deliver(late);
+    await settled();
+    expect(fixture.texts("g-1")).toEqual(["new"]);
+  });
+
   it("[S5] finds at its next check what the inbox never had", async () => {
     const { edge, texts, pass } = await start({ checkIntervalMs: 60_000 });
     await pass(5_000);

@@ -88,8 +88,12 @@ export class ModelDevice {
     this.client.on("revised", ({ channelId, messageId, message }) => {
       if (!life.isAlive) return;
       const view = this.view(channelId);
-      if (message) view.messages.set(messageId, message);
-      else view.stale.add(messageId);
+      const known = view.messages.get(messageId);
+      if (!message) view.stale.add(messageId);
+      // Of two the greater sequence counts.
+      else if (known && message.revisionSequence >= known.revisionSequence) {
+        view.messages.set(messageId, message);
+      }
     });
     this.client.on("message", (message) => {
       if (life.isAlive) this.onMessage(message, lastTold);
