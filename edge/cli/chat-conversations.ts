@@ -53,6 +53,9 @@ export class Conversations {
     client.on("message", (message) => this.show(() => this.onMessage(message)));
     client.on("sent", (sent) => this.onSent(sent));
     client.on("refused", (refused) => this.onRefused(refused));
+    client.on("unreadChanged", ({ channelId, unreadCount }) => {
+      if (unreadCount === 0) this.show(() => this.onReadElsewhere(channelId));
+    });
     client.on("caughtUp", () => this.show(() => this.onCaughtUp()));
     client.on("state", ({ status }) => this.onOnline(status === "online"));
     this.drawPrompt();
@@ -81,6 +84,8 @@ export class Conversations {
       this.drawUnsettled();
       this.terminal.print(this.terminal.paint("bold", title) + (subtitle && ` · ${subtitle}`));
       for (const message of messages.reverse()) await this.print(message);
+      const newest = messages.at(-1);
+      if (newest) this.client.reading.markRead(channelId, newest.messageId);
       // What has come since the page was read is shown next, the rest of it is a repetition.
       open.lastSequence = messages.at(-1)?.channelSequence ?? 0;
     });
@@ -129,6 +134,7 @@ export class Conversations {
       if (this.open.oldestId === 0n) this.open.oldestId = message.messageId;
       this.settle(clientMessageId);
       await this.print(message);
+      this.client.reading.markRead(channelId, message.messageId);
       return;
     }
     this.settle(clientMessageId);
@@ -142,6 +148,11 @@ export class Conversations {
     this.unreadCounts.set(channelId, count);
     this.drawPrompt();
     if (count === 1 && this.isCaughtUp) await this.announce(channelId);
+  }
+
+  /** Another device of the user's has shown everything. */
+  private async onReadElsewhere(channelId: string): Promise<void> {
+    if (this.unreadCounts.delete(channelId)) this.drawPrompt();
   }
 
   private async onCaughtUp(): Promise<void> {
