@@ -4,7 +4,7 @@ import type { Change, Outcome } from "./channel-change.ts";
 import type { LoadedChannel } from "./channel-loader.ts";
 import type { ChannelState } from "./channel-state.ts";
 import { ChannelWriter, type WriterDependencies } from "./channel-writer.ts";
-import { authorise } from "./permissions.ts";
+import { authorise, type Operation } from "./permissions.ts";
 import type { RecentSends } from "./recent-sends.ts";
 import { checkChannelId } from "./request-fields.ts";
 
@@ -62,20 +62,32 @@ export class Channels {
   }
 
   /**
-   * What `look` sees in the channel as of now, for a member of it. It must not await anything, see
-   * {@link read}.
+   * What `look` sees in the channel as of now, for a member of it, who may do what every member
+   * may. It must not await anything, see {@link read}.
    * @throws DomainError NOT_A_MEMBER, FIELD_INVALID, UNAVAILABLE, OVERLOADED
    */
-  async readAsMember<T>(channelId: string, userId: string, look: Look<T>): Promise<T> {
+  async readAsMember<T>(
+    channelId: string,
+    userId: string,
+    look: Look<T>,
+    operation: Operation = "READ_CHANNEL",
+  ): Promise<T> {
     checkChannelId(channelId);
     const { state, recent } = await this.read(channelId, userId);
-    return look(authorise("READ_CHANNEL", state, channelId, userId), recent);
+    return look(authorise(operation, state, channelId, userId), recent);
   }
 
   /** The same, in the channel as it is at hand: where another instance writes it, not as of now. */
-  async lookAsMember<T>(channelId: string, userId: string, look: Look<T>): Promise<T> {
+  async lookAsMember<T>(
+    channelId: string,
+    userId: string,
+    look: Look<T>,
+    operation: Operation,
+  ): Promise<T> {
     const loaded = this.writers.get(channelId)?.atHand;
-    if (!loaded?.state?.members.has(userId)) return this.readAsMember(channelId, userId, look);
+    if (!loaded?.state?.members.has(userId)) {
+      return this.readAsMember(channelId, userId, look, operation);
+    }
     return look(loaded.state, loaded.recent);
   }
 

@@ -5,6 +5,7 @@ import type {
   ListChangedCursorsRequest,
   ListCursorsRequest,
 } from "../../gen/parley/message/v1/message_service_pb.js";
+import type { ChannelState } from "./channel-state.ts";
 import type { Channels } from "./channels.ts";
 import { cursorOf } from "./cursors.ts";
 import type { MemberCursorRow, MessageStore } from "./message-store.ts";
@@ -26,10 +27,11 @@ export async function listCursors(
   const { channelId } = request;
   const size = pageSize(request.pageSize, 100, pageMax);
   const after = readIdToken(request.pageToken);
-  const { mode, members } = await channels.readAsMember(channelId, userId, (state) => ({
+  const look = (state: ChannelState) => ({
     mode: state.channel.mode,
     members: new Set(state.members.keys()),
-  }));
+  });
+  const { mode, members } = await channels.readAsMember(channelId, userId, look, "LIST_CURSORS");
   if (mode !== DeliveryMode.COPY) {
     const own = await store.getMemberCursors(userId, [channelId]);
     return { cursors: own.map(cursorOf), nextPageToken: "" };

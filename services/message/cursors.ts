@@ -47,10 +47,11 @@ export class Cursors {
    */
   async markRead(userId: string, channelId: string, messageId: bigint): Promise<void> {
     const { channels } = this.options;
-    const last = await channels.readAsMember(channelId, userId, ({ channel }) => ({
+    const look = ({ channel }: ChannelState) => ({
       messageId: channel.lastMessageId,
       messageNumber: channel.messageCount,
-    }));
+    });
+    const last = await channels.readAsMember(channelId, userId, look, "MARK_READ");
     const read =
       messageId >= last.messageId ? last : await this.positionAt(channelId, userId, messageId);
     if (!read) return;

@@ -4,6 +4,7 @@ import type { Clock } from "../../mesh/clock.ts";
 import { RecentMap } from "../../mesh/recent-map.ts";
 import type { Identity } from "../../mesh/rpc.ts";
 import type { Streams } from "../../mesh/streams.ts";
+import type { ChannelState } from "./channel-state.ts";
 import type { Channels } from "./channels.ts";
 import { tell } from "./member-events.ts";
 
@@ -31,10 +32,11 @@ export class Typing {
   /** Tells the other members of a COPY channel. @throws DomainError NOT_A_MEMBER, UNAVAILABLE */
   async send({ userId, deviceId }: Identity, channelId: string): Promise<void> {
     const { channels, streams, clock } = this.options;
-    const { mode, others } = await channels.lookAsMember(channelId, userId, (state) => ({
+    const look = (state: ChannelState) => ({
       mode: state.channel.mode,
       others: [...state.members.keys()].filter((memberId) => memberId !== userId),
-    }));
+    });
+    const { mode, others } = await channels.lookAsMember(channelId, userId, look, "TYPE");
     if (mode !== DeliveryMode.COPY) return;
     const nowMs = clock.monotonicMs();
     const lastMs = this.toldMs.get(deviceId);

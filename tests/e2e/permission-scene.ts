@@ -96,8 +96,16 @@ export const attempts: Record<
   REACT: (calls, change, scene, caller) =>
     calls.addReaction({ ...change, messageId: textIds(scene, caller).anothers, emoji: "👍" }),
   READ_HISTORY: (calls, { channelId }) => calls.listMessages({ channelId }),
+  LIST_REVISED: (calls, { channelId }) => calls.listRevisedMessages({ channelId }),
+  LIST_REACTIONS: (calls, { channelId }, scene, caller) =>
+    calls.listReactions({ channelId, messageId: textIds(scene, caller).own }),
+  SEARCH: (calls, { channelId }) => calls.searchMessages({ channelId, query: "hello" }),
   READ_CHANNEL: (calls, { channelId }) => calls.getChannel({ channelId }),
   LIST_MEMBERS: (calls, { channelId }) => calls.listMembers({ channelId }),
+  TYPE: (calls, { channelId }) => calls.sendTyping({ channelId }),
+  MARK_READ: (calls, { channelId }, scene, caller) =>
+    calls.markRead({ channelId, messageId: textIds(scene, caller).own }),
+  LIST_CURSORS: (calls, { channelId }) => calls.listCursors({ channelId }),
   ADD: (calls, change, { cast }) => calls.addMembers({ ...change, userIds: [cast.NONE.userId] }),
   REMOVE_MEMBER: (calls, change, { cast }) =>
     calls.removeMember({ ...change, userId: cast.otherMember.userId }),
