@@ -19,8 +19,8 @@ import type { Figure, ScenarioOptions, ScenarioResult } from "./scenario.ts";
 
 const password = "a password";
 const largeCount = 2;
-/** Members of a large channel. */
-const largeMembers = 100;
+/** Members of a large channel: above 100 its delivery turns LIVE. */
+const largeMembers = 150;
 /** Users that one call may add. */
 const addedMax = 99;
 
