@@ -6,9 +6,9 @@ import { parseArgs } from "node:util";
 import { formatTable, loadResult, resultName } from "./results.ts";
 import { type Backend, backends } from "./scenario.ts";
 
-const names = ["memory", "latency", "throughput", "group", "catch-up", "away", "history"];
-/** An edge by itself is on neither back end; the stores are compared in one run. */
-const runOnce = ["memory", "history"];
+const names = ["memory", "latency", "throughput", "group", "catch-up", "away", "history", "search"];
+/** An edge by itself is on neither back end; the stores are compared in one run, and the databases. */
+const runOnce = ["memory", "history", "search"];
 
 const { values } = parseArgs({
   options: {

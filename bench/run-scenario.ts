@@ -8,6 +8,7 @@ import { describeMachine } from "./machine.ts";
 import { memory } from "./memory.ts";
 import { resultName, storeResult } from "./results.ts";
 import type { Scenario } from "./scenario.ts";
+import { search } from "./search.ts";
 import { throughput } from "./throughput.ts";
 
 const scenarios: Record<string, Scenario> = {
@@ -17,6 +18,7 @@ const scenarios: Record<string, Scenario> = {
   group,
   "catch-up": catchUp,
   history,
+  search,
   away,
 };
 
