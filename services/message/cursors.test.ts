@@ -204,6 +204,30 @@ describe("members' cursors", () => {
     });
   });
 
+  it("[M8] [G3] in a LIVE channel a cursor is its owner's alone, and only the read one is kept", async () => {
+    const userIds = Array.from({ length: 99 }, (_, i) => `u${i}`);
+    for (const some of [userIds.slice(0, 97), userIds.slice(97)]) {
+      const add = { channelId, userIds: some, clientMessageId: fixture.clientId() };
+      await instance.call("ann", method.addMembers, add);
+    }
+    const last = await say("ann");
+    await fixture.work();
+    const [ann, bob] = [await hear("ann"), await hear("bob")];
+    await markDelivered("bob", last);
+    await markRead("cid", last);
+    expect(await markRead("bob", last)).toMatchObject({ unreadCount: 0 });
+    await instance.call("bob", method.sendTyping, { channelId });
+    expect(ann).toEqual([]);
+    expect(bob).toMatchObject([
+      { case: "cursorsMoved", value: { channelId, cursors: [{ userId: "bob" }] } },
+    ]);
+    expect((await cursors("bob")).map(({ userId }) => userId)).toEqual(["bob"]);
+    const { channels } = await instance.call("bob", method.listChangedCursors, {});
+    expect(channels).toMatchObject([{ channelId, cursors: [{ userId: "bob" }] }]);
+    expect(await unread("u98")).toBe(1);
+    expect(await listedUnread("u98")).toEqual([1]);
+  });
+
   it("[M8] [R2] while the store is away nothing is marked, and channels are read without", async () => {
     const last = await say("ann");
     fixture.storeFaults.next("writeLost");
