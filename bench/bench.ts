@@ -6,9 +6,12 @@ import { parseArgs } from "node:util";
 import { formatTable, loadResult, resultName } from "./results.ts";
 import { type Backend, backends } from "./scenario.ts";
 
-const names = ["memory", "latency", "throughput", "group", "catch-up", "away", "history", "search"];
-/** An edge by itself is on neither back end; the stores are compared in one run, and the databases. */
-const runOnce = ["memory", "history", "search"];
+const names = [
+  ...["memory", "latency", "throughput", "group", "large-group", "catch-up", "away", "history"],
+  "search",
+];
+/** Not on both back ends: an edge or the parts of a group by themselves, stores and databases. */
+const runOnce = ["memory", "large-group", "history", "search"];
 
 const { values } = parseArgs({
   options: {

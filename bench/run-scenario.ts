@@ -3,6 +3,7 @@ import { away } from "./away.ts";
 import { catchUp } from "./catch-up.ts";
 import { group } from "./group.ts";
 import { history } from "./history.ts";
+import { largeGroup } from "./large-group.ts";
 import { latency } from "./latency.ts";
 import { describeMachine } from "./machine.ts";
 import { memory } from "./memory.ts";
@@ -20,6 +21,7 @@ const scenarios: Record<string, Scenario> = {
   history,
   search,
   away,
+  "large-group": largeGroup,
 };
 
 const [name = "", ...flags] = process.argv.slice(2);
