@@ -31,12 +31,17 @@ export function messageLines(
   }
   const isMine = senderId === myId;
   const name = nameOf(senderId);
-  const text =
-    body.case === "text" ? harmless(body.value) : "(something that this program can't show)";
+  const text = saidIn(message);
   const before = `${time} ${name}: `;
   const lines = indented(before, isMine ? `${text} ✓` : text, columns);
   const shownName = paint(isMine ? "bold" : styleOf(senderId), name);
   return lines.replace(before, () => `${paint("dim", time)} ${shownName}: `);
+}
+
+function saidIn({ body, deleteTime, editTime }: Message): string {
+  if (deleteTime) return "(deleted)";
+  if (body.case !== "text") return "(something that this program can't show)";
+  return editTime ? `${harmless(body.value)} (edited)` : harmless(body.value);
 }
 
 /** The day of a message, to be shown where it changes. */
