@@ -184,8 +184,11 @@ describe("who is writing", () => {
     expect(onBen.typing).toEqual([]);
     expect(onCem.typing).toEqual([]);
     const overHttp = cem.http(MessageService);
-    for (const call of [cem.calls.sendTyping({ channelId }), overHttp.listCursors({ channelId })]) {
-      expect(errorReason(await call.catch((error: unknown) => error))).toBe("NOT_A_MEMBER");
+    for (const call of [
+      () => cem.calls.sendTyping({ channelId }),
+      () => overHttp.listCursors({ channelId }),
+    ]) {
+      expect(errorReason(await call().catch((error: unknown) => error))).toBe("NOT_A_MEMBER");
     }
     for (const device of [ann, ben, cem]) await device.client.close();
   });

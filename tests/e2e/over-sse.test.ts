@@ -4,8 +4,15 @@ import { connectBy } from "./device.ts";
 
 connectBy("sse");
 
-describe("[T2] over an event stream", async () => {
-  await import("./devices.test.ts");
-  await import("./groups.test.ts");
-  await import("./presence.test.ts");
+const suites = {
+  devices: () => import("./devices.test.ts"),
+  groups: () => import("./groups.test.ts"),
+  "large groups": () => import("./live-groups.test.ts"),
+  cursors: () => import("./cursors.test.ts"),
+  presence: () => import("./presence.test.ts"),
+};
+
+// Each in a scope of its own, so that its Parley ends before the next begins.
+describe.each(Object.entries(suites))("[T2] over an event stream: %s", async (_name, load) => {
+  await load();
 });
