@@ -3,7 +3,14 @@ import { checkDevice, checkHistory, Faults, type Shown } from "./replay-check.ts
 import type { PlannedChannel } from "./replay-plan.ts";
 
 /** What every count is when nothing is wrong. */
-const none = { lost: 0, duplicated: 0, reordered: 0, text_mismatches: 0, unrepaired_gaps: 0 };
+const none = {
+  lost: 0,
+  duplicated: 0,
+  reordered: 0,
+  text_mismatches: 0,
+  mark_mismatches: 0,
+  unrepaired_gaps: 0,
+};
 
 /** Two dialogues that were said in turn: a0, b0, a1, b1. */
 function said(): { channel: PlannedChannel; history: Shown[] } {
@@ -12,16 +19,24 @@ function said(): { channel: PlannedChannel; history: Shown[] } {
     turns: ids.map((acknowledgedId, at) => ({
       text: `text of ${name}${at}`,
       pauseMs: 0,
+      doings: { changes: [] },
       clientMessageId: `${name}${at}`,
       acknowledgedId,
     })),
   });
-  const created = { messageId: 1n, prevMessageId: 0n, clientMessageId: "c", text: undefined };
+  const created = {
+    messageId: 1n,
+    prevMessageId: 0n,
+    clientMessageId: "c",
+    text: undefined,
+    marks: "",
+  };
   const texts = ["a0", "b0", "a1", "b1"].map((clientMessageId, at) => ({
     messageId: BigInt(at + 2),
     prevMessageId: BigInt(at + 1),
     clientMessageId,
     text: `text of ${clientMessageId}`,
+    marks: "",
   }));
   return {
     channel: {
@@ -125,6 +140,26 @@ describe("the check of a history", () => {
   });
 });
 
+describe("the check of what was changed", () => {
+  it("[M9] expects edits, deletions, reactions and answers as people made them", () => {
+    const faults = new Faults();
+    const { channel, history } = said();
+    const [a0, a1] = channel.dialogues[0]!.turns;
+    Object.assign(a0!, { editedText: "edited", reactions: new Set(["👍 ben"]) });
+    Object.assign(a1!, { isDeleted: true, doings: { replyTo: 0, changes: [] } });
+    checkHistory(channel, history, faults);
+    expect(faults.counts).toEqual({ ...none, text_mismatches: 2, mark_mismatches: 2 });
+    const changed = history.map((message) => {
+      if (message.messageId === 2n) return { ...message, text: "edited", marks: "👍 ben" };
+      if (message.messageId === 4n) return { ...message, text: undefined, marks: "deleted" };
+      return message;
+    });
+    const none2 = new Faults();
+    checkHistory(channel, changed, none2);
+    expect(none2.counts).toEqual(none);
+  });
+});
+
 describe("the check of a device", () => {
   let faults: Faults;
   const { history } = said();
@@ -166,8 +201,13 @@ describe("the check of a device", () => {
     expect(check(created, a0, other, a1, b1)).toEqual({ ...none, text_mismatches: 1 });
   });
 
+  it("counts what was deleted, answered or reacted to otherwise than in the history", () => {
+    const other = { ...b0, marks: "👍 ann" };
+    expect(check(created, a0, other, a1, b1)).toEqual({ ...none, mark_mismatches: 1 });
+  });
+
   it("counts what was told and is not in the history as lost", () => {
-    const phantom = { messageId: 6n, prevMessageId: 5n, clientMessageId: "p", text: "?" };
+    const phantom = { ...b1, messageId: 6n, prevMessageId: 5n, clientMessageId: "p" };
     expect(check(...history, phantom)).toEqual({ ...none, lost: 1 });
   });
 

@@ -8,6 +8,8 @@ export class Measures {
   acknowledged = 0;
   /** How often a device was told of a text, the sender's own included. */
   delivered = 0;
+  /** Edits, deletions and reactions that were accepted. */
+  changed = 0;
   /** Grows with every sign of progress. */
   moves = 0;
   /** From sending a text to its acknowledgement. */
@@ -25,6 +27,11 @@ export class Measures {
     this.acknowledged++;
     this.moves++;
     this.ackMs.add(this.sinceSent(clientMessageId));
+  }
+
+  onChanged(): void {
+    this.changed++;
+    this.moves++;
   }
 
   onDelivered(clientMessageId: string, isOwn: boolean): void {

@@ -1,4 +1,5 @@
 /** What is said where: a direct channel for every dialogue, a group for every topic. */
+import { type Doings, planDoings } from "./replay-changes.ts";
 import type { Dialogue } from "./replay-dialogues.ts";
 
 /** A turn of a dialogue in one channel. What is not there yet has not happened. */
@@ -6,10 +7,19 @@ export interface Turn {
   readonly text: string;
   /** How long its speaker thinks, in milliseconds. */
   readonly pauseMs: number;
+  /** What is done around it. */
+  readonly doings: Doings;
   /** The id under which it was sent. */
   clientMessageId?: string;
   /** The id of the message that the server made of it. */
   acknowledgedId?: bigint;
+  /** What it says since it was edited. */
+  editedText?: string;
+  isDeleted?: boolean;
+  /** The `channel_sequence` of the last change of it that was accepted. */
+  changedSequence?: number;
+  /** "👍 user" of each reaction that stands. */
+  reactions?: ReadonlySet<string>;
 }
 
 /** A dialogue in one channel. */
@@ -41,30 +51,44 @@ const pauseEvery = 8;
 const pauseMsMax = 20;
 
 /**
- * Plans a replay. The seed decides the order of topics, the order of a topic's dialogues, and who
- * pauses when. Groups take the first dialogues of their topic in the order of the file.
+ * Plans a replay. The seed decides the order of topics, the order of a topic's dialogues, who
+ * pauses when, and what is done around a share of the turns, 0 to 1. Groups take the first
+ * dialogues of their topic in the order of the file.
  */
-export function planTopics(dialogues: readonly Dialogue[], seed: number): PlannedTopic[] {
+export function planTopics(
+  dialogues: readonly Dialogue[],
+  seed: number,
+  changedShare = 0,
+): PlannedTopic[] {
   const random = seededRandom(seed);
   const byTopic = new Map<string, Dialogue[]>();
   for (const dialogue of dialogues) {
     const title = `${dialogue.language}/${dialogue.topic}`;
     byTopic.set(title, [...(byTopic.get(title) ?? []), dialogue]);
   }
-  const topics = [...byTopic].map(([title, dialogues]) => planTopic(title, dialogues, random));
+  const topics = [...byTopic].map(([title, dialogues]) =>
+    planTopic(title, dialogues, changedShare, random),
+  );
   return shuffled(topics, random);
 }
 
-function planTopic(title: string, dialogues: Dialogue[], random: () => number): PlannedTopic {
+function planTopic(
+  title: string,
+  dialogues: Dialogue[],
+  changedShare: number,
+  random: () => number,
+): PlannedTopic {
   const inGroup = shuffled(dialogues.slice(0, groupDialoguesMax), random);
   const others = shuffled(dialogues.slice(groupDialoguesMax), random);
-  const plan = ({ line, turns }: Dialogue): PlannedDialogue => ({
-    line,
-    turns: turns.map((text) => ({
+  const plan = ({ line, turns }: Dialogue): PlannedDialogue => {
+    const doings = planDoings(turns, changedShare, random);
+    const paced = turns.map((text, at) => ({
       text,
       pauseMs: random() * pauseEvery < 1 ? random() * pauseMsMax : 0,
-    })),
-  });
+      doings: doings[at]!,
+    }));
+    return { line, turns: paced };
+  };
   return {
     group: { title, dialogues: inGroup.map(plan) },
     direct: [...inGroup, ...others].map((dialogue) => ({

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Way } from "../sdk/index.ts";
 import { forEachAtOnce } from "./replay-calls.ts";
+import { whoChanges } from "./replay-changes.ts";
 import { checkDevice, type Faults, type Shown } from "./replay-check.ts";
 import type { Measures } from "./replay-measures.ts";
 import {
@@ -140,21 +141,34 @@ interface OpenChannel {
   members: readonly Speaker[];
 }
 
-/** Each turn is said when the other side has heard the one before. */
+/** Each turn is said when the other side has heard the one before, or is away. */
 async function talk(pair: Pair, channelId: string, { turns }: PlannedDialogue): Promise<void> {
   for (const [at, turn] of turns.entries()) {
     const speaker = pair[at % 2]!;
     const listener = pair[(at + 1) % 2]!;
+    const { listenerIsAway, replyTo, changes } = turn.doings;
     if (turn.pauseMs > 0) await sleep(turn.pauseMs);
-    const said = speaker.say(channelId, turn);
+    const back = listenerIsAway ? listener.leave() : undefined;
+    const said = speaker.say(channelId, turn, replyTo === undefined ? undefined : turns[replyTo]);
+    if (back) {
+      await said;
+      await back();
+    }
     await Promise.all([said, listener.hears(turn.clientMessageId!)]);
+    for (const change of changes) await pair[whoChanges(change)]!.change(channelId, turns, change);
   }
 }
 
+/** Every member's device knows every turn, and all that was done to it. */
 async function everybodyHeard({ channel, members }: OpenChannel): Promise<void> {
   const turns = channel.dialogues.flatMap((dialogue) => dialogue.turns);
   await Promise.all(
-    members.flatMap((member) => turns.map((turn) => member.hears(turn.clientMessageId!))),
+    members.flatMap((member) =>
+      turns.flatMap((turn) => [
+        member.hears(turn.clientMessageId!),
+        member.sees(turn.acknowledgedId!, turn.changedSequence ?? 0),
+      ]),
+    ),
   );
 }
 

@@ -21,6 +21,8 @@ export interface ReplayOptions {
   seed: number;
   /** How devices connect. Default: WebSocket. */
   way?: Way;
+  /** Around which share of the turns people also edit, delete, react, answer; 0 to 1. Default: 0. */
+  changedShare?: number;
   /** Where a bar is drawn; undefined: nowhere. */
   drawProgress?: ((text: string) => void) | undefined;
   /** Without any progress for this long it ends. Default: 60 s. */
@@ -35,6 +37,8 @@ export interface ReplayReport extends Record<FaultKind, number> {
   acknowledged: number;
   /** How often a device was told of a text, the sender's own included. */
   delivered: number;
+  /** Edits, deletions and reactions that were accepted. */
+  changed: number;
   seconds: number;
   ack_ms: { p50: number; p99: number };
   /** To the devices of others. */
@@ -51,9 +55,17 @@ const topicsAtOnce = 2;
  */
 export async function replayDialogues(
   dialogues: readonly Dialogue[],
-  { urls, concurrency, seed, way = "websocket", drawProgress, stallMs }: ReplayOptions,
+  {
+    urls,
+    concurrency,
+    seed,
+    way = "websocket",
+    changedShare,
+    drawProgress,
+    stallMs,
+  }: ReplayOptions,
 ): Promise<{ report: ReplayReport; problems: string[] }> {
-  const topics = planTopics(dialogues, seed);
+  const topics = planTopics(dialogues, seed, changedShare);
   const channels = topics.flatMap(({ group, direct }) => [group, ...direct]);
   const measures = new Measures();
   const faults = new Faults();
@@ -93,6 +105,7 @@ export async function replayDialogues(
       sent: measures.sent,
       acknowledged: measures.acknowledged,
       delivered: measures.delivered,
+      changed: measures.changed,
       ...faults.counts,
       seconds: Number(((performance.now() - startMs) / 1_000).toFixed(1)),
       ack_ms: percentiles(measures.ackMs),

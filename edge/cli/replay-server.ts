@@ -13,7 +13,7 @@ import {
   type TokenStore,
 } from "../sdk/index.ts";
 import { untilAnswered } from "./replay-calls.ts";
-import type { Shown } from "./replay-check.ts";
+import { type Shown, shown } from "./replay-check.ts";
 
 /** A user's account. */
 export interface Account {
@@ -68,16 +68,13 @@ export class Server {
 
   /** A channel's whole history, the oldest message first. */
   async history(account: Account, channelId: string): Promise<Shown[]> {
-    const shown: Shown[] = [];
+    const messages: Shown[] = [];
     for (let pageToken = ""; ; ) {
       const page = await untilAnswered(this.giveUp, () =>
         this.historyPage(account, channelId, pageToken),
       );
-      for (const { messageId, prevMessageId, clientMessageId, body } of page.messages) {
-        const text = body.case === "text" ? body.value : undefined;
-        shown.push({ messageId, prevMessageId, clientMessageId, text });
-      }
-      if (page.nextPageToken === "") return shown;
+      messages.push(...page.messages.map(shown));
+      if (page.nextPageToken === "") return messages;
       pageToken = page.nextPageToken;
     }
   }

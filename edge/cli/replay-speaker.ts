@@ -4,11 +4,14 @@ import {
   type Message,
   MessageService,
   ParleyClient,
+  type Revised,
   type Way,
 } from "../sdk/index.ts";
 import { untilAnswered } from "./replay-calls.ts";
-import type { Shown } from "./replay-check.ts";
+import { type Change, noteChange } from "./replay-changes.ts";
+import { type Shown, shown } from "./replay-check.ts";
 import type { Measures } from "./replay-measures.ts";
+import { DeviceNetwork } from "./replay-network.ts";
 import type { Turn } from "./replay-plan.ts";
 import type { Account } from "./replay-server.ts";
 
@@ -16,23 +19,32 @@ import type { Account } from "./replay-server.ts";
 export class Speaker {
   readonly account: Account;
   private readonly client: ParleyClient;
+  private readonly network: DeviceNetwork;
   private readonly measures: Measures;
   private readonly giveUp: AbortSignal;
   private readonly toldByChannel = new Map<string, Shown[]>();
+  /** What was told last of each message. */
+  private readonly toldById = new Map<bigint, Shown>();
   private readonly heard = new Set<string>();
   private readonly waiting = new Map<string, () => void>();
+  /** The newest change of each message that the device knows. */
+  private readonly seen = new Map<bigint, number>();
+  private readonly watching = new Map<bigint, () => void>();
 
   private constructor(
     account: Account,
     client: ParleyClient,
+    network: DeviceNetwork,
     measures: Measures,
     giveUp: AbortSignal,
   ) {
     this.account = account;
     this.client = client;
+    this.network = network;
     this.measures = measures;
     this.giveUp = giveUp;
     client.on("message", (message) => this.onMessage(message));
+    client.on("revised", (revised) => void this.onRevised(revised));
   }
 
   /** @param giveUp ends further tries of calls that fail */
@@ -43,8 +55,11 @@ export class Speaker {
     measures: Measures,
     giveUp: AbortSignal,
   ): Promise<Speaker> {
-    const client = await ParleyClient.open({ url, tokens: account.tokens, ways: [way] });
-    return new Speaker(account, client, measures, giveUp);
+    const network = new DeviceNetwork();
+    const { WebSocket, fetch } = network;
+    const { tokens } = account;
+    const client = await ParleyClient.open({ url, tokens, ways: [way], WebSocket, fetch });
+    return new Speaker(account, client, network, measures, giveUp);
   }
 
   get userId(): string {
@@ -85,12 +100,25 @@ export class Speaker {
     return channel!.channelId;
   }
 
+  /** Takes the device off the network. @returns what brings it back */
+  leave(): () => Promise<void> {
+    const comeBack = this.network.leave();
+    return async () => {
+      comeBack();
+      await this.connect();
+    };
+  }
+
   /**
-   * Says a turn; its id is known at once. Resolves when it is acknowledged.
+   * Says a turn, perhaps as an answer to another; its id is known at once. Resolves when it is
+   * acknowledged.
    * @throws ConnectError where the text is refused
    */
-  async say(channelId: string, turn: Turn): Promise<void> {
-    const { clientMessageId, result } = this.client.send(channelId, turn.text);
+  async say(channelId: string, turn: Turn, repliesTo?: Turn): Promise<void> {
+    const replyToMessageId = repliesTo?.acknowledgedId ?? 0n;
+    const { clientMessageId, result } = this.client.send(channelId, turn.text, {
+      replyToMessageId,
+    });
     turn.clientMessageId = clientMessageId;
     this.measures.onSent(clientMessageId);
     const { messageId } = await result;
@@ -104,21 +132,80 @@ export class Speaker {
     return new Promise((resolve) => this.waiting.set(clientMessageId, resolve));
   }
 
+  /** Changes one of the turns. Resolves when that is acknowledged. */
+  async change(channelId: string, turns: readonly Turn[], change: Change): Promise<void> {
+    const turn = turns[change.at]!;
+    const messages = createClient(MessageService, this.client.transport);
+    const clientMessageId = this.client.newClientMessageId();
+    const request = { channelId, messageId: turn.acknowledgedId!, clientMessageId };
+    const make = (): Promise<{ channelSequence: number }> => {
+      switch (change.kind) {
+        case "edit":
+          return messages.editMessage({ ...request, text: change.text });
+        case "delete":
+          return messages.deleteMessage(request);
+        case "react":
+          return messages.addReaction({ ...request, emoji: change.emoji });
+        case "take_back":
+          return messages.removeReaction({ ...request, emoji: change.emoji });
+      }
+    };
+    const { channelSequence } = await untilAnswered(this.giveUp, make);
+    noteChange(turn, change, this.userId);
+    turn.changedSequence = channelSequence;
+    this.measures.onChanged();
+  }
+
+  /** Resolves when the device knows the message as this change, or a later one, made it. */
+  sees(messageId: bigint, channelSequence: number): Promise<void> {
+    if ((this.seen.get(messageId) ?? 0) >= channelSequence) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.watching.set(messageId, () => {
+        if ((this.seen.get(messageId) ?? 0) >= channelSequence) resolve();
+      });
+    });
+  }
+
   /** What the device was told of a channel, in the order of telling. */
   told(channelId: string): readonly Shown[] {
     return this.toldByChannel.get(channelId) ?? [];
   }
 
   private onMessage(message: Message): void {
-    const { channelId, messageId, prevMessageId, clientMessageId, senderId, body } = message;
-    const text = body.case === "text" ? body.value : undefined;
+    const { channelId, messageId, clientMessageId, senderId, body } = message;
     const told = this.toldByChannel.get(channelId) ?? [];
     if (told.length === 0) this.toldByChannel.set(channelId, told);
-    told.push({ messageId, prevMessageId, clientMessageId, text });
-    if (text === undefined) return;
+    const now = shown(message);
+    told.push(now);
+    this.toldById.set(messageId, now);
+    this.noteSeen(message);
+    // A text may have been deleted before the device came to hear of it.
+    if (body.case !== "text" && !message.deleteTime) return;
     this.measures.onDelivered(clientMessageId, senderId === this.userId);
     this.heard.add(clientMessageId);
     this.waiting.get(clientMessageId)?.();
     this.waiting.delete(clientMessageId);
+  }
+
+  private async onRevised(revised: Revised): Promise<void> {
+    const { channelId, messageId } = revised;
+    const message = revised.message ?? (await this.read(channelId, messageId));
+    const told = this.toldById.get(messageId);
+    if (!message || !told || (this.seen.get(messageId) ?? 0) > message.revisionSequence) return;
+    Object.assign(told, shown(message));
+    this.noteSeen(message);
+  }
+
+  private async read(channelId: string, messageId: bigint): Promise<Message | undefined> {
+    const start = { case: "aroundMessageId", value: messageId } as const;
+    const { messages } = await untilAnswered(this.giveUp, () =>
+      this.client.history(channelId, { start, pageSize: 2 }),
+    );
+    return messages.find((each) => each.messageId === messageId);
+  }
+
+  private noteSeen({ messageId, revisionSequence }: Message): void {
+    this.seen.set(messageId, revisionSequence);
+    this.watching.get(messageId)?.();
   }
 }

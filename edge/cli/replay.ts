@@ -56,6 +56,7 @@ export function parseReplayArgs(args: string[]): ReplayArgs {
     concurrency: integer("concurrency", values.concurrency, 1, concurrencyMax),
     seed: integer("seed", values.seed, 0, seedMax),
     way: transport(values.transport),
+    changedShare: integer("changes", values.changes, 0, 100) / 100,
     drawProgress: stderr.isTTY ? (text) => void stderr.write(text) : undefined,
   };
 }
@@ -68,6 +69,7 @@ function parseOptions(args: string[]) {
     concurrency: option(String(concurrencyDefault)),
     seed: option(String(randomInt(seedMax))),
     transport: option("websocket"),
+    changes: option("0"),
   };
   try {
     return parseArgs({ args, options, allowPositionals: true });
