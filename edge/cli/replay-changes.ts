@@ -26,6 +26,8 @@ export interface Doings {
 const replyEvery = 6;
 const awayEvery = 25;
 const changesMax = 2;
+const visitsMax = 3;
+const visitMsMax = 400;
 const emojis = ["👍", "❤️", "😂", "🎉"];
 
 /** Plans what happens around the turns of a dialogue, for a share of them, 0 to 1. */
@@ -63,6 +65,12 @@ export function planDoings(texts: readonly string[], share: number, random: () =
       changes: changes.filter((each) => each !== undefined),
     };
   });
+}
+
+/** Plans how long a guest stays in a group, in milliseconds, each time; none where nothing changes. */
+export function planVisits(share: number, random: () => number): number[] {
+  if (share === 0) return [];
+  return Array.from({ length: 1 + Math.floor(random() * visitsMax) }, () => random() * visitMsMax);
 }
 
 /** Which of the two of a dialogue does it, 0 or 1: they speak in turn, and react to each other. */

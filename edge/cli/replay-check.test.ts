@@ -41,6 +41,7 @@ function said(): { channel: PlannedChannel; history: Shown[] } {
   return {
     channel: {
       title: "english/ai",
+      visits: [],
       dialogues: [dialogue("a", 1, [2n, 4n]), dialogue("b", 2, [3n, 5n])],
     },
     history: [created, ...texts],

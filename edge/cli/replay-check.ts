@@ -149,6 +149,33 @@ export function checkDevice(
   checkChain(title, told, faults);
 }
 
+/**
+ * Compares what a device was told during some stays in a channel with what its user may read of the
+ * channel afterwards. A text that was changed after the stays is not shown any more.
+ */
+export function checkStays(
+  title: string,
+  told: readonly Shown[],
+  history: readonly Shown[],
+  faults: Faults,
+): void {
+  const known = new Map(history.map((message) => [message.messageId, message]));
+  const ids = told.map(({ messageId }) => messageId);
+  for (const [at, { messageId, text }] of told.entries()) {
+    const what = `${title}: ${messageId}`;
+    const found = known.get(messageId);
+    known.delete(messageId);
+    if (!found) {
+      const kind = ids.indexOf(messageId) < at ? "duplicated" : "lost";
+      faults.add(kind, `${what} was told, and is not the guest's to read, or was told again`);
+    } else if (found.text !== undefined && found.text !== text) {
+      faults.add("text_mismatches", `${what} as it was told`);
+    }
+    if (at > 0 && messageId <= ids[at - 1]!) faults.add("reordered", `${what} was told too late`);
+  }
+  for (const messageId of known.keys()) faults.add("lost", `${title}: ${messageId} was not told`);
+}
+
 /** What a turn is to look like after all that was done to it. */
 function expectedOf(turn: Turn, turns: readonly Turn[]): Pick<Shown, "text" | "marks"> {
   const { isDeleted = false, reactions = [], doings } = turn;

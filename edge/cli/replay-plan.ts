@@ -1,5 +1,5 @@
 /** What is said where: a direct channel for every dialogue, a group for every topic. */
-import { type Doings, planDoings } from "./replay-changes.ts";
+import { type Doings, planDoings, planVisits } from "./replay-changes.ts";
 import type { Dialogue } from "./replay-dialogues.ts";
 
 /** A turn of a dialogue in one channel. What is not there yet has not happened. */
@@ -33,6 +33,8 @@ export interface PlannedChannel {
   /** For people: "english/ai" or "line 12". */
   readonly title: string;
   readonly dialogues: readonly PlannedDialogue[];
+  /** How long a guest stays each time, in milliseconds. */
+  readonly visits: readonly number[];
 }
 
 /** A group with the dialogues of one topic in one language. */
@@ -90,10 +92,11 @@ function planTopic(
     return { line, turns: paced };
   };
   return {
-    group: { title, dialogues: inGroup.map(plan) },
+    group: { title, dialogues: inGroup.map(plan), visits: planVisits(changedShare, random) },
     direct: [...inGroup, ...others].map((dialogue) => ({
       title: `line ${dialogue.line}`,
       dialogues: [plan(dialogue)],
+      visits: [],
     })),
   };
 }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Way } from "../sdk/index.ts";
 import { forEachAtOnce } from "./replay-calls.ts";
 import { whoChanges } from "./replay-changes.ts";
-import { checkDevice, type Faults, type Shown } from "./replay-check.ts";
+import { checkDevice, checkStays, type Faults, type Shown } from "./replay-check.ts";
 import type { Measures } from "./replay-measures.ts";
 import {
   groupDialoguesMax,
@@ -61,11 +61,15 @@ async function playTogether(
   await meeting.end();
 }
 
+/** A group that is nearly full has no place for guests. */
+const visitedMembersMax = 90;
+
 /** People who are connected at the same time, and their channels. */
 class Meeting {
   private readonly replay: Replay;
   private readonly speakers: Speaker[] = [];
   private readonly channels: OpenChannel[] = [];
+  private readonly guests: { title: string; groupId: string; guest: Speaker }[] = [];
   private isOver = false;
 
   constructor(replay: Replay) {
@@ -82,6 +86,7 @@ class Meeting {
     const members = pairs.flat();
     const groupId = group && (await members[0]!.createGroup(group.title, members.slice(1)));
     if (groupId) this.opened(group, groupId, members);
+    const visits = groupId ? this.visits(group, groupId, members[0]!, members.length) : undefined;
     await forEachAtOnce(direct.entries(), concurrency, async ([at, channel]) => {
       const pair = pairs[at]!;
       const channelId = await pair[0].openDirectChannel(pair[1]);
@@ -91,7 +96,25 @@ class Meeting {
         groupId && talk(pair, groupId, group.dialogues[at]!),
       ]);
     });
+    await visits;
     await Promise.all(this.channels.map(everybodyHeard));
+  }
+
+  /** A guest comes to a group and goes again, while others talk. */
+  private async visits(
+    { title, visits }: PlannedChannel,
+    groupId: string,
+    owner: Speaker,
+    size: number,
+  ): Promise<void> {
+    if (visits.length === 0 || size >= visitedMembersMax) return;
+    const guest = await this.join();
+    this.guests.push({ title, groupId, guest });
+    for (const stayMs of visits) {
+      const remove = await owner.addMember(groupId, guest);
+      await sleep(stayMs);
+      await remove();
+    }
   }
 
   /** Compares what every device was told with the histories. */
@@ -110,6 +133,17 @@ class Meeting {
         checkDevice(title, member.told(channelId), history, faults);
       }
     });
+    for (const { title, groupId, guest } of this.guests)
+      await this.checkGuest(title, groupId, guest);
+  }
+
+  /** A guest is told of all that its own history has, of each stay, and of nothing else. */
+  private async checkGuest(title: string, groupId: string, guest: Speaker): Promise<void> {
+    const { server, faults } = this.replay;
+    const history = await server.history(guest.account, groupId);
+    const texts = history.filter(({ text }) => text !== undefined);
+    await Promise.all(texts.map(({ clientMessageId }) => guest.hears(clientMessageId)));
+    checkStays(`${title} at the guest`, guest.told(groupId), history, faults);
   }
 
   /** Who has not come yet is not let in any more. */

@@ -100,6 +100,17 @@ export class Speaker {
     return channel!.channelId;
   }
 
+  /** Adds somebody to a group, until the function returned is called. */
+  async addMember(channelId: string, { userId }: Speaker): Promise<() => Promise<void>> {
+    const messages = createClient(MessageService, this.client.transport);
+    const added = { channelId, clientMessageId: this.client.newClientMessageId() };
+    await untilAnswered(this.giveUp, () => messages.addMembers({ ...added, userIds: [userId] }));
+    return async () => {
+      const removed = { channelId, clientMessageId: this.client.newClientMessageId() };
+      await untilAnswered(this.giveUp, () => messages.removeMember({ ...removed, userId }));
+    };
+  }
+
   /** Takes the device off the network. @returns what brings it back */
   leave(): () => Promise<void> {
     const comeBack = this.network.leave();
