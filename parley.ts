@@ -47,7 +47,7 @@ const commands: Record<string, Command> = {
   },
   replay: {
     summary:
-      "FILE [--url …,…] [--limit N] [--concurrency N] [--seed N] [--transport websocket|sse|poll]: replay dialogues and check",
+      "FILE [--url …,…] [--limit N] [--concurrency N] [--seed N] [--changes PERCENT] [--transport websocket|sse|poll]: replay dialogues and check",
     run: async (args) => (await import("./edge/cli/replay.ts")).replay(args),
   },
   help: {

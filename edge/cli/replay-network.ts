@@ -1,5 +1,8 @@
 import type { ParleyClientOptions } from "../sdk/index.ts";
 
+/** Nobody listens there. */
+const nowhere = "ws://127.0.0.1:1";
+
 /** The network of one device, which can be away. */
 export class DeviceNetwork {
   /** For the SDK. */
@@ -11,8 +14,7 @@ export class DeviceNetwork {
     class DeviceSocket extends WebSocket {
       constructor(url: string | URL, protocols?: string | string[]) {
         const { signal } = network.presence;
-        signal.throwIfAborted();
-        super(url, protocols);
+        super(signal.aborted ? nowhere : url, protocols);
         const onAway = () => this.close();
         signal.addEventListener("abort", onAway);
         this.addEventListener("close", () => signal.removeEventListener("abort", onAway));

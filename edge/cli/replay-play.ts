@@ -186,7 +186,7 @@ async function talk(pair: Pair, channelId: string, { turns }: PlannedDialogue): 
     const said = speaker.say(channelId, turn, replyTo === undefined ? undefined : turns[replyTo]);
     if (back) {
       await said;
-      await back();
+      back();
     }
     await Promise.all([said, listener.hears(turn.clientMessageId!)]);
     for (const change of changes) await pair[whoChanges(change)]!.change(channelId, turns, change);

@@ -112,11 +112,11 @@ export class Speaker {
   }
 
   /** Takes the device off the network. @returns what brings it back */
-  leave(): () => Promise<void> {
+  leave(): () => void {
     const comeBack = this.network.leave();
-    return async () => {
+    return () => {
       comeBack();
-      await this.connect();
+      this.client.wake();
     };
   }
 

@@ -13,6 +13,7 @@ describe("the replay's arguments", () => {
       urls: ["http://localhost:8080"],
       concurrency: 32,
       way: "websocket",
+      changedShare: 0,
     });
     expect(seed).toBeGreaterThanOrEqual(0);
   });
@@ -23,6 +24,7 @@ describe("the replay's arguments", () => {
     [["a", "--limit", "0"], "--limit 0 is no whole number from 1 to"],
     [["a", "--concurrency", "1e6"], "--concurrency 1e6 is no whole number from 1 to 1000"],
     [["a", "--seed", ""], "--seed  is no whole number"],
+    [["a", "--changes", "101"], "--changes 101 is no whole number from 0 to 100"],
     [["a", "--url", "nowhere"], "--url nowhere is no URL"],
     [["a", "--transport", "pigeon"], "--transport pigeon is none of websocket, sse, poll"],
     [["a", "--speed", "9"], "'--speed'"],

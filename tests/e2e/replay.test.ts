@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => parley.stop());
 
 it.each(allWays)(
-  "[M1] [M2] [M3] [G2] [H2] [T2] every text of a replay by %s reaches every member and the history, once and in order",
+  "[M1] [M2] [M3] [M9] [G2] [G4] [S2] [H2] [T2] what people say and do in a replay by %s reaches every member and the history, once and in order",
   async (way) => {
     const dialogues = someDialogues(2);
     const texts = dialogues.reduce((sum, { turns }) => sum + turns.length, 0);
@@ -24,6 +24,7 @@ it.each(allWays)(
       urls: parley.urls,
       concurrency: 32,
       seed: 20_261_122,
+      changedShare: 0.4,
       way,
     });
     expect(problems).toEqual([]);
@@ -31,6 +32,7 @@ it.each(allWays)(
     expect(report.sent).toBeGreaterThan(texts);
     expect(report.acknowledged).toBe(report.sent);
     expect(report.delivered).toBeGreaterThan(2 * report.sent);
+    expect(report.changed).toBeGreaterThan(0.3 * report.sent);
   },
   timeoutMs,
 );
@@ -51,6 +53,7 @@ it(
       sent: 26,
       acknowledged: 26,
       delivered: expect.any(Number),
+      changed: 0,
       ...noFaults,
       seconds: expect.any(Number),
       ack_ms: percentiles,

@@ -12,6 +12,7 @@ export interface FaultResult extends Record<FaultKind, number> {
   sent: number;
   acknowledged: number;
   delivered: number;
+  changed: number;
   /** Of the replay that took the longest to be acknowledged. */
   ackMsP99: number;
   problems: string[];
@@ -20,6 +21,8 @@ export interface FaultResult extends Record<FaultKind, number> {
 /** From the replay's start to the fault: into the sign-ups, or into the talk. */
 const beforeMsMin = 500;
 const beforeMsMax = 4_000;
+/** Around so many turns people also edit, delete, react, answer, come and go. */
+const changedShare = 0.3;
 /** Clients wait up to 30 s between attempts, and servers need time to start. */
 const stallMs = 240_000;
 
@@ -37,12 +40,13 @@ export async function replayUnder(
     sent: 0,
     acknowledged: 0,
     delivered: 0,
+    changed: 0,
     ackMsP99: 0,
     problems: [],
   };
   const replay = async () => {
     const seed = random.between(0, 1_000);
-    const options = { urls: cluster.edgeUrls, concurrency: 16, seed, stallMs };
+    const options = { urls: cluster.edgeUrls, concurrency: 16, seed, changedShare, stallMs };
     const { report, problems } = await replayDialogues(dialogues, options);
     add(result, report, problems);
   };
@@ -67,6 +71,7 @@ function add(result: FaultResult, report: ReplayReport, problems: readonly strin
   result.sent += report.sent;
   result.acknowledged += report.acknowledged;
   result.delivered += report.delivered;
+  result.changed += report.changed;
   result.ackMsP99 = Math.max(result.ackMsP99, report.ack_ms.p99);
   result.problems.push(...problems);
 }

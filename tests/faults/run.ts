@@ -52,9 +52,10 @@ try {
 if (values.only === undefined) writeTable();
 process.exit(results.every(isClean) ? 0 : 1);
 
-function row({ fault, sent, acknowledged, delivered, ackMsP99, ...counts }: FaultResult): string {
+function row({ fault, sent, acknowledged, delivered, changed, ackMsP99, ...counts }: FaultResult) {
   const found = faultKinds.map((kind) => counts[kind]);
-  return `| ${[fault, sent, acknowledged, delivered, ...found, Math.round(ackMsP99)].join(" | ")} |`;
+  const columns = [fault, sent, acknowledged, delivered, changed, ...found, Math.round(ackMsP99)];
+  return `| ${columns.join(" | ")} |`;
 }
 
 function isClean(result: FaultResult): boolean {
@@ -65,7 +66,7 @@ function writeTable(): void {
   const path = join(import.meta.dirname, "../../docs/RELIABILITY.md");
   const text = readFileSync(path, "utf8");
   const names = faultKinds.map((kind) => kind.replaceAll("_", " "));
-  const head = ["fault", "sent", "acknowledged", "deliveries", ...names, "ack p99, ms"];
+  const head = ["fault", "sent", "acknowledged", "deliveries", "changes", ...names, "ack p99, ms"];
   const table = [
     `| ${head.join(" | ")} |`,
     `|${"---|".repeat(head.length)}`,
