@@ -1,5 +1,7 @@
 /** What every adapter of streams.ts tells those who listen. */
 import { describe, expect, it } from "vitest";
+import { systemClock } from "./clock.ts";
+import { LogFeeds } from "./log-feed.ts";
 import type { LiveMessage, StreamEntry } from "./streams.ts";
 import { bytes, type OpenStreams, text, textsOf } from "./streams-under-test.ts";
 
@@ -76,6 +78,35 @@ export function liveContract(test: OpenStreams): void {
         { subject: "a", sequence: sequence + 7, prevSequence: sequence },
       ]);
       expect(inboxHeard).toEqual([]);
+    });
+
+    it("[S3] [G3] lets a feed of a log repair what was not told of, from an empty log on", async () => {
+      const { log } = test.streams;
+      const feeds = new LogFeeds({ streams: test.streams, clock: systemClock });
+      const got: string[] = [];
+      let isCaughtUp = false;
+      const follower = {
+        deliver: (delivery: { data: Uint8Array }) => got.push(text(delivery)) > 0,
+        caughtUp: () => {
+          isCaughtUp = true;
+        },
+        reset: () => {},
+        event: () => {},
+      };
+      feeds.follow("a", { epoch: "", sequence: 0 }, follower);
+      await test.until(() => isCaughtUp);
+      let prevSequence = 0;
+      for (const name of ["first", "lost", "lost too", "last"]) {
+        const data = bytes(name);
+        const sequence = await log.append("a", data);
+        const entry = { data, sequence, prevSequence };
+        if (!name.startsWith("lost")) test.streams.publishLog("a", entry);
+        prevSequence = sequence;
+      }
+      await test.until(() => got.length === 4);
+      expect(got).toEqual(["first", "lost", "lost too", "last"]);
+      expect(await textsOf(log, "a")).toEqual(got);
+      feeds.close();
     });
 
     it("tells nobody of a log who has stopped to listen", async () => {
