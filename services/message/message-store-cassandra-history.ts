@@ -1,8 +1,9 @@
 /** The messages of channels, in partitions of Cassandra: see message-store-cassandra-buckets.ts. */
-import type { Message, Revision } from "../../gen/parley/message/v1/message_pb.js";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Channel, Message, Revision } from "../../gen/parley/message/v1/message_pb.js";
 import type { Cassandra } from "../../mesh/cassandra.ts";
 import type { Write } from "../../mesh/cassandra-batches.ts";
-import { maxId, minId } from "../../mesh/ids.ts";
+import { firstMessageIdAt, maxId, messageIdMax, minId } from "../../mesh/ids.ts";
 import { RecentMap } from "../../mesh/recent-map.ts";
 import { bodySequence, newestReactions } from "./message-revisions.ts";
 import type { MessageRange, StoredMessage } from "./message-store.ts";
@@ -31,6 +32,13 @@ const bucketsMax = 16;
 const readAheadMax = 16;
 /** Messages that are read at one time: 50 MB of the longest texts. */
 const rowsMax = 128;
+
+/** Buckets that are looked for at one time, where nothing says which there are. */
+const probedMax = 32;
+/** Rows to find a message among: the first ones may be revisions alone. */
+const rowsProbed = 16;
+/** An id's time and the time of acceptance differ: the generator may lead its clock by 5 s. */
+const idTimeSlackMs = 10_000;
 
 const insertBucket = `INSERT INTO buckets_by_channel (channel_id, bucket, first_sequence)
   VALUES (?, ?, ?) USING TIMESTAMP ?`;
@@ -92,6 +100,32 @@ export class HistoryPartitions {
       }),
     );
     await this.connection.write(writes);
+  }
+
+  /** As the port's findMessages: every bucket from the channel's creation to its last message. */
+  async findBuckets(channel: Channel): Promise<void> {
+    const { channelId, createTime, lastMessageId, lastChannelSequence } = channel;
+    const firstId = firstMessageIdAt(createTime ? timestampMs(createTime) - idTimeSlackMs : 0);
+    const widths = lastChannelSequence < hotRows ? [wide] : [wide, narrow];
+    for (const width of widths) {
+      const last = bucketOf(lastMessageId, width);
+      for (let from = bucketOf(firstId, width); from <= last; from += probedMax) {
+        const length = Math.min(probedMax, last - from + 1);
+        const buckets = Array.from({ length }, (_, i) => from + i);
+        const rowsOf = await this.connection.readAll(
+          buckets.map((bucket) => ({
+            cql: upwards.messages,
+            values: [channelId, bucket, 0n, messageIdMax, rowsProbed],
+          })),
+        );
+        const writes = rowsOf.flatMap((rows, i) => {
+          const first = rows.map(storedMessageOf).find((stored) => stored !== undefined);
+          if (!first) return [];
+          return bucketWrite(bucketKey(channelId, buckets[i]!), first.message.channelSequence);
+        });
+        await this.connection.write(writes);
+      }
+    }
   }
 
   /** As the port's listMessages. */

@@ -180,6 +180,10 @@ class CassandraMessageStore implements MessageStore {
     });
   }
 
+  findMessages({ channel }: ChannelRow): Promise<void> {
+    return reached(() => this.history.findBuckets(channel));
+  }
+
   getDeviceCursor(userId: string, deviceId: string): Promise<DeviceCursorRow | undefined> {
     return reached(async () => (await readVisit(this.connection, userId, deviceId))?.cursor);
   }

@@ -41,6 +41,7 @@ export function withStoreFaults(store: MessageStore, faults: Faults<StoreFault>)
     listStays: (...args) => read(() => store.listStays(...args)),
     listChannelIds: (...args) => read(() => store.listChannelIds(...args)),
     listAllChannels: (...args) => read(() => store.listAllChannels(...args)),
+    findMessages: (...args) => write(() => store.findMessages(...args)),
     getDeviceCursor: (...args) => read(() => store.getDeviceCursor(...args)),
     getMemberCursors: (...args) => read(() => store.getMemberCursors(...args)),
     listMemberCursors: (...args) => read(() => store.listMemberCursors(...args)),

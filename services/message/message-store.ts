@@ -181,6 +181,12 @@ export interface MessageStore {
   /** All channels, after one of them ("": from the first), in an order of the store's own. */
   listAllChannels(afterChannelId: string, limit: number): Promise<ChannelRow[]>;
 
+  /**
+   * Finds where a channel's messages lie, and writes that anew where the store keeps it apart from
+   * them: for repairs, as it looks at every place that is possible.
+   */
+  findMessages(channel: ChannelRow): Promise<void>;
+
   /** Where the device's cursor stands. */
   getDeviceCursor(userId: string, deviceId: string): Promise<DeviceCursorRow | undefined>;
 

@@ -40,6 +40,15 @@ describe("a rebuild on Cassandra", () => {
     await keyspace.drop();
   });
 
+  it("[R2] finds messages again where their buckets were lost", async () => {
+    const range = { channelId: "g-1", newestFirst: true, limit: 1 };
+    const [row] = await store.listAllChannels("", 1);
+    await keyspace.run("TRUNCATE $.buckets_by_channel");
+    expect(await store.listMessages(range)).toEqual([]);
+    await store.findMessages(row!);
+    expect(await store.listMessages(range)).toHaveLength(1);
+  });
+
   it("[R2] of the store brings memberships back, also by user", async () => {
     expect(await store.listChannelIds("u2", "", 10)).toEqual([]);
     let last = { channels: 0, messages: 0 };

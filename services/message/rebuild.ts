@@ -37,8 +37,8 @@ export function rebuildSearch(index: SearchIndex): Rebuild {
 }
 
 /**
- * The store's tables by which it finds memberships (also by user), partitions of messages, and
- * messages by their client ids. An edited text's client id is left as it is: what was sent under it
+ * The store's tables by which it finds memberships, also by user, and messages by their client ids;
+ * where messages lie is found again by every rebuild. An edited text's client id is left as it is: what was sent under it
  * is no longer known.
  * @throws StoreUnavailable
  */
@@ -64,6 +64,7 @@ export async function* rebuildAll(
 ): AsyncGenerator<RebuildProgress> {
   const progress: RebuildProgress = { channels: 0, messages: 0 };
   for await (const channel of channelsOf(store, channelId)) {
+    await store.findMessages(channel);
     let minMessageId = 1n;
     for (let more = true; more; ) {
       const range = { channelId: channel.channel.channelId, minMessageId, newestFirst: false };

@@ -52,6 +52,7 @@ export class StoreServer {
       listStays: (...args) => ask(() => store.listStays(...args)),
       listChannelIds: (...args) => ask(() => store.listChannelIds(...args)),
       listAllChannels: (...args) => ask(() => store.listAllChannels(...args)),
+      findMessages: (...args) => ask(() => store.findMessages(...args)),
       getDeviceCursor: (...args) => ask(() => store.getDeviceCursor(...args)),
       putDeviceCursor: (...args) => ask(() => store.putDeviceCursor(...args)),
       getMemberCursors: (...args) => ask(() => store.getMemberCursors(...args)),
