@@ -33,6 +33,9 @@ async function setUp() {
       ...client(),
       messageId: deleted,
     });
+    await instance.call("ben", method.addReaction, {
+      ...{ channelId, ...client(), messageId: edited, emoji: "👍" },
+    });
     await instance.call("ann", method.removeMember, { channelId, ...client(), userId: "ben" });
     await send("word later");
   }
@@ -79,6 +82,10 @@ describe("a rebuild", () => {
       for (const channelId of channelIds) {
         const stays = await fixture.store.listStays(channelId, userId);
         expect(await lost.listStays(channelId, userId)).toEqual(stays);
+        const all = { channelId, minSequence: 1, maxSequence: 100, limit: 100 };
+        const revisions = await fixture.store.listRevisions(all);
+        expect(revisions).toHaveLength(3);
+        expect(await lost.listRevisions(all)).toEqual(revisions);
       }
     }
     const [channelId] = channelIds;

@@ -3,9 +3,11 @@
  * while the system runs: every write is one that a worker makes too, and of two states the newer
  * stays. What the log has and the store has not yet is the workers' to bring.
  */
-import type { Message } from "../../gen/parley/message/v1/message_pb.js";
+import { create } from "@bufbuild/protobuf";
+import { type Revision, RevisionSchema } from "../../gen/parley/message/v1/message_pb.js";
 import { indexedText, partsOf } from "./indexing.ts";
-import type { ChannelRow, MembershipRow, MessageStore } from "./message-store.ts";
+import type { ChannelRow, MessageStore, StoredMessage } from "./message-store.ts";
+import { rowsMax } from "./message-store-limits.ts";
 import { membershipRows } from "./projection.ts";
 import type { SearchIndex } from "./search-index.ts";
 
@@ -16,7 +18,7 @@ export interface RebuildProgress {
 }
 
 /** Writes what some messages of a channel, in their order, come to. */
-export type Rebuild = (channel: ChannelRow, messages: readonly Message[]) => Promise<void>;
+export type Rebuild = (channel: ChannelRow, page: readonly StoredMessage[]) => Promise<void>;
 
 /** Channels to a page, and messages. */
 const channelsMax = 100;
@@ -27,30 +29,46 @@ const messagesMax = 500;
  * @throws SqlUnavailable
  */
 export function rebuildSearch(index: SearchIndex): Rebuild {
-  return async ({ channel, sequence }, messages) => {
+  return async ({ channel, sequence }, page) => {
     const { channelId, historyBeforeJoining } = channel;
-    const texts = messages.map(indexedText).filter((text) => text !== undefined);
-    const memberships = messages.flatMap(membershipRows);
+    const texts = page.flatMap(({ message }) => indexedText(message) ?? []);
+    const memberships = page.flatMap(({ message }) => membershipRows(message));
     const channels = [{ channelId, historyBeforeJoining, sequence }];
     for (const part of partsOf({ texts, memberships, channels })) await index.apply(part);
   };
 }
 
 /**
- * The store's tables by which it finds memberships, also by user, and messages by their client ids;
- * where messages lie is found again by every rebuild. An edited text's client id is left as it is: what was sent under it
- * is no longer known.
+ * The store's tables by which it finds memberships, also by user, messages by their client ids, and
+ * revised messages by their last edit and their reactions; where messages lie is found again by
+ * every rebuild. The client ids of edited texts and of revisions are left as they are: what was sent
+ * under them is no longer known.
  * @throws StoreUnavailable
  */
 export function rebuildStore(store: MessageStore): Rebuild {
-  return async (_channel, messages) => {
-    const unrevised = messages.filter(({ revisionSequence }) => revisionSequence === 0);
-    await store.apply({ messages: unrevised });
-    const memberships: MembershipRow[] = messages.flatMap(membershipRows);
-    for (let from = 0; from < memberships.length; from += messagesMax) {
-      await store.apply({ memberships: memberships.slice(from, from + messagesMax) });
+  return async (_channel, page) => {
+    const messages = page.map(({ message }) => message);
+    await store.apply({ messages: messages.filter((it) => it.revisionSequence === 0) });
+    for (const memberships of slices(messages.flatMap(membershipRows))) {
+      await store.apply({ memberships });
     }
+    for (const revisions of slices(page.flatMap(revisionPlaces))) await store.apply({ revisions });
   };
+}
+
+/** The revisions that are known of a message, without what they changed: that is stored. */
+function revisionPlaces({ message, reactions }: StoredMessage): Revision[] {
+  const { channelId, messageId, channelSequence, revisionSequence } = message;
+  const sequences = [revisionSequence, ...reactions.map(({ sequence }) => sequence)];
+  const place = { channelId, messageId, messageChannelSequence: channelSequence };
+  return sequences
+    .filter((sequence) => sequence > 0)
+    .map((sequence) => create(RevisionSchema, { ...place, channelSequence: sequence }));
+}
+
+function slices<Row>(rows: readonly Row[]): Row[][] {
+  const count = Math.ceil(rows.length / rowsMax);
+  return Array.from({ length: count }, (_, i) => rows.slice(i * rowsMax, (i + 1) * rowsMax));
 }
 
 /**
@@ -69,11 +87,10 @@ export async function* rebuildAll(
     for (let more = true; more; ) {
       const range = { channelId: channel.channel.channelId, minMessageId, newestFirst: false };
       const stored = await store.listMessages({ ...range, limit: messagesMax });
-      const messages = stored.map(({ message }) => message);
-      if (messages.length > 0) await rebuild(channel, messages);
-      minMessageId = (messages.at(-1)?.messageId ?? 0n) + 1n;
-      more = messages.length === messagesMax;
-      progress.messages += messages.length;
+      if (stored.length > 0) await rebuild(channel, stored);
+      minMessageId = (stored.at(-1)?.message.messageId ?? 0n) + 1n;
+      more = stored.length === messagesMax;
+      progress.messages += stored.length;
       yield { ...progress };
     }
     progress.channels++;
