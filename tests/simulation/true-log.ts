@@ -26,6 +26,7 @@ export class TrueChannel {
   /** Item n is at n - 1. */
   readonly items: Message[] = [];
   readonly stays = new Map<string, Stay[]>();
+  readonly bans = new Set<string>();
   lastLogSequence = 0;
   ownerId = "";
 
@@ -144,9 +145,17 @@ export class TrueLog {
     if (body.case === "membershipChange") {
       const { kind, userIds, newOwnerId } = body.value;
       const enters = [ChangeKind.CREATED, ChangeKind.ADDED, ChangeKind.JOINED].includes(kind);
-      for (const userId of userIds) {
+      const stays = [ChangeKind.UNBANNED, ChangeKind.ROLE_CHANGED].includes(kind);
+      for (const userId of stays ? [] : userIds) {
+        if (enters && channel.bans.has(userId)) blame(`lets ${userId} in, who is banned`);
+        // Who is banned need not have been a member.
+        if (kind === ChangeKind.BANNED && !channel.isMember(userId)) continue;
         if (channel.isMember(userId) === enters) blame(`has ${userId} come or go twice`);
         channel.move(userId, channelSequence, enters);
+      }
+      for (const userId of userIds) {
+        if (kind === ChangeKind.BANNED) channel.bans.add(userId);
+        if (kind === ChangeKind.UNBANNED) channel.bans.delete(userId);
       }
       mayBeStranger = kind === ChangeKind.CREATED || kind === ChangeKind.JOINED;
       if (kind === ChangeKind.CREATED) channel.ownerId = senderId;

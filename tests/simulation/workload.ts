@@ -1,5 +1,6 @@
 /** What the users of a run do with their devices. */
 import type { DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { MemberRole } from "../../gen/parley/message/v1/message_pb.js";
 import { MessageOrder, MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
 import { Code, RpcError } from "../../mesh/errors.ts";
 import { groupChannelId } from "../../services/message/changes.ts";
@@ -21,6 +22,9 @@ const weights = {
   removeMember: 4,
   joinGroup: 4,
   leaveGroup: 2,
+  banUser: 1,
+  unbanUser: 2,
+  setMemberRole: 1,
   reinstall: 1,
 };
 
@@ -153,6 +157,22 @@ export class Workload {
   private removeMember(): Promise<unknown> {
     const { random, userIds } = this.device.world;
     return this.changeMembers(method.removeMember, { userId: random.pick(userIds) });
+  }
+
+  private banUser(): Promise<unknown> {
+    const { random, userIds } = this.device.world;
+    return this.changeMembers(method.banUser, { userId: random.pick(userIds) });
+  }
+
+  private unbanUser(): Promise<unknown> {
+    const { random, userIds } = this.device.world;
+    return this.changeMembers(method.unbanUser, { userId: random.pick(userIds) });
+  }
+
+  private setMemberRole(): Promise<unknown> {
+    const { random, userIds } = this.device.world;
+    const role = random.pick([MemberRole.MEMBER, MemberRole.ADMIN]);
+    return this.changeMembers(method.setMemberRole, { userId: random.pick(userIds), role });
   }
 
   private joinGroup(): Promise<unknown> {
