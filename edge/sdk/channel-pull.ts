@@ -43,10 +43,9 @@ export async function pullChannels(
     const positions = sync
       .known()
       .filter(({ channelId }) => asked.has(channelId))
-      .map(({ channelId, lastChannelSequence, lastMessageId }) => ({
+      .map(({ channelId, lastChannelSequence }) => ({
         channelId,
         channelSequence: lastChannelSequence,
-        messageId: lastMessageId,
       }));
     let isWaiting = false;
     try {

@@ -32,13 +32,6 @@ export declare type ChannelPosition = Message<"parley.message.v1.ChannelPosition
    * @generated from field: uint32 channel_sequence = 2;
    */
   channelSequence: number;
-
-  /**
-   * The greatest message id that the device has of the channel; 0: none.
-   *
-   * @generated from field: int64 message_id = 3;
-   */
-  messageId: bigint;
 };
 
 /**
