@@ -47,6 +47,8 @@ export class ChannelModel {
   readonly settings: ModelSettings;
   readonly bans = new Set<string>();
   texts = 0;
+  /** The item that turned it LIVE; infinite: it is COPY. */
+  liveSince = Number.POSITIVE_INFINITY;
   /** In order. */
   readonly messages: MessageModel[] = [];
   lastSequence = 0;
@@ -129,7 +131,20 @@ export class ChannelModel {
     if (text !== undefined) this.texts++;
     if (messageNumber !== this.texts) throw new Error(`${place} is not text ${this.texts}`);
     if (body.case === "membershipChange") this.applyMembership(message, body.value);
-    if (body.case === "channelChange") this.applyChange(body.value);
+    if (body.case === "channelChange") this.applyChange(body.value, channelSequence);
+  }
+
+  /** Whether the next item turns the channel LIVE, without being asked for. */
+  get turnsLive(): boolean {
+    return this.members.size > copyMembersMax && this.liveSince === Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether devices of the user need not be told: a LIVE channel's others come and go as a count. */
+  isCountOnly({ body, channelSequence }: Message, userId: string): boolean {
+    if (channelSequence < this.liveSince || body.case !== "membershipChange") return false;
+    const { kind, userIds } = body.value;
+    const { ADDED, JOINED, REMOVED, LEFT } = ChangeKind;
+    return [ADDED, JOINED, REMOVED, LEFT].includes(kind) && !userIds.includes(userId);
   }
 
   /** Takes the next item, a revision. @throws Error where it does not follow */
@@ -200,8 +215,9 @@ export class ChannelModel {
     }
   }
 
-  private applyChange({ change }: ChannelChange): void {
+  private applyChange({ change }: ChannelChange, channelSequence: number): void {
     if (change.case === "name") this.settings.name = change.value;
+    if (change.case === "mode") this.liveSince = channelSequence;
     if (change.case !== "settings") return;
     this.settings.isPublic = change.value.public;
     this.settings.seesAll = change.value.historyBeforeJoining;
@@ -210,4 +226,6 @@ export class ChannelModel {
   }
 }
 
+/** Members of a channel that is copied to each of them. */
+const copyMembersMax = 100;
 const roles = { promote: MemberRole.ADMIN, demote: MemberRole.MEMBER } as const;

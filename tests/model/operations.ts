@@ -5,8 +5,13 @@ import fc from "fast-check";
 export const usersCount = 4;
 /** Devices of each user. */
 export const devicesEach = 2;
-/** One of two users, and groups: public or not, with and without the history before joining. */
-export const channelsCount = 4;
+/**
+ * One of two users, and groups: public or not, with and without the history before joining. The
+ * last one has as many members as a COPY channel can have.
+ */
+export const channelsCount = 5;
+/** Members of that one who do nothing, besides its creator and two more. */
+export const fillersCount = 97;
 
 /** One thing that a device does. Numbers are taken modulo what there is. */
 export interface Operation {

@@ -50,13 +50,15 @@ export class Run {
   readonly installed: Installed[] = [];
   readonly userIds: string[] = [];
   private readonly nextUrl: () => string;
+  private readonly fillerIds: readonly string[];
   private readonly slots: Installed[] = [];
   private readonly byClientId = new Map<string, Attempt>();
   private round = -1;
   private texts = 0;
 
-  constructor(nextUrl: () => string) {
+  constructor(nextUrl: () => string, fillerIds: readonly string[]) {
     this.nextUrl = nextUrl;
+    this.fillerIds = fillerIds;
   }
 
   /** The devices at the end of the run. */
@@ -86,12 +88,14 @@ export class Run {
     this.channels.push({ channelId: channel!.channelId, settings });
     for (let n = 1; n < channelsCount; n++) {
       const name = `group ${n}`;
-      const is = { isPublic: n % 2 === 1, seesAll: n >= 2 };
+      const isFull = n === channelsCount - 1;
+      const is = { isPublic: isFull || n % 2 === 1, seesAll: !isFull && n >= 2 };
+      const userIds = isFull ? [...others.slice(0, 2), ...this.fillerIds] : others.slice(0, n);
       const settings = { ...is, isGroup: true, mayAdd: false, name };
       const { channel } = await creator.calls.createGroup({
         clientMessageId: creator.client.newClientMessageId(),
         name,
-        userIds: others.slice(0, n),
+        userIds,
         public: settings.isPublic,
         historyBeforeJoining: settings.seesAll,
       });
