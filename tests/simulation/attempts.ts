@@ -1,8 +1,7 @@
 /** What clients have asked for, what they were told, and what was stored of it. */
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import type { Message } from "../../gen/parley/message/v1/message_pb.js";
 import type { SendMessageResponse } from "../../gen/parley/message/v1/message_service_pb.js";
-import type { Blame } from "./true-log.ts";
+import { type Blame, isMessage, type TrueItem } from "./true-log.ts";
 
 /** One change that a client wants, at all its tries. */
 export interface Attempt {
@@ -10,10 +9,10 @@ export interface Attempt {
   deviceId: string;
   channelId: string;
   clientMessageId: string;
-  /** Undefined: a change of membership. */
+  /** Undefined: a change of membership, or of a message. */
   text: string | undefined;
   tries: number;
-  stored: Message | undefined;
+  stored: TrueItem | undefined;
   /** How many messages had been stored by then, itself included. */
   storedAs: number;
   /** The reason of an answer that says that it won't be done. */
@@ -39,8 +38,8 @@ export class Attempts {
     return added;
   }
 
-  /** The log has stored a message. */
-  store(message: Message): void {
+  /** The log has stored an item. */
+  store(message: TrueItem): void {
     const place = `${message.channelId} #${message.channelSequence}`;
     if (message.clientMessageId === "" && message.channelSequence === 1) return;
     const attempt = this.all.get(key(message));
@@ -49,7 +48,10 @@ export class Attempts {
     } else if (attempt.stored) {
       const first = attempt.stored.channelSequence;
       this.blame("acknowledged-once", `${place} was stored before, as #${first}`);
-    } else if (attempt.text !== undefined && message.body.value !== attempt.text) {
+    } else if (
+      attempt.text !== undefined &&
+      !(isMessage(message) && message.body.value === attempt.text)
+    ) {
       this.blame("acknowledged-once", `${place} has not the text that was sent`);
     } else {
       attempt.stored = message;
@@ -62,7 +64,9 @@ export class Attempts {
     const { stored, channelId, deviceId } = attempt;
     const told = `${channelId} #${place.channelSequence}`;
     if (
-      stored?.messageId !== place.messageId ||
+      !stored ||
+      !isMessage(stored) ||
+      stored.messageId !== place.messageId ||
       stored.prevMessageId !== place.prevMessageId ||
       stored.channelSequence !== place.channelSequence ||
       !sameTime(stored.sendTime, place.sendTime)

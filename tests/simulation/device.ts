@@ -13,11 +13,11 @@ import type { Attempts } from "./attempts.ts";
 import type { Cluster } from "./cluster.ts";
 import { DeviceView, type Gap } from "./device-view.ts";
 import type { RunFaults } from "./faults.ts";
-import { type DegradedRanges, type HistoryReader, isIn, isSame } from "./history-reader.ts";
+import { type DegradedRanges, type HistoryReader, isIn, isTrue } from "./history-reader.ts";
 import type { Network } from "./network.ts";
 import type { Random } from "./random.ts";
 import type { TrueInbox } from "./true-inbox.ts";
-import type { Blame, TrueLog } from "./true-log.ts";
+import { type Blame, isMessage, type TrueLog } from "./true-log.ts";
 import type { VirtualTime } from "./virtual-time.ts";
 
 /** The pause after a failure. */
@@ -96,7 +96,7 @@ export class Device implements Identity {
     }
     this.position = { epoch: this.position.epoch, sequence };
     for (const { item } of fromBinary(InboxEntrySchema, data).items) {
-      if (item.case !== "message") continue;
+      if (item.case === undefined) continue;
       const { channelId, channelSequence } = item.value;
       if (!world.truth.channels.get(channelId)?.inStay(userId, channelSequence)) {
         world.blame(
@@ -105,7 +105,8 @@ export class Device implements Identity {
         );
       }
       world.note(`${this.deviceId} gets ${channelId} #${channelSequence}`);
-      this.take(item.value);
+      if (item.case === "message") this.take(item.value);
+      else this.view(channelId).revise(item.value, userId);
     }
     this.repairAll();
   }
@@ -206,9 +207,9 @@ export class Device implements Identity {
   private take(message: Message): void {
     const { world } = this;
     const { channelId, channelSequence } = message;
-    const truth = world.truth.channels.get(channelId)?.items[channelSequence - 1];
+    const truth = world.truth.channels.get(channelId);
     const place = `${channelId} #${channelSequence}`;
-    if (!truth || (!message.bodyOmitted && !isSame(truth, message))) {
+    if (!truth || !isTrue(message, truth)) {
       world.blame("complete-views", `${this.deviceId} got ${place}, which is otherwise`);
     }
     const view = this.view(channelId);
@@ -235,7 +236,9 @@ export class Device implements Identity {
     view.repairing = true;
     for (let gap = view.gaps[0]; gap; gap = view.gaps[0]) {
       try {
-        if (await this.read(view, gap)) view.close(gap);
+        const through = await this.readRevised(view, gap);
+        const isRead = through !== undefined && (await this.read(view, gap));
+        if (isRead) view.close(gap, through);
         else await this.world.time.sleep(retryMs);
       } catch (error) {
         if (!(error instanceof RpcError)) throw error;
@@ -244,6 +247,33 @@ export class Device implements Identity {
     }
     view.repairing = false;
     if (this.views.get(view.channelId) === view) this.checkGaps(view);
+  }
+
+  /**
+   * Reads which of its messages were revised since the gap began: up to which item, or undefined
+   * where a part can't be read now.
+   */
+  private async readRevised(view: DeviceView, gap: Gap): Promise<number | undefined> {
+    const { network, random } = this.world;
+    const { channelId } = view;
+    const request = { channelId, afterChannelSequence: gap.from - 1 };
+    for (let pageToken = ""; ; ) {
+      const page = await network.call(
+        MessageService.method.listRevisedMessages,
+        { ...request, pageToken, pageSize: random.between(1, 10) },
+        channelId,
+        this,
+      );
+      if (page.degraded) return undefined;
+      for (const message of page.messages) {
+        const isCurrent = this.views.get(channelId) === view;
+        if (isCurrent && view.items.has(message.channelSequence)) this.take(message);
+      }
+      pageToken = page.nextPageToken;
+      if (pageToken === "" || page.throughChannelSequence >= gap.to) {
+        return page.throughChannelSequence;
+      }
+    }
   }
 
   /** Reads on until the gap is closed; false: a part can't be read now. */
@@ -274,9 +304,14 @@ export class Device implements Identity {
   /** What is missing below its newest item must be flagged. */
   private checkGaps(view: DeviceView): void {
     const channel = this.world.truth.channels.get(view.channelId);
-    for (const { channelSequence } of channel?.ofStays(this.userId) ?? []) {
+    for (const item of channel?.items ?? []) {
+      const { channelSequence } = item;
       if (channelSequence > view.max) return;
-      if (view.items.has(channelSequence) || view.isFlagged(channelSequence)) continue;
+      if (!channel?.inStay(this.userId, channelSequence)) continue;
+      const has = isMessage(item)
+        ? view.items.has(channelSequence)
+        : view.revisions.has(channelSequence) || view.isCovered(channelSequence);
+      if (has || view.isFlagged(channelSequence)) continue;
       const place = `${view.channelId} #${channelSequence}`;
       this.world.blame("no-silent-gap", `${this.deviceId} lacks ${place} and can't tell`);
     }

@@ -1,9 +1,9 @@
 /** What must hold once everything has settled. */
-import { MemberRole } from "../../gen/parley/message/v1/message_pb.js";
+import { MemberRole, type Message } from "../../gen/parley/message/v1/message_pb.js";
 import { MessageOrder, MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
 import type { Device } from "./device.ts";
-import { isSame } from "./history-reader.ts";
-import type { TrueChannel } from "./true-log.ts";
+import { isTrue } from "./history-reader.ts";
+import { isMessage, stateOf, type TrueChannel } from "./true-log.ts";
 import type { World } from "./world.ts";
 
 /** Checks all that is left to check. */
@@ -49,8 +49,13 @@ function checkViews(device: Device): void {
       if (!channel.mayHaveSeen(userId, sequence)) {
         world.blame("membership-respected", `${deviceId} has ${channelId} #${sequence}`);
       }
-      if (!isSame(item, channel.items[sequence - 1]!)) {
-        world.blame("complete-views", `${deviceId} has ${channelId} #${sequence} otherwise`);
+      const truth = channel.items[sequence - 1]!;
+      const state = isMessage(truth) ? channel.stateFor(truth, userId) : "no message";
+      // Who is there no more hears of nothing: the history tells what was deleted since.
+      const isCurrent = !channel.isMember(userId) || stateOf(item) === state;
+      if (!isTrue(item, channel) || !isCurrent) {
+        const what = `${deviceId} has ${channelId} #${sequence} as "${stateOf(item)}"`;
+        world.blame("complete-views", `${what}, not "${state}"`);
       }
     }
   }
@@ -62,20 +67,23 @@ async function checkStore(channel: TrueChannel, world: World): Promise<void> {
   const blame = (what: string) => world.blame("store-follows-log", `${channelId}: ${what}`);
   const stored = await rows.listMessages({ channelId, newestFirst: false, limit: 1_000 });
   const messages = stored.map(({ message }) => message);
-  if (messages.length !== items.length || messages.some((row, i) => !isSame(row, items[i]!))) {
-    blame(`${messages.length} messages stored, the log has ${items.length}`);
+  if (messages.length !== channel.messages.length) {
+    blame(`${messages.length} messages stored, the log has ${channel.messages.length}`);
   }
+  for (const row of messages) if (!isTrue(row, channel)) blame(`#${row.channelSequence} is untrue`);
   for (const item of items) {
     if (item.clientMessageId === "") continue;
     const found = await rows.findSend(channelId, item.senderId, item.clientMessageId);
-    if (found?.messageId !== item.messageId) blame(`#${item.channelSequence} is not found again`);
+    if (found?.channelSequence !== item.channelSequence)
+      blame(`#${item.channelSequence} is not found again`);
   }
   const row = await rows.getChannel(channelId);
   const last = items.at(-1)!;
+  const lastMessageId = channel.messages.at(-1)!.messageId;
   if (
     row?.sequence !== last.channelSequence ||
     row.logSequence !== channel.lastLogSequence ||
-    row.channel.lastMessageId !== last.messageId ||
+    row.channel.lastMessageId !== lastMessageId ||
     row.channel.lastChannelSequence !== last.channelSequence ||
     row.channel.memberCount !== channel.members.length
   ) {
@@ -112,6 +120,7 @@ async function checkAnswers(world: World): Promise<void> {
         if (!channel.stays.has(reader.userId)) continue;
         const walk = { channelId, order, pageSize: random.between(1, 30) };
         for await (const page of history.walk(walk, reader)) {
+          checkStates(page.messages, channel, reader.userId, world);
           if (page.degraded) world.blame("complete-history", `${channelId} is degraded at the end`);
         }
       }
@@ -135,7 +144,7 @@ async function checkAnswers(world: World): Promise<void> {
       }
       if (
         lastChannelSequence !== items.length ||
-        lastMessageId !== items.at(-1)?.messageId ||
+        lastMessageId !== channel.messages.at(-1)?.messageId ||
         memberCount !== members.length ||
         ids !== channel.members.sort().join()
       ) {
@@ -144,5 +153,22 @@ async function checkAnswers(world: World): Promise<void> {
       }
     }
     cluster.instances = all;
+  }
+}
+
+/** What the history says at the end is what the log comes to. */
+function checkStates(
+  messages: readonly Message[],
+  channel: TrueChannel,
+  userId: string,
+  world: World,
+): void {
+  for (const message of messages) {
+    const truth = channel.items[message.channelSequence - 1];
+    if (!truth || !isMessage(truth)) continue;
+    const [shown, state] = [stateOf(message), channel.stateFor(truth, userId)];
+    if (shown === state) continue;
+    const place = `${channel.channelId} #${message.channelSequence}`;
+    world.blame("complete-history", `${userId} reads ${place} as "${shown}", not "${state}"`);
   }
 }

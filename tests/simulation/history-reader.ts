@@ -12,7 +12,7 @@ import { RpcError } from "../../mesh/errors.ts";
 import { messageIdMax } from "../../mesh/ids.ts";
 import type { Identity } from "../../mesh/rpc.ts";
 import type { Network } from "./network.ts";
-import type { Blame, TrueLog } from "./true-log.ts";
+import { type Blame, isMessage, type TrueChannel, type TrueLog } from "./true-log.ts";
 
 /** Where a walk along a channel begins and how. */
 export interface Walk {
@@ -118,11 +118,10 @@ export class HistoryReader {
     const channel = this.truth.channels.get(request.channelId);
     for (const message of page.messages) {
       const place = `${request.channelId} #${message.channelSequence}`;
-      const truth = channel?.items[message.channelSequence - 1];
       if (!channel?.mayHaveSeen(userId, message.channelSequence)) {
         this.blame("membership-respected", `${userId} read ${place}`);
       }
-      if (!truth || !isSame(truth, message)) {
+      if (!channel || !isTrue(message, channel)) {
         this.blame("complete-history", `${userId} read ${place}, which is otherwise`);
       }
     }
@@ -153,14 +152,23 @@ export function isIn(ranges: DegradedRanges, messageId: bigint): boolean {
   return ranges.some((range) => range.minMessageId <= messageId && messageId <= range.maxMessageId);
 }
 
-/** Whether it is the same message, with the same body. */
-export function isSame(a: Message, b: Message): boolean {
+/** Whether it is a message of the channel, as it was sent or as it was at some time since. */
+export function isTrue(message: Message, channel: TrueChannel): boolean {
+  const truth = channel.items[message.channelSequence - 1];
+  if (!truth || !isMessage(truth)) return false;
+  const { body } = message;
+  const isRevised = message.deleteTime !== undefined || message.bodyOmitted;
+  const isText = body.case === "text" && truth.body.case === "text";
+  if (isText && !channel.textsOf(truth).includes(body.value)) return false;
+  return isSame(truth, message) && (isRevised || body.case === truth.body.case);
+}
+
+/** Whether it is the same message. */
+function isSame(a: Message, b: Message): boolean {
   return (
     a.messageId === b.messageId &&
     a.prevMessageId === b.prevMessageId &&
     a.senderId === b.senderId &&
-    a.clientMessageId === b.clientMessageId &&
-    a.body.case === b.body.case &&
-    (a.body.case !== "text" || a.body.value === b.body.value)
+    a.clientMessageId === b.clientMessageId
   );
 }

@@ -8,6 +8,7 @@ import {
   MembershipChange_Kind as ChangeKind,
   type Channel,
   type Message,
+  type Revision,
 } from "../../gen/parley/message/v1/message_pb.js";
 import type { StreamEntry } from "../../mesh/streams.ts";
 import type { Invariant } from "./invariants.ts";
@@ -18,13 +19,21 @@ export interface Stay {
   to: number;
 }
 
+/** A message, or a revision of one. */
+export type TrueItem = Message | Revision;
+
+/** Whether it is a message. */
+export function isMessage(item: TrueItem): item is Message {
+  return item.$typeName === "parley.message.v1.Message";
+}
+
 /** One channel as it is. */
 export class TrueChannel {
   readonly channelId: string;
   readonly isPublic: boolean;
   readonly historyBeforeJoining: boolean;
   /** Item n is at n - 1. */
-  readonly items: Message[] = [];
+  readonly items: TrueItem[] = [];
   readonly stays = new Map<string, Stay[]>();
   readonly bans = new Set<string>();
   lastLogSequence = 0;
@@ -38,6 +47,40 @@ export class TrueChannel {
 
   get members(): string[] {
     return [...this.stays.keys()].filter((userId) => this.isMember(userId));
+  }
+
+  get messages(): Message[] {
+    return this.items.filter(isMessage);
+  }
+
+  /** The texts that a message has ever had. */
+  textsOf({ messageId, body }: Message): string[] {
+    const first = body.case === "text" ? [body.value] : [];
+    const edits = this.revisionsOf(messageId).flatMap(({ change }) => {
+      return change.case === "edit" ? change.value.text : [];
+    });
+    return [...first, ...edits];
+  }
+
+  /** What a message is for a user at the end, in the words of `stateOf`. */
+  stateFor(message: Message, userId: string): string {
+    const sees = (sequence: number) =>
+      this.inStay(userId, sequence) || (this.historyBeforeJoining && this.isMember(userId));
+    let body = message.body.case === "text" ? message.body.value : message.body.case;
+    const given = new Map<string, string[]>();
+    for (const { change, channelSequence, senderId } of this.revisionsOf(message.messageId)) {
+      if (change.case === "deletion") return "deleted";
+      const isSeen = sees(channelSequence);
+      if (change.case === "edit") body = isSeen ? change.value.text : undefined;
+      else if (change.case) {
+        // Of a reaction the newest state counts: who may not see that one sees none.
+        const { emoji } = change.value;
+        const others = (given.get(emoji) ?? []).filter((user) => user !== senderId);
+        const isGiven = change.case === "reactionAdded" && isSeen;
+        given.set(emoji, isGiven ? [...others, senderId] : others);
+      }
+    }
+    return stateText(body, given);
   }
 
   isMember(userId: string): boolean {
@@ -54,7 +97,7 @@ export class TrueChannel {
 
   /** What was sent while the user was a member. */
   ofStays(userId: string): Message[] {
-    return this.items.filter((item) => this.inStay(userId, item.channelSequence));
+    return this.messages.filter((item) => this.inStay(userId, item.channelSequence));
   }
 
   /** Whether the user may ever have seen the item: by its stays, or by looking back. */
@@ -66,8 +109,14 @@ export class TrueChannel {
 
   /** What the user may read now. */
   readableBy(userId: string): Message[] {
-    if (this.historyBeforeJoining && this.isMember(userId)) return [...this.items];
+    if (this.historyBeforeJoining && this.isMember(userId)) return this.messages;
     return this.ofStays(userId);
+  }
+
+  private revisionsOf(messageId: bigint): Revision[] {
+    return this.items.filter((item): item is Revision => {
+      return !isMessage(item) && item.messageId === messageId;
+    });
   }
 
   /** How often the user has come or gone. */
@@ -81,6 +130,18 @@ export class TrueChannel {
     const stays = this.stays.get(userId) ?? [];
     return stays.some(({ from, to }) => from <= sequence && sequence <= to);
   }
+}
+
+/** What a message is now: its text and who gave it what, or that it was deleted. */
+export function stateOf({ body, deleteTime, reactions }: Message): string {
+  if (deleteTime) return "deleted";
+  const given = new Map(reactions.map(({ emoji, userIds }) => [emoji, userIds]));
+  return stateText(body.case === "text" ? body.value : body.case, given);
+}
+
+function stateText(body: string | undefined, given: ReadonlyMap<string, readonly string[]>) {
+  const reactions = [...given].filter(([, users]) => users.length > 0).sort();
+  return `${body ?? "omitted"} ${reactions.map(([emoji, users]) => `${emoji} ${users}`).join("; ")}`;
 }
 
 /** Says what is wrong. */
@@ -97,7 +158,7 @@ export class TrueLog {
   }
 
   /** Takes an entry as it is stored, and checks that it continues its channel. */
-  add(stored: StreamEntry): Message[] {
+  add(stored: StreamEntry): TrueItem[] {
     const { blame } = this;
     const entry = fromBinary(LogEntrySchema, stored.data);
     const { channelId } = entry;
@@ -109,12 +170,17 @@ export class TrueLog {
       this.channels.set(channelId, channel);
     }
     channel.lastLogSequence = stored.sequence;
-    const messages = entry.items.flatMap(({ item }) => (item.case === "message" ? item.value : []));
-    for (const message of messages) {
+    const items = entry.items.flatMap(({ item }) => (item.case === undefined ? [] : item.value));
+    for (const message of items) {
       const place = `${channelId} #${message.channelSequence}`;
-      const before = channel.items.at(-1);
+      const before = channel.messages.at(-1);
       if (message.channelSequence !== channel.items.length + 1) {
         blame("dense-order", `${place} follows #${channel.items.length}`);
+      }
+      if (!isMessage(message)) {
+        this.checkRevision(channel, message);
+        channel.items.push(message);
+        continue;
       }
       if (message.messageId <= (before?.messageId ?? 0n)) {
         blame(
@@ -132,7 +198,24 @@ export class TrueLog {
       channel.items.push(message);
       this.changeMembers(channel, message);
     }
-    return messages;
+    return items;
+  }
+
+  private checkRevision(channel: TrueChannel, revision: Revision): void {
+    const { messageId, messageChannelSequence, senderId, change, channelSequence } = revision;
+    const blame = (what: string) => {
+      this.blame("right-decisions", `${channel.channelId} #${channelSequence} ${what}`);
+    };
+    const target = channel.messages.find((message) => message.messageId === messageId);
+    if (target?.channelSequence !== messageChannelSequence) blame("revises no message");
+    else if (target.body.case !== "text") blame("revises what is no text");
+    else {
+      const state = channel.stateFor(target, senderId);
+      if (state === "deleted") blame("revises what was deleted");
+      const isOwn = target.senderId === senderId;
+      if ((change.case === "edit" || change.case === "deletion") && !isOwn) blame("is another's");
+    }
+    if (!channel.isMember(senderId)) blame(`is by ${senderId}, who is no member`);
   }
 
   private changeMembers(channel: TrueChannel, message: Message): void {

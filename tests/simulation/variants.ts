@@ -11,6 +11,7 @@ import { ChannelStates } from "../../services/message/channel-states.ts";
 import { ChannelWriter } from "../../services/message/channel-writer.ts";
 import { type MessageStore, StoreUnavailable } from "../../services/message/message-store.ts";
 import { RecentSends } from "../../services/message/recent-sends.ts";
+import { RevisionTargets } from "../../services/message/revision-targets.ts";
 import { Visibility } from "../../services/message/visibility.ts";
 import { edgeInbox, messageLog, replaceMethod, workerLog } from "./broken-parts.ts";
 import type { Invariant } from "./invariants.ts";
@@ -52,6 +53,23 @@ export const variants: readonly Variant[] = [
         }
       },
     })),
+  },
+  {
+    name: "remembers a message that is revised as it was first asked for",
+    invariant: "right-decisions",
+    patch: () => replaceMethod(RevisionTargets, "apply", () => () => {}),
+  },
+  {
+    name: "tells nobody who asks of earlier revisions",
+    invariant: "complete-views",
+    parts: {
+      ...realParts,
+      messageService: (deps) =>
+        realParts.messageService({
+          ...deps,
+          store: { ...deps.store, listRevisions: async () => [] },
+        }),
+    },
   },
   {
     name: "takes an id that memory does not hold for a new one",

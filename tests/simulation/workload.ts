@@ -16,6 +16,7 @@ const weights = {
   resend: 4,
   browse: 12,
   lookAround: 3,
+  revise: 10,
   createDirect: 3,
   createGroup: 2,
   addMembers: 6,
@@ -88,6 +89,32 @@ export class Workload {
       `${this.device.deviceId} knows that ${channelId} #${place.channelSequence} is stored`,
     );
     world.attempts.acknowledge(attempt, place, isFirst);
+  }
+
+  /** Edits or deletes something of its own, or reacts to anything that it has. */
+  private async revise(): Promise<void> {
+    const { random } = this.device.world;
+    const texts = [...this.device.views.values()].flatMap(({ items }) =>
+      [...items.values()].filter(({ body }) => body.case === "text"),
+    );
+    if (texts.length === 0) return;
+    const { channelId, messageId, senderId } = random.pick(texts);
+    const clientMessageId = this.newClientId();
+    const request = { channelId, messageId, clientMessageId };
+    const attempt = this.attempt(channelId, clientMessageId);
+    const givesUp = random.chance(0.1);
+    const kind = random.pick(["edit", "delete", "add", "add", "remove"] as const);
+    if (senderId === this.device.userId && kind === "edit") {
+      const size = random.chance(0.05) ? 17_000 : 1;
+      const text = `edit ${clientMessageId.slice(-6)}`.padEnd(size, ".");
+      await this.change(method.editMessage, { ...request, text }, channelId, attempt, givesUp);
+    } else if (senderId === this.device.userId && kind === "delete") {
+      await this.change(method.deleteMessage, request, channelId, attempt, givesUp);
+    } else {
+      const emoji = random.pick(["👍", "🎉"]);
+      const rpc = kind === "remove" ? method.removeReaction : method.addReaction;
+      await this.change(rpc, { ...request, emoji }, channelId, attempt, givesUp);
+    }
   }
 
   private async browse(): Promise<void> {

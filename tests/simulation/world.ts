@@ -1,5 +1,4 @@
 /** One run: a few users, their devices and the processes that serve them, made by a seed. */
-import type { Message } from "../../gen/parley/message/v1/message_pb.js";
 import { directChannelId } from "../../services/message/changes.ts";
 import { fanOutWorker } from "../../services/message/fan-out.ts";
 import { persistWorker } from "../../services/message/persist.ts";
@@ -16,7 +15,7 @@ import { IdGen } from "./simulated-ids.ts";
 import { StoreServer } from "./simulated-store.ts";
 import { StreamsServer } from "./simulated-streams.ts";
 import { TrueInbox } from "./true-inbox.ts";
-import { TrueLog } from "./true-log.ts";
+import { isMessage, type TrueItem, TrueLog } from "./true-log.ts";
 import { VirtualTime } from "./virtual-time.ts";
 import { Workload } from "./workload.ts";
 
@@ -69,7 +68,7 @@ export class World {
     this.streams = new StreamsServer(time, random, faults, random.pick([3, 10, 5_000]));
     const { log, inbox } = this.streams.server;
     log.onStored = (entry) => {
-      for (const message of this.truth.add(entry)) this.onMessage(message);
+      for (const item of this.truth.add(entry)) this.onItem(item);
     };
     const republish = inbox.onStored;
     inbox.onStored = (entry, prevSequence) => {
@@ -102,14 +101,11 @@ export class World {
     }
   }
 
-  private onMessage(message: Message) {
-    const { body } = message;
-    const what =
-      body.case === "membershipChange" ? `${body.value.kind} ${body.value.userIds}` : body.case;
-    this.note(
-      `log: ${message.channelId} #${message.channelSequence} ${message.senderId} ${message.clientMessageId} ${what}`,
-    );
-    this.attempts.store(message);
+  private onItem(item: TrueItem) {
+    const { channelId, channelSequence, senderId, clientMessageId } = item;
+    const place = `${channelId} #${channelSequence} ${senderId} ${clientMessageId}`;
+    this.note(`log: ${place} ${whatIs(item)}`);
+    this.attempts.store(item);
   }
 
   private addDevice(userId: string): void {
@@ -158,4 +154,11 @@ export class World {
     }
     return inbox;
   }
+}
+
+function whatIs(item: TrueItem): string {
+  if (!isMessage(item)) return `${item.change.case} of #${item.messageChannelSequence}`;
+  if (item.body.case === "text") return "text";
+  const { body } = item;
+  return body.case === "membershipChange" ? `${body.value.kind} ${body.value.userIds}` : "";
 }
