@@ -86,8 +86,7 @@ class Meeting {
     const members = pairs.flat();
     const groupId = group && (await members[0]!.createGroup(group.title, members.slice(1)));
     if (groupId) this.opened(group, groupId, members);
-    const visits = groupId ? this.visits(group, groupId, members[0]!, members.length) : undefined;
-    await forEachAtOnce(direct.entries(), concurrency, async ([at, channel]) => {
+    const talking = forEachAtOnce(direct.entries(), concurrency, async ([at, channel]) => {
       const pair = pairs[at]!;
       const channelId = await pair[0].openDirectChannel(pair[1]);
       this.opened(channel, channelId, pair);
@@ -96,7 +95,7 @@ class Meeting {
         groupId && talk(pair, groupId, group.dialogues[at]!),
       ]);
     });
-    await visits;
+    await Promise.all([talking, groupId && this.visits(group, groupId, members)]);
     await Promise.all(this.channels.map(everybodyHeard));
   }
 
@@ -104,16 +103,17 @@ class Meeting {
   private async visits(
     { title, visits }: PlannedChannel,
     groupId: string,
-    owner: Speaker,
-    size: number,
+    members: readonly Speaker[],
   ): Promise<void> {
-    if (visits.length === 0 || size >= visitedMembersMax) return;
+    if (visits.length === 0 || members.length >= visitedMembersMax) return;
+    const owner = members[0]!;
     const guest = await this.join();
     this.guests.push({ title, groupId, guest });
     for (const stayMs of visits) {
-      const remove = await owner.addMember(groupId, guest);
+      await owner.addMember(groupId, guest);
       await sleep(stayMs);
-      await remove();
+      const removal = await owner.removeMember(groupId, guest);
+      await Promise.all([...members, guest].map((each) => each.hears(removal)));
     }
   }
 
@@ -141,8 +141,6 @@ class Meeting {
   private async checkGuest(title: string, groupId: string, guest: Speaker): Promise<void> {
     const { server, faults } = this.replay;
     const history = await server.history(guest.account, groupId);
-    const texts = history.filter(({ text }) => text !== undefined);
-    await Promise.all(texts.map(({ clientMessageId }) => guest.hears(clientMessageId)));
     checkStays(`${title} at the guest`, guest.told(groupId), history, faults);
   }
 

@@ -100,15 +100,20 @@ export class Speaker {
     return channel!.channelId;
   }
 
-  /** Adds somebody to a group, until the function returned is called. */
-  async addMember(channelId: string, { userId }: Speaker): Promise<() => Promise<void>> {
+  /** Adds somebody to a group. */
+  async addMember(channelId: string, { userId }: Speaker): Promise<void> {
     const messages = createClient(MessageService, this.client.transport);
     const added = { channelId, clientMessageId: this.client.newClientMessageId() };
     await untilAnswered(this.giveUp, () => messages.addMembers({ ...added, userIds: [userId] }));
-    return async () => {
-      const removed = { channelId, clientMessageId: this.client.newClientMessageId() };
-      await untilAnswered(this.giveUp, () => messages.removeMember({ ...removed, userId }));
-    };
+  }
+
+  /** Removes somebody from a group. @returns the id under which devices hear of it */
+  async removeMember(channelId: string, { userId }: Speaker): Promise<string> {
+    const messages = createClient(MessageService, this.client.transport);
+    const clientMessageId = this.client.newClientMessageId();
+    const removed = { channelId, clientMessageId, userId };
+    await untilAnswered(this.giveUp, () => messages.removeMember(removed));
+    return clientMessageId;
   }
 
   /** Takes the device off the network. @returns what brings it back */
@@ -137,7 +142,7 @@ export class Speaker {
     this.measures.onAcknowledged(clientMessageId);
   }
 
-  /** Resolves when the device has been told of the text. */
+  /** Resolves when the device has been told of the message. */
   hears(clientMessageId: string): Promise<void> {
     if (this.heard.has(clientMessageId)) return Promise.resolve();
     return new Promise((resolve) => this.waiting.set(clientMessageId, resolve));
@@ -190,12 +195,12 @@ export class Speaker {
     told.push(now);
     this.toldById.set(messageId, now);
     this.noteSeen(message);
-    // A text may have been deleted before the device came to hear of it.
-    if (body.case !== "text" && !message.deleteTime) return;
-    this.measures.onDelivered(clientMessageId, senderId === this.userId);
     this.heard.add(clientMessageId);
     this.waiting.get(clientMessageId)?.();
     this.waiting.delete(clientMessageId);
+    // A text may have been deleted before the device came to hear of it.
+    const isText = body.case === "text" || message.deleteTime !== undefined;
+    if (isText) this.measures.onDelivered(clientMessageId, senderId === this.userId);
   }
 
   private async onRevised(revised: Revised): Promise<void> {
