@@ -2,25 +2,7 @@
  * What people do besides talking: they answer a certain message, edit and delete what they said,
  * react to what the other said, and are away while the other talks.
  */
-import type { Turn } from "./replay-plan.ts";
-
-/** Something done to an earlier turn of the same dialogue, or to the last one. */
-export type Change = { at: number } & (
-  | { kind: "edit"; text: string }
-  | { kind: "delete" }
-  | { kind: "react"; emoji: string }
-  | { kind: "take_back"; emoji: string }
-);
-
-/** What is done around a turn. */
-export interface Doings {
-  /** The turn that it answers. */
-  replyTo?: number;
-  /** Whether the listener's device is away while it is said and changed. */
-  listenerIsAway?: boolean;
-  /** What is done after it was said. */
-  changes: readonly Change[];
-}
+import type { Change, Doings, Turn } from "./replay-turn.ts";
 
 /** One turn in so many, of each kind. */
 const replyEvery = 6;

@@ -3,7 +3,8 @@
  * with the plan, and what each device was told with the history.
  */
 import type { Message } from "../sdk/index.ts";
-import type { PlannedChannel, Turn } from "./replay-plan.ts";
+import type { PlannedChannel } from "./replay-plan.ts";
+import type { Turn } from "./replay-turn.ts";
 
 /** A message as a device or the history shows it. */
 export interface Shown {

@@ -1,26 +1,7 @@
 /** What is said where: a direct channel for every dialogue, a group for every topic. */
-import { type Doings, planDoings, planVisits } from "./replay-changes.ts";
+import { planDoings, planVisits } from "./replay-changes.ts";
 import type { Dialogue } from "./replay-dialogues.ts";
-
-/** A turn of a dialogue in one channel. What is not there yet has not happened. */
-export interface Turn {
-  readonly text: string;
-  /** How long its speaker thinks, in milliseconds. */
-  readonly pauseMs: number;
-  /** What is done around it. */
-  readonly doings: Doings;
-  /** The id under which it was sent. */
-  clientMessageId?: string;
-  /** The id of the message that the server made of it. */
-  acknowledgedId?: bigint;
-  /** What it says since it was edited. */
-  editedText?: string;
-  isDeleted?: boolean;
-  /** The `channel_sequence` of the last change of it that was accepted. */
-  changedSequence?: number;
-  /** "👍 user" of each reaction that stands. */
-  reactions?: ReadonlySet<string>;
-}
+import type { Turn } from "./replay-turn.ts";
 
 /** A dialogue in one channel. */
 export interface PlannedDialogue {

@@ -8,12 +8,12 @@ import {
   type Way,
 } from "../sdk/index.ts";
 import { untilAnswered } from "./replay-calls.ts";
-import { type Change, noteChange } from "./replay-changes.ts";
+import { noteChange } from "./replay-changes.ts";
 import { type Shown, shown } from "./replay-check.ts";
 import type { Measures } from "./replay-measures.ts";
 import { DeviceNetwork } from "./replay-network.ts";
-import type { Turn } from "./replay-plan.ts";
 import type { Account } from "./replay-server.ts";
+import type { Change, Turn } from "./replay-turn.ts";
 
 /** Somebody who talks: an account with one connected device, and the record of what it is told. */
 export class Speaker {
