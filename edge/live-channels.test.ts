@@ -282,6 +282,23 @@ describe("[G3] the edge, for devices that follow LIVE channels,", () => {
     expect((await nextOf(ann)).texts).toEqual(["2"]);
   });
 
+  it("says UNAVAILABLE of a channel that Message's answer leaves out", async () => {
+    await using channel = await LiveChannel.start();
+    channel.fixture.answers.set(syncMethod, async () => ({
+      updates: [{ channelId, state: State.CURRENT, mode: DeliveryMode.LIVE, member: true }],
+    }));
+    const ann = await channel.fixture.signIn("ann/ann-1");
+    await ann.next("caughtUp");
+    const channels = [{ channelId: "g-other" }, { channelId }];
+    ann.send({ case: "followChannels", value: { channels } });
+    expect((await ann.next("followChannelsResult")).updates).toMatchObject([
+      { channelId: "g-other", state: State.UNAVAILABLE },
+      { channelId, state: State.CURRENT },
+    ]);
+    await channel.text("1");
+    expect((await nextOf(ann)).texts).toEqual(["1"]);
+  });
+
   it("refuses no channels, too many, one twice, and what is no id", async () => {
     await using channel = await LiveChannel.start();
     const many = Array.from({ length: 201 }, (_, i) => ({ channelId: `g-${i}` }));

@@ -86,21 +86,24 @@ export class ChannelFeeds {
     feed.close();
   }
 
-  /** Asks Message when it is this question's turn; where it fails each channel is UNAVAILABLE. */
+  /**
+   * Asks Message when it is this question's turn. The updates are those of the positions, in their
+   * order; a channel of which Message has not said anything is UNAVAILABLE.
+   */
   sync(
     identity: Identity,
     positions: FollowPosition[],
     done: (updates: ChannelUpdate[]) => void,
   ): void {
     this.queue.push(async () => {
-      let updates: ChannelUpdate[];
+      let updates: ChannelUpdate[] = [];
       try {
         updates = await this.options.sync(identity, positions);
       } catch (err) {
         this.log.debug({ event: "channels_not_synced", err });
-        updates = positions.map(({ channelId }) => unavailable(channelId));
       }
-      done(updates);
+      const told = new Map(updates.map((update) => [update.channelId, update]));
+      done(positions.map(({ channelId }) => told.get(channelId) ?? unavailable(channelId)));
     });
     this.syncNext();
   }
