@@ -30,8 +30,11 @@ const knownMax = 100_000;
 const bucketsMax = 16;
 /** Buckets that are read at one time, where those before held less than was asked for. */
 const readAheadMax = 16;
-/** Messages that are read at one time: 50 MB of the longest texts. */
-const rowsMax = 128;
+/**
+ * Messages that are read at one time: a page as most ask for it, and 20 MB of the longest texts.
+ * An answer of 50 MB took a busy node longer than the 2 s that it has.
+ */
+const rowsMax = 50;
 
 /** Buckets that are looked for at one time, where nothing says which there are. */
 const probedMax = 32;

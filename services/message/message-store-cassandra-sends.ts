@@ -62,6 +62,12 @@ export async function findPlacement(
     values: [channelId, bucket, senderId, clientMessageId],
   }));
   queries.push({ cql: selectByClientId, values: [channelId, senderId, clientMessageId] });
-  const [row] = (await connection.readAll(queries)).flat();
-  return row && decodePlacement(row.placement as Buffer);
+  const rows = (await connection.readAll(queries)).flat();
+  return rows
+    .map((row) => decodePlacement(row.placement as Buffer))
+    .reduce<Placement | undefined>(newer, undefined);
+}
+
+function newer(a: Placement | undefined, b: Placement): Placement {
+  return a && a.channelSequence > b.channelSequence ? a : b;
 }

@@ -91,6 +91,17 @@ export function messagesContract(test: OpenMessageStore): void {
       expect(await test.store.findSend("g-1", "u1", "c2")).toBeUndefined();
     });
 
+    it("[M5] are found as the later of two under one client id, in whatever order they came", async () => {
+      const both = [3, 60_000].map((channelSequence) =>
+        message(BigInt(channelSequence), { channelSequence, clientMessageId: "c" }),
+      );
+      const placement = placementOf({ case: "message", value: both[1]! });
+      for (const messages of [both, [...both].reverse(), [both[0]!]]) {
+        await test.store.apply({ messages });
+        expect(await test.store.findSend("g-1", "u1", "c")).toEqual(placement);
+      }
+    });
+
     it("are refused above 1,024 a batch, and listed at most 1,000 at a time", async () => {
       const messages = Array.from({ length: 1_025 }, (_, i) => message(BigInt(i + 1)));
       await expect(test.store.apply({ messages })).rejects.toThrow(

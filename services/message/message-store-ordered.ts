@@ -75,9 +75,8 @@ export class OrderedMessageStore implements MessageStore {
       ];
       const sends = items.map((item) => sendPair(item, nowMs + sendKeptMs));
       const messagePairs = messages.map(messagePair);
-      const versioned = [...access.map(accessPair), ...channels.map(channelPair)];
+      const versioned = [...sends, ...access.map(accessPair), ...channels.map(channelPair)];
       await this.map.transaction(() => {
-        for (const { key, value } of sends) this.map.put(key, value);
         for (const [i, message] of messages.entries()) this.putMessage(message, messagePairs[i]!);
         for (const revision of revisions) this.putRevision(revision);
         for (const pair of versioned) this.putNewer(pair);

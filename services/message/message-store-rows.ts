@@ -122,19 +122,20 @@ export interface SendRow {
 
 /** The value of a row of SENDS. */
 export function encodeSend({ placement, expireTimeMs }: SendRow): Buffer {
-  return withHeader(6, encodePlacement(placement), (value) => {
-    value.writeUIntBE(expireTimeMs, 0, 6);
+  return withHeader(10, encodePlacement(placement), (value) => {
+    value.writeUInt32BE(placement.channelSequence);
+    value.writeUIntBE(expireTimeMs, 4, 6);
   });
 }
 
 /** What {@link encodeSend} was given. */
 export function decodeSend(value: Buffer): SendRow {
-  return { placement: decodePlacement(value.subarray(6)), expireTimeMs: sendExpireTimeMs(value) };
+  return { placement: decodePlacement(value.subarray(10)), expireTimeMs: sendExpireTimeMs(value) };
 }
 
 /** Until when a row of SENDS is known. */
 export function sendExpireTimeMs(value: Buffer): number {
-  return value.readUIntBE(0, 6);
+  return value.readUIntBE(4, 6);
 }
 
 /** The row of REACTIONS of a message. */

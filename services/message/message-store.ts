@@ -156,7 +156,10 @@ export interface MessageStore {
   /** Which messages were revised. */
   listRevisions(range: RevisionRange): Promise<RevisionRow[]>;
 
-  /** What the sender stored under the client id in the last 30 days. */
+  /**
+   * What the sender stored under the client id in the last 30 days. Its key is (channelId,
+   * senderId, clientMessageId), and as of any row's: of two items the later in the channel.
+   */
   findSend(
     channelId: string,
     senderId: string,
