@@ -35,6 +35,12 @@ afterEach(async () => {
 });
 const comesBack = (store: MessageStore) =>
   vi.waitFor(() => store.getChannel("g-1"), { timeout: 15_000, interval: 100 });
+/** One that has connected: on a busy machine it may open before. */
+const openConnected = async () => {
+  const store = await open(throughProxy());
+  await comesBack(store);
+  return store;
+};
 
 describe("a message store whose Cassandra is away", () => {
   it("[R2] opens without it, and serves when it is there", async () => {
@@ -53,7 +59,7 @@ describe("a message store whose Cassandra is away", () => {
   });
 
   it("[R3] says so at every call, and heals by itself", async () => {
-    const store = await open(throughProxy());
+    const store = await openConnected();
     const batch = { messages: [], channels: [channel(7)], memberships: [] };
     await store.apply(batch);
     proxy.cut();
@@ -67,7 +73,7 @@ describe("a message store whose Cassandra is away", () => {
   });
 
   it("[R1] gives up on a server that says nothing, and heals by itself", async () => {
-    const store = await open(throughProxy());
+    const store = await openConnected();
     proxy.hang();
     await expect(store.getChannel("g-1")).rejects.toThrow(StoreUnavailable);
     proxy.restore();
@@ -75,7 +81,7 @@ describe("a message store whose Cassandra is away", () => {
   });
 
   it("[R1] does not ask for a while what keeps failing", async () => {
-    const store = await open(throughProxy());
+    const store = await openConnected();
     proxy.cut();
     await vi.waitFor(async () => {
       const error = await store.getChannel("g-1").catch((thrown) => thrown);
