@@ -8,7 +8,10 @@ import { parseQuery } from "./search-query.ts";
 
 const { method } = MessageService;
 
-/** Groups of ann and ben with a text that was edited, one that was deleted, and a removal. */
+/**
+ * Groups of ann and ben with a text that was edited and one that was deleted, which cleo joins by a
+ * link and ben is banned from.
+ */
 async function setUp() {
   const fixture = new MessageFixture();
   const instance = fixture.instance();
@@ -36,7 +39,10 @@ async function setUp() {
     await instance.call("ben", method.addReaction, {
       ...{ channelId, ...client(), messageId: edited, emoji: "👍" },
     });
-    await instance.call("ann", method.removeMember, { channelId, ...client(), userId: "ben" });
+    const link = { channelId, ...client(), maxUses: 2 };
+    const { inviteToken } = await instance.call("ann", method.createInviteLink, link);
+    await instance.call("cleo", method.joinGroup, { channelId, ...client(), inviteToken });
+    await instance.call("ann", method.banUser, { channelId, ...client(), userId: "ben" });
     await send("word later");
   }
   await fixture.work();
@@ -53,7 +59,7 @@ describe("a rebuild", () => {
     const { fixture, channelIds, run } = await setUp();
     const rebuilt = new MemorySearchIndex();
     const told = await run(rebuildSearch(rebuilt));
-    expect(told.at(-1)).toEqual({ channels: 3, messages: 15 });
+    expect(told.at(-1)).toEqual({ channels: 3, messages: 21 });
     for (const userId of ["ann", "ben", "cleo"]) {
       for (const word of ["word", "old", "gone"]) {
         const query = { userId, phrases: parseQuery(word), byRank: false, limit: 100 };
@@ -74,7 +80,7 @@ describe("a rebuild", () => {
     const { clock } = fixture;
     const lost = new MemoryMessageStoreServer(clock).connect();
     const rebuild = rebuildStore(lost);
-    expect((await run(rebuild)).at(-1)).toEqual({ channels: 3, messages: 15 });
+    expect((await run(rebuild)).at(-1)).toEqual({ channels: 3, messages: 21 });
     await run(rebuild);
     for (const userId of ["ann", "ben"]) {
       const ids = (store: typeof lost) => store.listChannelIds(userId, "", 100);
@@ -82,6 +88,7 @@ describe("a rebuild", () => {
       for (const channelId of channelIds) {
         const stays = await fixture.store.listStays(channelId, userId);
         expect(await lost.listStays(channelId, userId)).toEqual(stays);
+        expect(await lost.getAccess(channelId)).toEqual(await fixture.store.getAccess(channelId));
         const all = { channelId, minSequence: 1, maxSequence: 100, limit: 100 };
         const revisions = await fixture.store.listRevisions(all);
         expect(revisions).toHaveLength(3);

@@ -5,6 +5,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { type Revision, RevisionSchema } from "../../gen/parley/message/v1/message_pb.js";
+import { AccessState } from "./access-state.ts";
 import { indexedText, partsOf } from "./indexing.ts";
 import type { ChannelRow, MessageStore, StoredMessage } from "./message-store.ts";
 import { rowsMax } from "./message-store-limits.ts";
@@ -17,7 +18,7 @@ export interface RebuildProgress {
   messages: number;
 }
 
-/** Writes what some messages of a channel, in their order, come to. */
+/** Writes what the next messages of a channel, in their order, come to; channel after channel. */
 export type Rebuild = (channel: ChannelRow, page: readonly StoredMessage[]) => Promise<void>;
 
 /** Channels to a page, and messages. */
@@ -39,20 +40,31 @@ export function rebuildSearch(index: SearchIndex): Rebuild {
 }
 
 /**
- * The store's tables by which it finds memberships, also by user, messages by their client ids, and
- * revised messages by their last edit and their reactions; where messages lie is found again by
- * every rebuild. The client ids of edited texts and of revisions are left as they are: what was sent
- * under them is no longer known.
+ * The store's tables by which it finds memberships, also by user, bans and invite links, messages by
+ * their client ids, and revised messages by their last edit and their reactions; where messages lie
+ * is found again by every rebuild. The client ids of edited texts and of revisions are left as they
+ * are: what was sent under them is no longer known.
  * @throws StoreUnavailable
  */
 export function rebuildStore(store: MessageStore): Rebuild {
-  return async (_channel, page) => {
+  let walked = { channelId: "", access: new AccessState(undefined, 0) };
+  return async ({ channel: { channelId } }, page) => {
     const messages = page.map(({ message }) => message);
     await store.apply({ messages: messages.filter((it) => it.revisionSequence === 0) });
     for (const memberships of slices(messages.flatMap(membershipRows))) {
       await store.apply({ memberships });
     }
     for (const revisions of slices(page.flatMap(revisionPlaces))) await store.apply({ revisions });
+    if (walked.channelId !== channelId) {
+      walked = { channelId, access: new AccessState(undefined, 0) };
+    }
+    const { access } = walked;
+    const { changedSequence: before } = access;
+    for (const message of messages) access.apply(message);
+    const { changedSequence: sequence } = access;
+    if (sequence > before) {
+      await store.apply({ access: [{ channelId, access: access.snapshot(), sequence }] });
+    }
   };
 }
 
