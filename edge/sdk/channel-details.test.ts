@@ -2,6 +2,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, it } from "vitest";
 import {
+  MembershipChange_Kind as ChangeKind,
   type Channel,
   ChannelSchema,
   DeliveryMode,
@@ -21,6 +22,7 @@ function start(kept: Channel[] = []) {
   const answers = new Map<string, Channel | Code>();
   const details = new ChannelDetails(
     {
+      userId: "ann",
       async getChannel(channelId) {
         asked.push(channelId);
         const answer = answers.get(channelId);
@@ -99,6 +101,26 @@ describe("ChannelDetails", () => {
     await settled();
     expect(asked).toEqual([channelId, channelId]);
     expect(changes).toEqual([details.of(channelId)]);
+  });
+
+  it("[K3] reads a channel again when the user is back in it, as it is by then", async () => {
+    const { details, clock, asked, answers } = start([group({})]);
+    const membership = (kind: ChangeKind, userId: string): Body => {
+      return { case: "membershipChange", value: { kind, userIds: [userId] } };
+    };
+    details.apply(message(6, membership(ChangeKind.LEFT, "ann")));
+    details.apply(message(7, membership(ChangeKind.JOINED, "ben")));
+    expect(asked).toEqual([]);
+    const live = { name: "new", mode: DeliveryMode.LIVE };
+    answers.set(channelId, group({ ...live, lastChannelSequence: 9 }));
+    details.apply(message(9, membership(ChangeKind.ADDED, "ann")));
+    details.apply(message(10, renamed("newer")));
+    await settled();
+    answers.set(channelId, group({ ...live, name: "newer", lastChannelSequence: 10 }));
+    clock.advance(60_000);
+    await settled();
+    expect(asked).toEqual([channelId, channelId]);
+    expect(details.of(channelId)).toMatchObject({ ...live, name: "newer" });
   });
 
   it("[K3] does without a channel that it may not read", async () => {

@@ -6,11 +6,13 @@ import {
   type Message,
 } from "../../gen/parley/message/v1/message_pb.js";
 import { Backoff } from "./backoff.ts";
+import { membershipAfter } from "./channel-state.ts";
 import { errorRetryAfterMs } from "./errors.ts";
 import { sleep, type Timers } from "./timers.ts";
 
 /** What the details work with. */
 export interface ChannelDetailsOptions {
+  userId: string;
   /** Reads a channel once; waits for a connection as long as it takes. */
   getChannel(channelId: string, signal: AbortSignal): Promise<Channel | undefined>;
   /** A channel's details are known, or are others than before. */
@@ -23,13 +25,15 @@ export interface ChannelDetailsOptions {
 /**
  * What channels are called, how they are set and how many members they have: as they were read
  * last, and as messages since then have changed it. Of a channel that the user has left, as it was
- * then.
+ * then; who comes back reads it again.
  */
 export class ChannelDetails {
   private readonly options: ChannelDetailsOptions;
   private readonly channels: Map<string, Channel>;
-  /** Channels to read; the first one is being read. */
+  /** Channels to read. */
   private readonly wanted = new Set<string>();
+  /** The one that is being read. */
+  private asked: string | undefined;
 
   /** @param kept of the program's last run */
   constructor(options: ChannelDetailsOptions, kept: readonly Channel[]) {
@@ -42,37 +46,48 @@ export class ChannelDetails {
     return this.channels.get(channelId);
   }
 
-  /** Takes a channel as it was read. */
-  take(channel: Channel): void {
+  /** Takes a channel as it was read. False: it is known as it was later. */
+  take(channel: Channel): boolean {
     const { channelId } = channel;
     const known = this.channels.get(channelId);
-    if (known && known.lastChannelSequence > channel.lastChannelSequence) return;
-    this.channels.set(channelId, channel);
-    if (!known || !equals(ChannelSchema, known, channel)) this.options.onChange(channel);
+    if (known && known.lastChannelSequence > channel.lastChannelSequence) return false;
+    this.wanted.delete(channelId);
+    this.put(channel);
+    return true;
   }
 
   /** Takes how many members a channel has. */
   count(channelId: string, memberCount: number): void {
     const known = this.channels.get(channelId);
-    if (known) this.take(create(ChannelSchema, { ...known, memberCount }));
+    if (known) this.put(create(ChannelSchema, { ...known, memberCount }));
   }
 
   /** Takes what a message says of its channel, which is read where it is not known. */
   apply(message: Message): void {
     const { channelId, channelSequence, messageId: lastMessageId } = message;
     const known = this.channels.get(channelId);
-    if (!known) {
-      if (this.wanted.has(channelId)) return;
-      this.wanted.add(channelId);
-      if (this.wanted.size === 1) void this.read();
-      return;
-    }
-    if (channelSequence <= known.lastChannelSequence) return;
+    if (known && channelSequence <= known.lastChannelSequence) return;
+    // What was said between two stays is not known.
+    const isBack = membershipAfter(message, this.options.userId);
+    if (isBack || (!known && this.asked !== channelId)) this.want(channelId);
+    if (!known) return;
     const change = changeBy(message);
     const last = { lastMessageId, lastChannelSequence: channelSequence };
     const channel = create(ChannelSchema, { ...known, ...change, ...last });
-    if (change) this.take(channel);
+    if (change) this.put(channel);
     else this.channels.set(channelId, channel);
+  }
+
+  private put(channel: Channel): void {
+    const { channelId } = channel;
+    const known = this.channels.get(channelId);
+    this.channels.set(channelId, channel);
+    if (!known || !equals(ChannelSchema, known, channel)) this.options.onChange(channel);
+  }
+
+  private want(channelId: string): void {
+    this.wanted.add(channelId);
+    if (this.asked === undefined) void this.read();
   }
 
   /** Reads the channels that are wanted, one after the other: lists may bring them meanwhile. */
@@ -80,24 +95,24 @@ export class ChannelDetails {
     const { getChannel, timers, random, signal } = this.options;
     const backoff = new Backoff(random);
     for (const channelId of this.wanted) {
-      while (this.wanted.has(channelId) && !this.channels.has(channelId)) {
-        try {
-          const channel = await getChannel(channelId, signal);
-          if (channel) this.take(channel);
-          this.wanted.delete(channelId);
-        } catch (error) {
-          if (signal.aborted) return;
-          const { code } = ConnectError.from(error);
-          // The user has left it, or the edge is an older one.
-          if (code === Code.PermissionDenied || code === Code.Unimplemented) {
-            this.wanted.delete(channelId);
-          } else {
-            await sleep(timers, backoff.next(errorRetryAfterMs(error)), signal).catch(() => {});
-          }
-        }
-      }
       this.wanted.delete(channelId);
+      this.asked = channelId;
+      let retryAfterMs = 0;
+      try {
+        const channel = await getChannel(channelId, signal);
+        // Where messages have overtaken the answer it is asked for again.
+        if (!channel || this.take(channel)) continue;
+      } catch (error) {
+        if (signal.aborted) return;
+        const { code } = ConnectError.from(error);
+        // The user has left it, or the edge is an older one.
+        if (code === Code.PermissionDenied || code === Code.Unimplemented) continue;
+        retryAfterMs = errorRetryAfterMs(error);
+      }
+      this.wanted.add(channelId);
+      await sleep(timers, backoff.next(retryAfterMs), signal).catch(() => {});
     }
+    this.asked = undefined;
   }
 }
 

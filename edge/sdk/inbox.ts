@@ -124,6 +124,7 @@ export class Inbox {
     );
     this.details = new ChannelDetails(
       {
+        userId,
         async getChannel(channelId, signal) {
           await options.connected(signal);
           return (await messages.getChannel({ channelId }, { signal })).channel;

@@ -60,8 +60,9 @@ export class LiveChannels {
   /** Something has become known of the channel: it is followed if it should be. */
   consider(channelId: string): void {
     const { sync, isLive } = this.options;
-    if (!this.isOpen || this.followed.has(channelId) || !isLive(channelId)) return;
-    if (sync.of(channelId)?.member) this.ask(channelId);
+    // With the membership the edge ends the following: who comes back asks anew.
+    if (!sync.of(channelId)?.member) this.followed.delete(channelId);
+    else if (this.isOpen && !this.followed.has(channelId) && isLive(channelId)) this.ask(channelId);
   }
 
   /** The edge has answered. */

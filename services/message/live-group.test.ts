@@ -106,6 +106,30 @@ describe("[G3] a group that grows past 100 members", () => {
     ]);
   });
 
+  it("[S2] gives devices the comings and goings of before, and of after it the user's own", async () => {
+    const { fixture, instance, channelId, ids, send, add } = await setUp({ members: 100 });
+    const remove = (userId: string) =>
+      instance.call("ann", method.removeMember, { ...ids(), userId });
+    await remove("u0001");
+    await add("zoe", "u0001");
+    await remove("u0002");
+    await add("joe");
+    await remove("joe");
+    await add("u0002");
+    await send("ann", "hello");
+    const sync = { positions: [{ channelId, channelSequence: 1 }] };
+    const lacked = async (userId: string) => {
+      const { updates } = await instance.call(userId, method.syncChannels, sync);
+      expect(updates[0]).toMatchObject({ state: State.CURRENT, channelSequence: 9 });
+      return updates[0]!.messages.map(({ channelSequence }) => channelSequence);
+    };
+    for (const persisted of [false, true]) {
+      if (persisted) await fixture.work();
+      expect(await lacked("u0003")).toEqual([2, 3, 4, 9]);
+      expect(await lacked("u0002")).toEqual([2, 3, 4, 5, 8, 9]);
+    }
+  });
+
   it("[G4] tells members of their own coming and going in their own inboxes alone", async () => {
     const { fixture, instance, ids, inboxOf, add } = await setUp();
     await add("joe");

@@ -83,7 +83,7 @@ async function syncChannel(
       ...{ channelId, mode, member: isMember, memberCount: isMember ? memberCount : 0 },
       minChannelSequence: source.visibility.presentStart,
     };
-    const lacked = await readAfter(position, source);
+    const { lacked, turn } = await readAfter(position, source);
     const revised = await readRevised(source, position, revisedMax);
     if (!revised.isWhole) throw unavailable("a part of the history can't be read now");
     const revisedMessages = revised.messages.filter((each) => each.channelSequence <= position);
@@ -99,8 +99,10 @@ async function syncChannel(
         ? { ...about, state: ChannelUpdateState.MORE, channelSequence: position }
         : { ...about, state: ChannelUpdateState.READ_HISTORY, channelSequence: end };
     }
-    const isLive = mode === DeliveryMode.LIVE;
-    const shown = isLive ? lacked.filter((message) => !isComingOrGoing(message, userId)) : lacked;
+    const countedFrom = mode === DeliveryMode.LIVE ? turn : Number.POSITIVE_INFINITY;
+    const shown = lacked.filter((message) => {
+      return message.channelSequence < countedFrom || !isComingOrGoing(message, userId);
+    });
     const messages = take(shown, room);
     const isAll = messages.length === shown.length;
     return {
@@ -115,11 +117,20 @@ async function syncChannel(
   }
 }
 
-/** The messages after a position, in order; undefined: they are too many, or too large. */
-async function readAfter(position: number, source: HistorySource): Promise<Message[] | undefined> {
+/** What comes after a position. */
+interface Later {
+  /** The messages that the reader may see, in order; undefined: they are too many, or too large. */
+  lacked: Message[] | undefined;
+  /** The item among all of them that turned the channel LIVE; 0: none did. */
+  turn: number;
+}
+
+async function readAfter(position: number, source: HistorySource): Promise<Later> {
+  const tooMuch = { lacked: undefined, turn: 0 };
   const { lastChannelSequence } = source.channel;
-  if (lastChannelSequence - position > lackedMax) return undefined;
+  if (lastChannelSequence - position > lackedMax) return tooMuch;
   const lacked: Message[] = [];
+  let turn = 0;
   let bytes = 0;
   let maxId = source.lastMessageId;
   for (let oldest = lastChannelSequence + 1; oldest > position + 1 && maxId > 0n; ) {
@@ -127,11 +138,12 @@ async function readAfter(position: number, source: HistorySource): Promise<Messa
     for (const message of chunk) {
       oldest = message.channelSequence;
       if (oldest <= position) break;
+      if (isTurn(message)) turn = oldest;
       if (!source.visibility.includes(oldest)) continue;
       lacked.push(message);
       bytes += bytesOf(message);
     }
-    if (bytes > lackedBytesMax) return undefined;
+    if (bytes > lackedBytesMax) return tooMuch;
     if (chunk.length < chunkMax) break;
     maxId = chunk.at(-1)!.messageId - 1n;
   }
@@ -142,7 +154,12 @@ async function readAfter(position: number, source: HistorySource): Promise<Messa
     return !(isWhole && maxMessageId < first.messageId);
   });
   if (holes.length > 0) throw unavailable("a part of the history can't be read now");
-  return lacked;
+  return { lacked, turn };
+}
+
+/** Whether the message says that the channel is LIVE from then on. */
+function isTurn({ body }: Message): boolean {
+  return body.case === "channelChange" && body.value.change.case === "mode";
 }
 
 /** As many messages as there is room for, and the response's first in any case. */

@@ -103,6 +103,34 @@ describe("[G3] a large group", () => {
     for (const device of [ann, back, further]) await device[Symbol.asyncDispose]();
   });
 
+  it("[G4] is heard again by who leaves it and comes back, also where it turned large meanwhile", async () => {
+    const [ann, ben] = (await newDevices(parley.nextUrl, "ann", "ben")) as [Device, Device];
+    const channelId = await createGroup([ann, ben], 99);
+    const ids = (device: Device) => ({
+      channelId,
+      clientMessageId: device.client.newClientMessageId(),
+    });
+    const beAway = async (meanwhile: () => Promise<unknown>) => {
+      await ben.calls.leaveGroup(ids(ben));
+      await meanwhile();
+      await ann.calls.addMembers({ ...ids(ann), userIds: [ben.userId] });
+    };
+    await beAway(async () => {
+      await grow(ann, channelId, 98);
+      await ann.calls.renameGroup({ ...ids(ann), name: "larger" });
+    });
+    await ann.say(channelId, "1");
+    await ben.hears(channelId, "1");
+    await vi.waitFor(() => {
+      expect(ben.client.channel(channelId)).toMatchObject({ name: "larger", memberCount: 102 });
+    });
+    await beAway(() => ann.say(channelId, "without ben"));
+    await ann.say(channelId, "2");
+    await ben.hears(channelId, "2");
+    expect(ben.texts(channelId)).toEqual(["1", "2"]);
+    for (const device of [ann, ben]) await device[Symbol.asyncDispose]();
+  });
+
   it("[G4] gives who joins what is sent from then on, and who is removed nothing more", async () => {
     const [ann, ben, eve] = (await newDevices(parley.nextUrl, "ann", "ben", "eve")) as [
       Device,

@@ -143,8 +143,8 @@ export class ChannelModel {
   isCountOnly({ body, channelSequence }: Message, userId: string): boolean {
     if (channelSequence < this.liveSince || body.case !== "membershipChange") return false;
     const { kind, userIds } = body.value;
-    const { ADDED, JOINED, REMOVED, LEFT } = ChangeKind;
-    return [ADDED, JOINED, REMOVED, LEFT].includes(kind) && !userIds.includes(userId);
+    const { ADDED, JOINED, REMOVED, LEFT, BANNED } = ChangeKind;
+    return [ADDED, JOINED, REMOVED, LEFT, BANNED].includes(kind) && !userIds.includes(userId);
   }
 
   /** Takes the next item, a revision. @throws Error where it does not follow */

@@ -147,11 +147,9 @@ function checkView(
   const told = [...(view?.messages.values() ?? [])];
   const baselineId = view?.baselineId ?? 0n;
   const messages = model.ofStays(userId).map(({ message }) => message);
-  const ofStays = messages
-    .filter((message) => !model.isCountOnly(message, userId))
-    .map(({ messageId }) => messageId);
-  const first = ofStays.findIndex((messageId) => view?.messages.has(messageId));
-  const missing = ofStays.filter((messageId, i) => {
+  const ofStays = messages.filter((message) => !model.isCountOnly(message, userId));
+  const first = ofStays.findIndex(({ messageId }) => view?.messages.has(messageId));
+  const missing = ofStays.filter(({ messageId }, i) => {
     const isDue = (first >= 0 && i >= first) || needed.has(messageId);
     return isDue && messageId > baselineId && !view?.messages.has(messageId);
   });

@@ -70,7 +70,17 @@ const operation: fc.Arbitrary<Operation> = fc.record(
 export type Round = readonly Operation[];
 
 /** A whole run: the operations of a round happen together, a device's own one after the other. */
-export const plans: fc.Arbitrary<readonly Round[]> = fc.array(
-  fc.array(operation, { minLength: 1, maxLength: 6 }),
-  { minLength: 5, maxLength: 25, size: "max" },
-);
+export const plans: fc.Arbitrary<readonly Round[]> = fc
+  .array(fc.array(operation, { minLength: 1, maxLength: 6 }), {
+    minLength: 5,
+    maxLength: 25,
+    size: "max",
+  })
+  .map((rounds) => rounds.map((round, i) => (i === growsInRound ? [growth, ...round] : round)));
+
+/** The full group gets one more member, in the midst of everything, and turns LIVE if none has left. */
+const growth: Operation = {
+  ...{ device: 0, channel: channelsCount - 1 },
+  ...{ what: "add", user: usersCount - 1 },
+};
+const growsInRound = 2;

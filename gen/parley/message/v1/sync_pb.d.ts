@@ -97,8 +97,8 @@ export declare type ChannelUpdate = Message<"parley.message.v1.ChannelUpdate"> &
   revisedMessages: Message$1[];
 
   /**
-   * New messages, in order, as they are now. In a LIVE channel without the comings and goings of
-   * others, which `member_count` stands for.
+   * New messages, in order, as they are now. Without the comings and goings of others since the
+   * channel is LIVE, which `member_count` stands for.
    *
    * @generated from field: repeated parley.message.v1.Message messages = 7;
    */
