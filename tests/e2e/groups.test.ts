@@ -188,7 +188,7 @@ describe("a group", () => {
     await leave(cleo, channelId);
     expect(await reasonOf(cleo.say(channelId, "again"))).toBe("NOT_A_MEMBER");
     await ben.say(channelId, "bye");
-    await ann.hears(channelId, "bye");
+    await Promise.all([ann.hears(channelId, "bye"), cleo.hears(channelId, "hello")]);
     const told = ann.told(channelId).map(({ body }) => {
       return body.case === "membershipChange" ? ChangeKind[body.value.kind] : body.value;
     });
