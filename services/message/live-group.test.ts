@@ -162,6 +162,51 @@ describe("[G3] a LIVE group", () => {
     },
   );
 
+  it.each([true, false])(
+    "[M9] has texts that are answered, mention members and change (persisted: %s)",
+    async (persisted) => {
+      const { fixture, instance, channelId, ids, send } = await setUp();
+      const { messageId } = await send("u0001", "hello @u0002 and @eve");
+      if (persisted) await fixture.work();
+      const other = fixture.instance();
+      const about = () => ({ ...ids(), messageId });
+      const emoji = "👍";
+      await other.call("u0002", method.addReaction, { ...about(), emoji });
+      await other.call("u0001", method.editMessage, { ...about(), text: "hello @u0003" });
+      const reply = { ...ids(), text: "hello", replyToMessageId: messageId };
+      await other.call("u0002", method.sendMessage, reply);
+      const sync = { positions: [{ channelId, channelSequence: 4 }] };
+      const { updates } = await instance.call("u0050", method.syncChannels, sync);
+      const [update] = updates;
+      expect(update).toMatchObject({ state: State.CURRENT, channelSequence: 7 });
+      expect(update!.revisedMessages).toMatchObject([
+        { messageId, body: { value: "hello @u0003" }, mentionedUserIds: ["u0003"] },
+      ]);
+      expect(update!.revisedMessages[0]!.reactions).toMatchObject([{ emoji, userIds: ["u0002"] }]);
+      expect(update!.messages).toMatchObject([{ replyToMessageId: messageId }]);
+      const edit = { ...about(), text: "mine" };
+      const deletion = (userId: string) => other.call(userId, method.deleteMessage, about());
+      await expect(other.call("u0004", method.editMessage, edit)).rejects.toEqual(
+        refused("NOT_THE_SENDER"),
+      );
+      await expect(deletion("u0004")).rejects.toEqual(refused("NOT_THE_SENDER"));
+      // Who came after it may not answer or change it.
+      await other.call("zoe", method.joinGroup, ids());
+      for (const call of [
+        other.call("zoe", method.addReaction, { ...about(), emoji }),
+        other.call("zoe", method.sendMessage, { ...reply, ...ids() }),
+      ]) {
+        await expect(call).rejects.toEqual(refused("MESSAGE_NOT_FOUND"));
+      }
+      await deletion("ann");
+      const { messages } = await other.call("u0050", method.listMessages, { channelId });
+      expect(messages.find((each) => each.messageId === messageId)).toMatchObject({
+        body: { case: undefined },
+        reactions: [],
+      });
+    },
+  );
+
   it("has its owner and admins in its snapshots, and no other member", async () => {
     const { fixture, instance, channelId, ids, send } = await setUp();
     const role = { ...ids(), userId: "u0007", role: MemberRole.ADMIN };

@@ -44,8 +44,11 @@ export async function learnMembers(
   { log, store }: MemberSources,
 ): Promise<void> {
   const { state } = loaded;
-  const unknown = state ? [...new Set(userIds)].filter((userId) => !state.knows(userId)) : [];
-  if (!state || unknown.length === 0) return;
+  if (!state) return;
+  const wanted = [...new Set(userIds)];
+  const isUnknown = (userId: string) => !state.knows(userId);
+  let unknown = wanted.filter(isUnknown);
+  if (unknown.length === 0) return;
   const row = await store.getChannel(channelId);
   const persisted = row?.sequence ?? 0;
   if (persisted < state.coveredSequence) {
@@ -58,7 +61,10 @@ export async function learnMembers(
     );
     state.coveredSequence = persisted;
   }
-  if (state.knownCount + unknown.length > knownMax) state.forget(persisted);
+  if (state.knownCount + unknown.length > knownMax) {
+    state.forget(persisted);
+    unknown = wanted.filter(isUnknown);
+  }
   if (state.knownCount > unpersistedMax) {
     throw unavailable(`too many changes of the members of ${channelId} wait for the store`);
   }

@@ -103,6 +103,50 @@ describe("[G3] a large group", () => {
     for (const device of [ann, back, further]) await device[Symbol.asyncDispose]();
   });
 
+  it("[M9] [S4] has texts that change, for who is there and for who returns", async () => {
+    const [ann, ben, cem] = (await newDevices(parley.nextUrl, "ann", "ben", "cem")) as [
+      Device,
+      Device,
+      Device,
+    ];
+    const channelId = await createGroup([ann, ben, cem], 100);
+    await grow(ann, channelId, 100);
+    const first = await ann.say(channelId, "first");
+    const second = await ann.say(channelId, "second");
+    const third = await ben.say(channelId, "third");
+    for (const device of [ben, cem]) await device.hears(channelId, "third");
+    await cem.client.close();
+    await ann.client.edit(channelId, first, `thanks @${cem.signIn.username}`);
+    await ben.client.react(channelId, first, "👍");
+    await ann.client.delete(channelId, third);
+    await ben.client.send(channelId, "answer", { replyToMessageId: second }).result;
+    const back = await Device.connect(parley.nextUrl(), cem.signIn, cem.store);
+    await back.hears(channelId, "answer");
+    await back.client.edit(channelId, await back.say(channelId, "back"), "really back");
+    const expected = [
+      {
+        ...{ messageId: first, mentionedUserIds: [cem.userId] },
+        ...{ body: { value: `thanks @${cem.signIn.username}` }, reactions: [{ emoji: "👍" }] },
+      },
+      { messageId: second, body: { value: "second" } },
+      { messageId: third, body: { case: undefined } },
+      { body: { value: "answer" }, replyToMessageId: second },
+      { body: { value: "really back" } },
+    ];
+    for (const device of [ann, ben, back]) {
+      await vi.waitFor(
+        async () => {
+          const request = { channelId, pageSize: 5, order: MessageOrder.NEWEST_FIRST };
+          const { messages } = await device.http(MessageService).listMessages(request);
+          expect(messages.reverse()).toMatchObject(expected);
+          expect(device.client.recent(channelId).slice(-5)).toEqual(messages);
+        },
+        { timeout: 10_000 },
+      );
+    }
+    for (const device of [ann, ben, back]) await device[Symbol.asyncDispose]();
+  });
+
   it("[G4] is heard again by who leaves it and comes back, also where it turned large meanwhile", async () => {
     const [ann, ben] = (await newDevices(parley.nextUrl, "ann", "ben")) as [Device, Device];
     const channelId = await createGroup([ann, ben], 99);
