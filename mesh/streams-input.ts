@@ -84,11 +84,12 @@ export function checkWorkerName(name: string): void {
 }
 
 /** @throws DomainError FIELD_INVALID */
-export function checkTrim({ workers, olderThanMs, pressedOlderThanMs = 0 }: TrimOptions): void {
+export function checkTrim(options: TrimOptions): void {
+  const { workers, pressedWorkers = [], olderThanMs, pressedOlderThanMs = 0 } = options;
   for (const [field, value] of Object.entries({ olderThanMs, pressedOlderThanMs })) {
     if (!(value >= 0)) throw fieldInvalid(field, `is ${value}; it can't be less than 0`);
   }
-  for (const name of workers) checkWorkerName(name);
+  for (const name of [...workers, ...pressedWorkers]) checkWorkerName(name);
 }
 
 function checkInteger(field: string, value: number, min: number, max = Number.MAX_SAFE_INTEGER) {

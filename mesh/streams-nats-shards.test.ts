@@ -211,6 +211,31 @@ describe("NATS streams", () => {
     expect(await log.trim(trim)).toBe(0);
   });
 
+  it("[M6] [R3] of a log that is nearly full they wait for the workers named for that alone", async () => {
+    const bytesMax = 4 << 20;
+    const { log } = await open({ shards: { log: 1, inbox: 1 }, logShardBytesMax: bytesMax });
+    const sequences = await Promise.all(
+      Array.from({ length: 40 }, () => log.append("a", new Uint8Array(100_000))),
+    );
+    let done = 0;
+    log.work({ name: "persist", batchMax: 10, onError() {} }, async (entries) => {
+      done += entries.length;
+    });
+    await until(async () => done === 40 && (await log.checkpoint("persist", "a")) === 40);
+    await pass(20);
+    const trim = { workers: ["persist", "index"], olderThanMs: 5 };
+    expect(await log.trim(trim)).toBe(0);
+    const removed = await log.trim({ ...trim, pressedWorkers: ["persist"] });
+    expect(removed).toBeGreaterThan(0);
+    // The other one begins with what is left.
+    const given: number[] = [];
+    log.work({ name: "index", batchMax: 10, onError() {} }, async (entries) => {
+      given.push(...entries.map(({ sequence }) => sequence));
+    });
+    await until(() => given.length === 40 - removed);
+    expect(given).toEqual(sequences.slice(removed));
+  });
+
   it("[O1] say what an acknowledgement means", async () => {
     const metrics = new Metrics();
     const streams = await openNatsStreams({ ...options, monitorUrls: [natsMonitorUrl], metrics });

@@ -141,18 +141,24 @@ export class NatsStream implements Stream {
 
   private async trimShard(
     shard: NatsShard,
-    { workers, olderThanMs, pressedOlderThanMs = olderThanMs }: TrimOptions,
+    { workers, olderThanMs, ...pressed }: TrimOptions,
     limit: number,
   ): Promise<number> {
     const nowMs = shard.link.clock.nowMs();
-    const checkpoints = await Promise.all(
-      workers.map((name) => readCheckpoint(this.checkpoints, checkpointKey(shard, name), true)),
-    );
-    const through = Math.min(Number.MAX_SAFE_INTEGER - 1, ...checkpoints);
+    const through = await this.doneByAll(shard, workers);
     const removed = await shard.trim(through, nowMs, olderThanMs, limit);
     const surplus = Math.min(limit - removed, await shard.surplusEntries());
     if (surplus <= 0) return removed;
-    return removed + (await shard.trim(through, nowMs, pressedOlderThanMs, surplus));
+    const { pressedWorkers = workers, pressedOlderThanMs = olderThanMs } = pressed;
+    const pressedThrough = await this.doneByAll(shard, pressedWorkers);
+    return removed + (await shard.trim(pressedThrough, nowMs, pressedOlderThanMs, surplus));
+  }
+
+  private async doneByAll(shard: NatsShard, workers: readonly string[]): Promise<number> {
+    const checkpoints = await Promise.all(
+      workers.map((name) => readCheckpoint(this.checkpoints, checkpointKey(shard, name), true)),
+    );
+    return Math.min(Number.MAX_SAFE_INTEGER - 1, ...checkpoints);
   }
 
   /** The same in every process for ever: see NatsStreamPlan.shards. */

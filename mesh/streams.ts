@@ -132,6 +132,11 @@ export interface TrimOptions {
    * may, for as many of its oldest entries as bring it below. Default: `olderThanMs`.
    */
   pressedOlderThanMs?: number;
+  /**
+   * Takes the place of `workers` there. The others are given what is left, from the first entry
+   * after their checkpoint. Default: `workers`.
+   */
+  pressedWorkers?: readonly string[];
 }
 
 /** One stream. */

@@ -5,7 +5,9 @@ import { messageTimeMs } from "../../mesh/ids.ts";
 import { Outage } from "../../mesh/outage.ts";
 import type { Running, StreamEntry } from "../../mesh/streams.ts";
 import { itemsOf } from "./channel-item.ts";
+import { LogIncomplete } from "./channel-loader.ts";
 import { ChannelStates } from "./channel-states.ts";
+import { IndexLosses } from "./index-losses.ts";
 import type { MembershipRow } from "./message-store.ts";
 import { Parking, type ParkingDependencies } from "./parking.ts";
 import { applyWithRows } from "./projection.ts";
@@ -50,6 +52,7 @@ export function startIndexing(deps: IndexingDependencies): Running {
   const parking = new Parking(indexWorker, deps);
   const [began, ended] = ["indexing_failed", "indexing_works_again"];
   const outage = new Outage({ logger, clock, level: "error", began, ended });
+  const losses = new IndexLosses(indexWorker, deps);
   /** Of each shard whose batch is under way, when its first message was accepted. */
   const underWay = new Map<string, number>();
   metrics?.gauge(
@@ -66,28 +69,35 @@ export function startIndexing(deps: IndexingDependencies): Running {
     },
     async (entries) => {
       const shard = log.epoch(entries[0]!.subject);
-      const batch = await projected(entries, states, parking);
+      const trimmed = await losses.before(entries);
+      const { batch, skipped } = await projected(entries, states, parking);
       const first = batch.texts[0];
       if (first) underWay.set(shard, messageTimeMs(first.messageId));
       for (const part of partsOf(batch)) await index.apply(part);
       underWay.delete(shard);
       outage.worked();
+      losses.indexed(entries, trimmed + skipped);
       const dueMs = (batch.texts.length / textsPerSecondMax) * 1_000;
       await sleep(clock, Math.min(pauseMsMax, Math.max(gatherMs, dueMs)));
     },
   );
 }
 
+/** What entries come to; `skipped` of them rest on what the log no longer has. */
 async function projected(
   entries: StreamEntry[],
   states: ChannelStates,
   parking: Parking,
-): Promise<IndexBatch> {
+): Promise<{ batch: IndexBatch; skipped: number }> {
+  let skipped = 0;
   const texts: IndexedText[] = [];
   const memberships: MembershipRow[] = [];
   const channels = new Map<string, IndexedChannel>();
   for (const stored of entries) {
-    const read = await parking.read(stored, states);
+    const read = await parking.read(stored, states).catch((thrown: unknown) => {
+      if (!(thrown instanceof LogIncomplete)) throw thrown;
+      skipped++;
+    });
     if (!read) continue;
     const { entry, state } = read;
     let hasChanged = state.channel.lastChannelSequence === 0;
@@ -105,7 +115,7 @@ async function projected(
       sequence: lastChannelSequence,
     });
   }
-  return { texts, memberships, channels: [...channels.values()] };
+  return { batch: { texts, memberships, channels: [...channels.values()] }, skipped };
 }
 
 /** What a message is found by as it is now; undefined: it has never been a text. */

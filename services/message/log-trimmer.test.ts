@@ -20,7 +20,8 @@ function setUp({ logRetentionMs = 7 * 24 * hourMs, removes = [] as (number | Err
     if (removed instanceof Error) throw removed;
     return removed;
   };
-  const deps = { log: { trim } as Stream, workers: ["persist", "fan-out"], clock, logger };
+  const log = { trim } as Stream;
+  const deps = { log, workers: ["persist", "index"], pressedWorkers: ["persist"], clock, logger };
   const trimmer = startLogTrimmer(deps, { logRetentionMs, trimIntervalMs: 60_000 });
   const nextInterval = async () => {
     clock.advance(60_000);
@@ -30,12 +31,15 @@ function setUp({ logRetentionMs = 7 * 24 * hourMs, removes = [] as (number | Err
 }
 
 describe("the log's trimmer", () => {
-  it("[M6] removes what every worker has done after the retention, after an hour where the log is nearly full", async () => {
+  it("[M6] removes what every worker has done after the retention, after an hour and without the index where the log is nearly full", async () => {
     const { calls, nextInterval } = setUp();
     await nextInterval();
-    const workers = ["persist", "fan-out"];
-    const olderThanMs = 7 * 24 * hourMs;
-    expect(calls).toEqual([{ workers, olderThanMs, pressedOlderThanMs: hourMs }]);
+    expect(calls).toEqual([
+      {
+        ...{ workers: ["persist", "index"], olderThanMs: 7 * 24 * hourMs },
+        ...{ pressedWorkers: ["persist"], pressedOlderThanMs: hourMs },
+      },
+    ]);
   });
 
   it("[M6] never keeps a log that is nearly full for longer than others", async () => {

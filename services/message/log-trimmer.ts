@@ -1,6 +1,7 @@
 /**
- * What makes room in the log: removes what the store and the inboxes have, once it is old enough
- * that nothing rests on it any more, and sooner where the log is nearly full.
+ * What makes room in the log: removes what all workers have done, once it is old enough that nothing
+ * rests on it any more. Where the log is nearly full it removes it sooner, and does not wait for
+ * workers whose work can be done anew without it.
  */
 import type { Clock } from "../../mesh/clock.ts";
 import type { ConfigOf } from "../../mesh/config.ts";
@@ -21,17 +22,20 @@ export interface TrimmerDependencies {
   log: Stream;
   /** The names of the workers that must be done with what goes. */
   workers: readonly string[];
+  /** Those of them that a log which is nearly full waits for too. */
+  pressedWorkers: readonly string[];
   clock: Clock;
   logger: Logger;
 }
 
 /** Starts trimming, every `trimIntervalMs`. Several processes may: it is the same to all. */
 export function startLogTrimmer(
-  { log, workers, clock, logger }: TrimmerDependencies,
+  { log, workers, pressedWorkers, clock, logger }: TrimmerDependencies,
   { logRetentionMs, trimIntervalMs }: ConfigOf<typeof messageConfig>,
 ): Running {
   const options = {
     workers,
+    pressedWorkers,
     olderThanMs: logRetentionMs,
     pressedOlderThanMs: Math.min(pressedRetentionMs, logRetentionMs),
   };

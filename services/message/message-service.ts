@@ -235,8 +235,10 @@ export function startMessageWorkers(
   const persist = startPersist(parts);
   const fanOut = startFanOut(parts);
   const indexing = startIndexing(parts);
-  const workers = [persistWorker, fanOutWorker, indexWorker];
-  const trimmer = startLogTrimmer({ ...parts, workers }, config);
+  // What the index lacks is in the store: see rebuildSearch.
+  const pressedWorkers = [persistWorker, fanOutWorker];
+  const workers = [...pressedWorkers, indexWorker];
+  const trimmer = startLogTrimmer({ ...parts, workers, pressedWorkers }, config);
   return {
     async stop() {
       await Promise.all([persist.stop(), fanOut.stop(), indexing.stop(), trimmer.stop()]);
