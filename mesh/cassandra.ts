@@ -177,7 +177,9 @@ export class Cassandra {
         if (err instanceof SchemaMismatch) throw err;
         const wrong = wrongArgument(err);
         if (wrong) throw new ConfigError(`Cassandra can't be used: ${wrong.message}`);
-        if (attempts % 60 === 0) logger.warn({ event: "cassandra_not_connected", err });
+        if (attempts % 60 === 0) {
+          logger.warn({ event: "cassandra_not_connected", reasons: reasonsOf(err) });
+        }
       }
       await sleep(clock, reconnectMs, signal).catch(() => {});
     }
@@ -312,6 +314,18 @@ function wrongArgument(error: unknown): Error | undefined {
   if (!(error instanceof NoHostAvailableError)) return undefined;
   const refusals: Error[] = Object.values(error.innerErrors);
   return refusals.find((refusal) => refusal instanceof ArgumentError);
+}
+
+/** What each node did, in a line: the errors themselves hold each other's stacks. */
+function reasonsOf(error: unknown): string[] {
+  const { NoHostAvailableError } = cassandra.errors;
+  const byHost = error instanceof NoHostAvailableError ? Object.entries(error.innerErrors) : [];
+  if (byHost.length === 0) return [messageOf(error)];
+  return byHost.map(([host, failure]) => `${host}: ${messageOf(failure)}`);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function reasonOf(error: unknown): string {

@@ -62,6 +62,10 @@ export interface FanOutDependencies extends ParkingDependencies {
 /** Starts the worker. */
 export function startFanOut(deps: FanOutDependencies): Running {
   const { clock, logger } = deps;
+  const announcing = new Outage({
+    ...{ logger, clock, level: "warn" },
+    ...{ began: "memberships_not_announced", ended: "memberships_announced_again" },
+  });
   const states = new ChannelStates(deps.log);
   const parking = new Parking(fanOutWorker, deps);
   const [began, ended] = ["fan_out_failed", "fan_out_works_again"];
@@ -74,7 +78,7 @@ export function startFanOut(deps: FanOutDependencies): Running {
       onError: (err) => outage.failed(err),
     },
     async (entries) => {
-      await fanOut(entries, states, parking, deps);
+      await fanOut(entries, states, parking, announcing, deps);
       outage.worked();
     },
   );
@@ -84,6 +88,7 @@ async function fanOut(
   entries: StreamEntry[],
   states: ChannelStates,
   parking: Parking,
+  announcing: Outage,
   deps: FanOutDependencies,
 ) {
   const inboxes = new Map<string, Uint8Array[]>();
@@ -109,7 +114,7 @@ async function fanOut(
       published.push({ channelId, data, sequence, prevSequence: Number(prevLogSequence) });
     }
   }
-  await announceMemberships(memberships, cursors, deps);
+  await announceMemberships(memberships, cursors, announcing, deps.store);
   for (const { channelId, ...entry } of published) deps.publishLog(channelId, entry);
   const first = entries[0]!;
   const range = `${deps.log.epoch(first.subject)}/${first.sequence}-${entries.at(-1)!.sequence}`;
@@ -215,20 +220,23 @@ function joinersCursors({ items }: LogEntry): MemberCursorRow[] {
 async function announceMemberships(
   memberships: MembershipRow[],
   cursors: MemberCursorRow[],
-  deps: FanOutDependencies,
+  announcing: Outage,
+  store: MessageStore,
 ) {
+  const rows = Math.max(memberships.length, cursors.length);
+  if (rows === 0) return;
   try {
-    const rows = Math.max(memberships.length, cursors.length);
     for (let from = 0; from < rows; from += rowsMax) {
       const to = from + rowsMax;
-      await deps.store.apply({
+      await store.apply({
         memberships: memberships.slice(from, to),
         cursors: cursors.slice(from, to),
       });
     }
+    announcing.worked();
   } catch (thrown) {
     if (!(thrown instanceof StoreUnavailable)) throw thrown;
-    deps.logger.warn({ event: "memberships_not_announced", err: thrown });
+    announcing.failed(thrown);
   }
 }
 

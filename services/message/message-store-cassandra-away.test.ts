@@ -47,6 +47,9 @@ describe("a message store whose Cassandra is away", () => {
     proxy.cut();
     const store = await open(throughProxy());
     await expect(store.getChannel("g-1")).rejects.toThrow(StoreUnavailable);
+    const told = () => kept.logged.find(({ event }) => event === "cassandra_not_connected");
+    await vi.waitFor(() => expect(told()).toBeDefined(), { timeout: 15_000 });
+    expect(told()!.reasons).toEqual([expect.stringContaining(proxy.address)]);
     proxy.restore();
     await comesBack(store);
   });
