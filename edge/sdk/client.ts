@@ -1,7 +1,7 @@
 /** The client of one signed-in device: what an app talks to. */
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, createClient, type Transport } from "@connectrpc/connect";
-import type { SendResult, Welcome } from "../../gen/parley/edge/v1/frame_pb.js";
+import type { Welcome } from "../../gen/parley/edge/v1/frame_pb.js";
 import type { Channel, Message, Revision } from "../../gen/parley/message/v1/message_pb.js";
 import {
   type ListMessagesResponse,
@@ -21,24 +21,22 @@ import {
 } from "./device-entries.ts";
 import { DeviceState } from "./device-state.ts";
 import { EdgeAddresses } from "./edge-addresses.ts";
-import { fromFrameError, sdkError } from "./errors.ts";
-import { Events, type ParleyEvents, type SentResult } from "./events.ts";
+import { sdkError } from "./errors.ts";
+import { Events, type ParleyEvents } from "./events.ts";
 import { jsonFrames, protobufFrames, type ServerFrameContent } from "./frames.ts";
 import { Inbox } from "./inbox.ts";
 import { MessageCache } from "./message-cache.ts";
+import { placeOf, putSend } from "./put-send.ts";
 import { Reading } from "./reading.ts";
 import { ResendQueue } from "./resend-queue.ts";
 import { revisedMessage } from "./revised-message.ts";
 import type { WebSocketConstructor } from "./socket.ts";
-import { timeLimit } from "./time-limit.ts";
 import { sleep, systemTimers, type Timers } from "./timers.ts";
 import { Tokens } from "./tokens.ts";
 import { createSocketTransport } from "./transport-socket.ts";
 import { UuidV7 } from "./uuid-v7.ts";
 import { allWays } from "./ways.ts";
 
-/** From putting a text on the wire to trying again: SendMessage's deadline, and 5 s. */
-const sendTimeoutMs = 15_000;
 const checkIntervalMsDefault = 600_000;
 /** How often it is looked whether the refresh token is near its end. */
 const keepIntervalMs = 12 * 3_600_000;
@@ -106,7 +104,7 @@ export class ParleyClient {
     );
     this.queue = new ResendQueue(
       {
-        put: (send) => this.put(send),
+        put: (send) => putSend(send, this.connection.current!, timers, this.over.signal),
         isOnline: () => this.connection.current !== undefined,
         keep: (send) => {
           deviceState.put(sendEntry(send));
@@ -352,7 +350,7 @@ export class ParleyClient {
   /** A text that is seen in its channel is acknowledged, even if its answer was lost. */
   private onMessage(message: Message): void {
     const { senderId, clientMessageId } = message;
-    if (senderId === this.owner.userId) this.queue.acknowledge(clientMessageId, place(message));
+    if (senderId === this.owner.userId) this.queue.acknowledge(clientMessageId, placeOf(message));
     this.cache.append(message);
     this.reading.onMessage(message);
     this.events.emit("message", message);
@@ -374,27 +372,10 @@ export class ParleyClient {
     this.events.emit("revised", { channelId, messageId, channelSequence, message });
   }
 
-  private async put({ channelId, ...send }: QueuedSend): Promise<SentResult> {
-    const socket = this.connection.current!;
-    const limit = timeLimit(this.timers, sendTimeoutMs, this.over.signal);
-    try {
-      const value = { request: { channelId, ...send } };
-      const { result } = (await socket.ask({ case: "send", value }, limit.signal)) as SendResult;
-      if (result.case === "response") return place(result.value);
-      throw fromFrameError(result.value!);
-    } finally {
-      limit.release();
-    }
-  }
-
   private async keepSignedIn(): Promise<void> {
     for (;;) {
       await sleep(this.timers, keepIntervalMs, this.over.signal);
       await this.tokens.keep().catch(() => {});
     }
   }
-}
-
-function place({ messageId, prevMessageId, channelSequence, sendTime }: SentResult): SentResult {
-  return { messageId, prevMessageId, channelSequence, ...(sendTime && { sendTime }) };
 }

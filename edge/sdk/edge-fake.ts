@@ -2,28 +2,19 @@
  * An edge in memory for tests: one account with any number of devices, its channels, its inbox,
  * and switches for what can go wrong. Answers come in microtasks, never by timers.
  */
-import {
-  create,
-  type DescMessage,
-  fromBinary,
-  type MessageInitShape,
-  toBinary,
-} from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 import {
   type Call,
   type ClientFrame,
-  ClientFrameSchema,
   type Hello,
   ResetReason,
   type Send,
-  ServerFrameSchema,
 } from "../../gen/parley/edge/v1/frame_pb.js";
 import { type Item, ItemSchema } from "../../gen/parley/log/v1/log_pb.js";
 import {
   MembershipChange_Kind as ChangeKind,
-  type ChannelSchema,
   MembershipChangeSchema,
   type Message,
   MessageSchema,
@@ -31,15 +22,11 @@ import {
   Revision_EditSchema,
   RevisionSchema,
 } from "../../gen/parley/message/v1/message_pb.js";
-import { MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
-import {
-  type ChannelPosition,
-  ChannelUpdateState as State,
-} from "../../gen/parley/message/v1/sync_pb.js";
 import type { ErrorSchema } from "../../gen/parley/rpc/v1/error_pb.js";
-import type { WebSocketConstructor, WebSocketLike } from "./socket.ts";
+import { answerTo, type FakeHistory, lastSequence } from "./edge-fake-answers.ts";
+import { FakeSocket, type FakeSocketOwner, type ServerFrameInit } from "./edge-fake-socket.ts";
+import type { WebSocketConstructor } from "./socket.ts";
 
-type ServerFrameInit = NonNullable<MessageInitShape<typeof ServerFrameSchema>["frame"]>;
 type Body = Message["body"];
 
 /** Whose edge it is. */
@@ -48,16 +35,12 @@ export const me = "ann0000000000000";
 export const other = "bob0000000000000";
 
 /** The edge of one account. */
-export class FakeEdge {
+export class FakeEdge implements FakeHistory, FakeSocketOwner {
   /** Give it to the client. */
   readonly WebSocket: WebSocketConstructor;
-  /** Every channel's messages, by id. */
   readonly channels = new Map<string, Message[]>();
-  /** Entries of the inbox; entry n has the sequence n + 1. */
   readonly inbox: Item[][] = [];
-  /** Connections that are open, or about to be. */
   readonly sockets = new Set<FakeSocket>();
-  /** The frames that clients have sent, in order. */
   readonly frames: ClientFrame["frame"][] = [];
   /** What Hello brought, in order. */
   readonly hellos: Hello[] = [];
@@ -70,7 +53,6 @@ export class FakeEdge {
   down = false;
   /** Closes a connection that says Hello. */
   helloClose: { code: number; reason: string } | undefined;
-  /** Never answers anything. */
   silent = false;
   /** How many sends are answered with this error, having been stored or not. */
   sendFaults: { error: MessageInitShape<typeof ErrorSchema>; stored: boolean }[] = [];
@@ -78,13 +60,9 @@ export class FakeEdge {
   lostAnswers = 0;
   /** How many answers to sends are lost though the connection lives. */
   swallowedAnswers = 0;
-  /** Pages of history say that they lack what lies below this id. */
   degradedBelow = 0n;
-  /** Ids that the history does not have. */
   readonly hidden = new Set<bigint>();
-  /** Channels that the user has left. */
   readonly unlisted = new Set<string>();
-  /** Messages that a device is brought of a channel at once. */
   updateMax = 50;
   /** Calls that were answered, by method name. */
   readonly calls: string[] = [];
@@ -129,7 +107,7 @@ export class FakeEdge {
   /** Edits a message: the history has it anew, and the inbox the revision. */
   edit(message: Message, text: string, options: AppendOptions = {}): Revision {
     const { channelId, messageId } = message;
-    const channelSequence = this.lastSequence(channelId) + 1;
+    const channelSequence = lastSequence(this.channels.get(channelId)) + 1;
     const edited = create(MessageSchema, {
       ...message,
       ...{ body: { case: "text", value: text }, editSequence: channelSequence },
@@ -234,35 +212,12 @@ export class FakeEdge {
   /** @internal */
   onCall(socket: FakeSocket, { requestId, method, request }: Call): void {
     this.calls.push(method.slice(method.indexOf("/") + 1));
-    const bytes = request.value as Uint8Array;
-    const answer = <O extends DescMessage>(schema: O, value: MessageInitShape<O>) => {
-      const result = { case: "protobuf", value: toBinary(schema, create(schema, value)) } as const;
-      socket.deliverFrame({ case: "result", value: { requestId, result } });
-    };
-    const { getChannel, listMessages, listRevisedMessages, listChannels, syncChannels } =
-      MessageService.method;
-    if (method.endsWith("/ListMessages")) {
-      answer(listMessages.output, this.page(fromBinary(listMessages.input, bytes)));
-    } else if (method.endsWith("/ListRevisedMessages")) {
-      const request = fromBinary(listRevisedMessages.input, bytes);
-      answer(listRevisedMessages.output, this.revised(request));
-    } else if (method.endsWith("/ListChannels")) {
-      answer(listChannels.output, {
-        channels: [...this.channels.keys()]
-          .filter((id) => !this.unlisted.has(id))
-          .map((id) => this.channel(id)),
-      });
-    } else if (method.endsWith("/GetChannel")) {
-      const { channelId } = fromBinary(getChannel.input, bytes);
-      answer(getChannel.output, { channel: this.channel(channelId) });
-    } else if (method.endsWith("/SyncChannels")) {
-      const { positions } = fromBinary(syncChannels.input, bytes);
-      answer(syncChannels.output, { updates: positions.map((each) => this.update(each)) });
-    } else {
-      const value = { code: Code.Unimplemented, reason: "METHOD_UNKNOWN", message: method };
-      const result = { case: "error", value } as const;
-      socket.deliverFrame({ case: "result", value: { requestId, result } });
-    }
+    const value = answerTo(method, request.value as Uint8Array, this);
+    const error = { code: Code.Unimplemented, reason: "METHOD_UNKNOWN", message: method };
+    const result = value
+      ? ({ case: "protobuf", value } as const)
+      : ({ case: "error", value: error } as const);
+    socket.deliverFrame({ case: "result", value: { requestId, result } });
   }
 
   private append(channelId: string, senderId: string, body: Body, options: AppendOptions): Message {
@@ -275,7 +230,7 @@ export class FakeEdge {
       clientMessageId: options.clientMessageId ?? "",
       messageId: this.lastMessageId,
       prevMessageId: last?.messageId ?? 0n,
-      channelSequence: this.lastSequence(channelId) + 1,
+      channelSequence: lastSequence(this.channels.get(channelId)) + 1,
       sendTime: timestampFromMs(this.serverTimeMs),
     });
     message.body = body;
@@ -288,76 +243,6 @@ export class FakeEdge {
     }
     return message;
   }
-
-  private lastSequence(channelId: string): number {
-    const messages = this.channels.get(channelId) ?? [];
-    return Math.max(
-      0,
-      ...messages.map((each) => Math.max(each.channelSequence, each.revisionSequence)),
-    );
-  }
-
-  private revised(request: { channelId: string; afterChannelSequence: number }) {
-    const messages = this.channels.get(request.channelId)!;
-    return {
-      messages: messages.filter((each) => each.revisionSequence > request.afterChannelSequence),
-      throughChannelSequence: this.lastSequence(request.channelId),
-    };
-  }
-
-  private channel(channelId: string): MessageInitShape<typeof ChannelSchema> {
-    const last = this.channels.get(channelId)!.at(-1)!;
-    const { messageId: lastMessageId } = last;
-    const lastChannelSequence = this.lastSequence(channelId);
-    return { channelId, lastMessageId, lastChannelSequence, name: `name of ${channelId}` };
-  }
-
-  private update({ channelId, channelSequence }: ChannelPosition) {
-    const all = this.channels.get(channelId)!;
-    const lacked = all.filter((message) => message.channelSequence > channelSequence);
-    if (lacked.some(({ messageId }) => messageId < this.degradedBelow)) {
-      return { channelId, state: State.UNAVAILABLE };
-    }
-    const about = {
-      channelId,
-      member: !this.unlisted.has(channelId),
-      channelSequence: this.lastSequence(channelId),
-    };
-    if (lacked.length > this.updateMax) return { ...about, state: State.READ_HISTORY };
-    const messages = lacked.filter(({ messageId }) => !this.hidden.has(messageId));
-    const revisedMessages = all.filter((message) => {
-      return (
-        message.channelSequence <= channelSequence && message.revisionSequence > channelSequence
-      );
-    });
-    return { ...about, state: State.CURRENT, messages, revisedMessages };
-  }
-
-  /** Only what the SDK asks for by itself: what follows an id, oldest first; or the newest. */
-  private page(request: {
-    channelId: string;
-    pageSize: number;
-    pageToken: string;
-    start: { case?: string | undefined; value?: bigint | undefined };
-  }) {
-    const all = this.channels.get(request.channelId)!;
-    const size = request.pageSize || 50;
-    if (request.start.case !== "afterMessageId" && request.pageToken === "") {
-      return { messages: all.slice(-size).reverse() };
-    }
-    const after = BigInt(request.pageToken || (request.start.value ?? 0n));
-    const found = all.filter(({ messageId }) => messageId > after && !this.hidden.has(messageId));
-    const messages = found
-      .slice(0, size)
-      .filter(({ messageId }) => messageId >= this.degradedBelow);
-    const range = { minMessageId: 1n, maxMessageId: this.degradedBelow - 1n };
-    return {
-      messages,
-      nextPageToken: found.length > size ? `${found[size - 1]!.messageId}` : "",
-      degraded: this.degradedBelow > 0n,
-      degradedRanges: this.degradedBelow > 0n ? [range] : [],
-    };
-  }
 }
 
 /** How a text comes into being. */
@@ -368,73 +253,6 @@ export interface AppendOptions {
   skipInbox?: boolean;
   /** The inbox has it without its text. */
   withoutBody?: boolean;
-}
-
-class FakeSocket implements WebSocketLike {
-  binaryType = "";
-  onopen: (() => void) | null = null;
-  onmessage: ((event: { data: unknown }) => void) | null = null;
-  onclose: ((event: { code: number; reason: string }) => void) | null = null;
-  onerror: (() => void) | null = null;
-  position = 0;
-  welcomed = false;
-  private readonly edge: FakeEdge;
-
-  constructor(edge: FakeEdge) {
-    this.edge = edge;
-    edge.sockets.add(this);
-    queueMicrotask(() => {
-      if (edge.down) this.end(1006, "");
-      else this.onopen?.();
-    });
-  }
-
-  send(data: Uint8Array<ArrayBuffer> | string): void {
-    const { frame } = fromBinary(ClientFrameSchema, data as Uint8Array);
-    queueMicrotask(() => this.receive(frame));
-  }
-
-  close(code = 1005): void {
-    queueMicrotask(() => this.end(code, ""));
-  }
-
-  end(code: number, reason: string): void {
-    if (!this.edge.sockets.delete(this)) return;
-    this.onclose?.({ code, reason });
-  }
-
-  deliverFrame(frame: ServerFrameInit): void {
-    const bytes = toBinary(ServerFrameSchema, create(ServerFrameSchema, { frame }));
-    queueMicrotask(() => {
-      if (this.edge.sockets.has(this)) this.onmessage?.({ data: bytes.slice().buffer });
-    });
-  }
-
-  /** Gives the device what it lacks, an entry to a frame. */
-  pump(): void {
-    if (!this.welcomed) return;
-    while (this.position < this.edge.inbox.length) {
-      const items = this.edge.inbox[this.position]!;
-      const delivery = {
-        inboxSequence: BigInt(this.position + 1),
-        prevInboxSequence: BigInt(this.position),
-        entry: { items },
-      };
-      this.position++;
-      this.deliverFrame({ case: "deliveries", value: { deliveries: [delivery] } });
-    }
-  }
-
-  private receive(frame: ClientFrame["frame"]): void {
-    const { edge } = this;
-    if (!edge.sockets.has(this)) return;
-    edge.frames.push(frame);
-    if (edge.silent) return;
-    if (frame.case === "hello") edge.onHello(this, frame.value);
-    else if (frame.case === "send") edge.onSend(this, frame.value);
-    else if (frame.case === "call") edge.onCall(this, frame.value);
-    else if (frame.case === "heartbeat") this.deliverFrame({ case: "heartbeatResult", value: {} });
-  }
 }
 
 function place({ messageId, prevMessageId, channelSequence, sendTime }: Message) {
