@@ -22,6 +22,8 @@ import type { Identity } from "./rpc.ts";
 /** Channels that one device follows at most; more are answered UNAVAILABLE. */
 export const followedChannelsMax = 1_000;
 
+/** Channels to a question: as many as Message takes. */
+export const positionsMax = 200;
 /** Questions to Message under way at once; the others queue, at most one for each follower. */
 const syncsMax = 64;
 
@@ -198,12 +200,15 @@ export class ChannelSubscription {
   async sync(followers: readonly LiveFollower[]): Promise<void> {
     await Promise.all(followers.map(({ feed }) => feed.ready));
     const wanted = followers.filter((follower) => this.isCurrent(follower));
-    if (wanted.length === 0) return;
-    const positions = wanted.map(({ channelId, position }) => {
+    while (wanted.length > 0) this.ask(wanted.splice(0, positionsMax));
+  }
+
+  private ask(followers: readonly LiveFollower[]): void {
+    const positions = followers.map(({ channelId, position }) => {
       return { channelId, channelSequence: position };
     });
     this.feeds.sync(this.identity, positions, (updates) => {
-      const answered = wanted.map((follower, i) => ({ follower, update: updates[i]! }));
+      const answered = followers.map((follower, i) => ({ follower, update: updates[i]! }));
       const open = answered.filter(({ follower }) => this.isCurrent(follower));
       if (open.length > 0) this.subscriber.update(open.map(({ update }) => update));
       for (const { follower, update } of open) this.goOn(follower, update);

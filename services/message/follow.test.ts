@@ -1,16 +1,29 @@
 import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { beforeEach, describe, expect, it } from "vitest";
-import { EventSchema } from "../../gen/parley/edge/v1/frame_pb.js";
+import {
+  EventSchema,
+  ChannelDeliveriesSchema as FrameSchema,
+} from "../../gen/parley/edge/v1/frame_pb.js";
 import { InboxEntrySchema as StoredEntrySchema } from "../../gen/parley/log/v1/log_pb.js";
-import { InboxEntrySchema, InboxResetReason } from "../../gen/parley/message/v1/inbox_pb.js";
+import {
+  InboxEntrySchema,
+  type InboxItem,
+  InboxResetReason,
+} from "../../gen/parley/message/v1/inbox_pb.js";
 import {
   type FollowRequest,
   FollowRequestSchema,
   FollowResponseSchema,
   MessageService,
 } from "../../gen/parley/message/v1/message_service_pb.js";
+import {
+  ChannelDeliveriesSchema,
+  ChannelUpdateState,
+} from "../../gen/parley/message/v1/sync_pb.js";
+import { ChannelFeeds } from "../../mesh/channel-feeds.ts";
 import { Code, type RpcError, toRpcError } from "../../mesh/errors.ts";
 import { InboxFeeds } from "../../mesh/inbox-feed.ts";
+import { LogFeeds } from "../../mesh/log-feed.ts";
 import { silentLogger } from "../../mesh/logger.ts";
 import type { CallContext, ResponseStream } from "../../mesh/rpc.ts";
 import { serveFollow } from "./follow.ts";
@@ -18,7 +31,8 @@ import { messageCodes } from "./message-codes.ts";
 import { MessageFixture, turn } from "./message-fixture.ts";
 
 type Init = MessageInitShape<typeof FollowResponseSchema>;
-const { createGroup, sendMessage, removeMember, markDelivered } = MessageService.method;
+const { createGroup, sendMessage, addMembers, removeMember, markDelivered, syncChannels } =
+  MessageService.method;
 
 /** A caller that reads when it is told to. */
 class Reader implements ResponseStream<Init> {
@@ -61,28 +75,50 @@ class Reader implements ResponseStream<Init> {
     } else if (event.case === "deliveries") {
       this.responseSizes.push(event.value.deliveries.length);
       for (const { inboxSequence, prevInboxSequence, entry } of event.value.deliveries) {
-        const said = entry!.items.map(({ item }) => {
-          if (item.case !== "message") return item.case;
-          const { body } = item.value;
-          if (body.case === "text") return body.value.slice(0, 20);
-          return body.case === "membershipChange" ? body.value.kind : body.case;
-        });
-        this.heard.push(`${inboxSequence} after ${prevInboxSequence}: ${said.join(", ")}`);
+        this.heard.push(`${inboxSequence} after ${prevInboxSequence}: ${said(entry!.items)}`);
       }
+    } else if (event.case === "channelUpdates") {
+      for (const { state, channelSequence, messages } of event.value.updates) {
+        const items = messages.map((value) => ({ item: { case: "message" as const, value } }));
+        this.heard.push(`update ${ChannelUpdateState[state]} ${channelSequence}: ${said(items)}`);
+      }
+    } else if (event.case === "channelDeliveries") {
+      const { prevChannelSequence, channelSequence, items } = event.value;
+      this.heard.push(`live ${prevChannelSequence}-${channelSequence}: ${said(items)}`);
     }
   }
+}
+
+function said(items: readonly Pick<InboxItem, "item">[]): string {
+  const words = items.map(({ item }) => {
+    if (item.case !== "message") return item.case;
+    const { body } = item.value;
+    if (body.case === "text") return body.value.slice(0, 20);
+    return body.case === "membershipChange" ? body.value.kind : body.case;
+  });
+  return words.join(", ");
 }
 
 describe("[K4] following an inbox over gRPC", () => {
   let fixture: MessageFixture;
   let follow: ReturnType<typeof serveFollow>;
   let feeds: InboxFeeds;
+  let syncFails = false;
 
   beforeEach(() => {
     fixture = new MessageFixture();
     const { streams, store, clock } = fixture;
     feeds = new InboxFeeds({ streams, clock });
-    follow = serveFollow({ feeds, store, clock, logger: silentLogger });
+    const message = fixture.instance();
+    const channels = new ChannelFeeds({
+      logs: new LogFeeds({ streams, clock }),
+      async sync({ userId }, positions) {
+        if (syncFails) throw new Error("away");
+        return (await message.call(userId, syncChannels, { positions })).updates;
+      },
+      clock,
+    });
+    follow = serveFollow({ feeds, channels, store, clock, logger: silentLogger });
   });
 
   /** Follows as bob's device. */
@@ -252,6 +288,112 @@ describe("[K4] following an inbox over gRPC", () => {
     expect(reader.error?.details.fieldViolations?.[0]?.field).toBe("inbox_sequence");
   });
 
+  describe("[G3] in LIVE channels", () => {
+    /** A group of alice and 99 others, to which bob is added: it turns LIVE with item 3. */
+    async function setUp() {
+      const message = fixture.instance();
+      const userIds = Array.from({ length: 99 }, (_, i) => `u${i}`);
+      const request = { clientMessageId: fixture.clientId(), name: "large", userIds };
+      const { channelId } = (await message.call("alice", createGroup, request)).channel!;
+      const ids = () => ({ channelId, clientMessageId: fixture.clientId() });
+      const send = (text: string) => message.call("alice", sendMessage, { ...ids(), text });
+      const add = () => message.call("alice", addMembers, { ...ids(), userIds: ["bob"] });
+      const remove = () => message.call("alice", removeMember, { ...ids(), userId: "bob" });
+      return { channelId, send, add, remove };
+    }
+
+    it("a caller hears of what it is in from where the inbox says so, until it is out", async () => {
+      const { send, add, remove } = await setUp();
+      const reader = await following();
+      await add();
+      await fixture.work();
+      await settle();
+      await send("hello");
+      await fixture.work();
+      await settle();
+      await remove();
+      await send("without bob");
+      await fixture.work();
+      await settle();
+      await add();
+      await send("back");
+      await fixture.work();
+      await settle();
+      expect(reader.heard.slice(2)).toEqual([
+        "102 after 1: 2, channelChange",
+        "update CURRENT 3: channelChange",
+        "live 3-4: hello",
+        "103 after 102: 3",
+        "104 after 103: 2",
+        "update CURRENT 8: back",
+      ]);
+    });
+
+    it("[S2] a caller that comes back gets what it lacks, then what comes", async () => {
+      const { channelId, send, add } = await setUp();
+      await add();
+      await fixture.work();
+      for (const text of ["1", "2", "3"]) await send(text);
+      const channels = [{ channelId, channelSequence: 4 }];
+      const reader = await following({ ...at(101), channels });
+      await fixture.work();
+      await send("4");
+      await fixture.work();
+      await settle();
+      expect(reader.heard).toEqual([
+        "started 101 UNSPECIFIED",
+        "caughtUp 101",
+        "update CURRENT 6: 2, 3",
+        "live 6-7: 4",
+      ]);
+    });
+
+    it("[R1] a caller that reads slowly is told what it lacks when it reads again", async () => {
+      const { channelId, send, add } = await setUp();
+      await add();
+      await fixture.work();
+      const reader = await following({ ...at(101), channels: [{ channelId, channelSequence: 3 }] });
+      reader.isReading = false;
+      const { streams } = fixture;
+      for (let i = 0; i < 10; i++) {
+        await send(`${i} ${"x".repeat(90_000)}`);
+        const { entries } = await streams.log.read(channelId, { bytesMax: 1 << 30 });
+        const [before, last] = entries.slice(-2);
+        streams.publishLog(channelId, { ...last!, prevSequence: before!.sequence });
+        await settle();
+      }
+      const before = reader.heard.length;
+      reader.read();
+      await settle();
+      const texts = reader.heard.slice(3).flatMap((line) => line.split(": ")[1]!.split(", "));
+      expect(texts.map((text) => text.slice(0, 1))).toEqual(
+        Array.from({ length: 10 }, (_, i) => `${i}`),
+      );
+      expect(before).toBeLessThan(10);
+    });
+
+    it("[R2] one that can't be read now is asked for again", async () => {
+      const { channelId, add } = await setUp();
+      await add();
+      await fixture.work();
+      syncFails = true;
+      const reader = await following({ ...at(101), channels: [{ channelId, channelSequence: 3 }] });
+      syncFails = false;
+      await fixture.pass(5_000);
+      await settle();
+      const updates = reader.heard.filter((line) => line.startsWith("update"));
+      expect(updates).toEqual(["update UNAVAILABLE 0: ", "update CURRENT 3: "]);
+    });
+
+    it("are at most 1,000, each once", async () => {
+      const channels = Array.from({ length: 1_001 }, (_, i) => ({ channelId: `g-${i}` }));
+      for (const refused of [channels, [channels[0]!, channels[0]!]]) {
+        const reader = await following({ channels: refused });
+        expect(reader.error).toMatchObject({ reason: "FIELD_INVALID" });
+      }
+    });
+  });
+
   it("carries entries as the streams hold them: both contracts have the same form", () => {
     const form = (message: DescMessage): unknown =>
       message.fields.map((field) => [
@@ -262,5 +404,6 @@ describe("[K4] following an inbox over gRPC", () => {
           (field.message && form(field.message)),
       ]);
     expect(form(InboxEntrySchema)).toEqual(form(StoredEntrySchema));
+    expect(form(ChannelDeliveriesSchema)).toEqual(form(FrameSchema));
   });
 });

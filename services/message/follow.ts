@@ -1,25 +1,23 @@
 /**
  * MessageService.Follow: the feed that edges give to devices, for gRPC callers. Each call is one
- * follower of the caller's inbox.
+ * follower of the caller's inbox and LIVE channels.
  */
 import type { MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
-import type { Clock } from "../../mesh/clock.ts";
-import type { InboxFeeds } from "../../mesh/inbox-feed.ts";
+import { followedChannelsMax } from "../../mesh/channel-feeds.ts";
 import type { Logger } from "../../mesh/logger.ts";
 import { checkPosition, resumePosition } from "../../mesh/resume-position.ts";
 import type { ServerStreamHandler } from "../../mesh/rpc.ts";
-import { InboxFollower } from "./inbox-follower.ts";
+import { InboxFollower, type InboxFollowerOptions } from "./inbox-follower.ts";
 import { refuse } from "./message-codes.ts";
 import type { MessageStore } from "./message-store.ts";
 import { requireIdentity } from "./request-fields.ts";
+import { checkPositions } from "./sync-channels.ts";
 
 type FollowMethod = (typeof MessageService)["method"]["follow"];
 
 /** What following works on. */
-export interface FollowDependencies {
-  feeds: InboxFeeds;
+export interface FollowDependencies extends InboxFollowerOptions {
   store: MessageStore;
-  clock: Clock;
   logger: Logger;
 }
 
@@ -29,10 +27,12 @@ export function serveFollow(deps: FollowDependencies): ServerStreamHandler<Follo
   const followers = new Map<string, InboxFollower>();
 
   return async (request, responses, context) => {
-    const { userId, deviceId } = requireIdentity(context);
+    const identity = requireIdentity(context);
+    const { userId, deviceId } = identity;
     checkPosition("", request);
+    checkPositions("channels", request.channels, 0, followedChannelsMax);
 
-    const follower = new InboxFollower(deps, responses, userId);
+    const follower = new InboxFollower(deps, responses, identity);
     responses.onClose = () => {
       follower.stop();
       if (followers.get(deviceId) === follower) followers.delete(deviceId);
@@ -51,6 +51,6 @@ export function serveFollow(deps: FollowDependencies): ServerStreamHandler<Follo
         logger.warn({ event: "device_cursor_unreadable", device_id: deviceId, err });
       },
     });
-    follower.start(position);
+    follower.start(position, request.channels);
   };
 }

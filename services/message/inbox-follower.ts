@@ -3,13 +3,18 @@ import { EventSchema } from "../../gen/parley/edge/v1/frame_pb.js";
 import {
   type InboxDelivery as DeliveryMessage,
   InboxDeliverySchema,
+  type InboxEntry,
   InboxEntrySchema,
+  InboxItemSchema,
   InboxResetReason,
 } from "../../gen/parley/message/v1/inbox_pb.js";
 import type { FollowResponseSchema } from "../../gen/parley/message/v1/message_service_pb.js";
-import type { Clock, Timer } from "../../mesh/clock.ts";
+import type { ChannelUpdate } from "../../gen/parley/message/v1/sync_pb.js";
+import type { ChannelBatch } from "../../mesh/channel-batch.ts";
+import type { FollowPosition } from "../../mesh/channel-feeds.ts";
+import type { Timer } from "../../mesh/clock.ts";
 import type { InboxFeeds } from "../../mesh/inbox-feed.ts";
-import type { ResponseStream } from "../../mesh/rpc.ts";
+import type { Identity, ResponseStream } from "../../mesh/rpc.ts";
 import type {
   FeedDelivery,
   FeedPosition,
@@ -17,6 +22,11 @@ import type {
   Following,
   ResetReason,
 } from "../../mesh/subject-feed-following.ts";
+import {
+  type ChannelListener,
+  FollowedChannels,
+  type FollowedChannelsOptions,
+} from "./followed-channels.ts";
 import { refuse } from "./message-codes.ts";
 
 type Responses = ResponseStream<MessageInitShape<typeof FollowResponseSchema>>;
@@ -31,15 +41,23 @@ const responseBytesMax = 512 * 1024;
 /** What an entry needs in a response besides its bytes, at most. */
 const deliveryOverheadBytes = 32;
 
+/** What a follower works with. */
+export interface InboxFollowerOptions extends FollowedChannelsOptions {
+  feeds: InboxFeeds;
+}
+
 /**
- * One reader of an inbox. What gathers in one turn of the event loop is one response. A reader
+ * One reader of an inbox and of the LIVE channels beside it. What gathers in one turn of the event loop is one response. A reader
  * that falls behind is never buffered for without end: its following pauses until what waits has
  * left, and then goes on where it stopped.
  */
-export class InboxFollower implements Follower {
-  private readonly deps: { feeds: InboxFeeds; clock: Clock };
+export class InboxFollower implements Follower, ChannelListener {
+  private readonly deps: InboxFollowerOptions;
   private readonly responses: Responses;
   private readonly userId: string;
+  private readonly channels: FollowedChannels;
+  /** What to follow when following has begun. */
+  private firstChannels: readonly FollowPosition[] = [];
   private following: Following | undefined;
   private hasStarted = false;
   private isStopped = false;
@@ -50,15 +68,17 @@ export class InboxFollower implements Follower {
   /** Set: nothing is delivered until what waits has left; too late when it fires. */
   private lagging: Timer | undefined;
 
-  constructor(deps: { feeds: InboxFeeds; clock: Clock }, responses: Responses, userId: string) {
+  constructor(deps: InboxFollowerOptions, responses: Responses, identity: Identity) {
     this.deps = deps;
     this.responses = responses;
-    this.userId = userId;
+    this.userId = identity.userId;
+    this.channels = new FollowedChannels(deps, identity, this);
   }
 
-  /** Begins to follow, unless the reader has gone. */
-  start(position: FeedPosition): void {
+  /** Begins to follow the inbox and these channels, unless the reader has gone. */
+  start(position: FeedPosition, channels: readonly FollowPosition[]): void {
     if (this.isStopped) return;
+    this.firstChannels = channels;
     const { feeds } = this.deps;
     // Who can't go on from its position is told so when the feed has found another.
     if (!feeds.resetReason(this.userId, position)) {
@@ -78,27 +98,57 @@ export class InboxFollower implements Follower {
     this.isStopped = true;
     this.lagging?.cancel();
     clearImmediate(this.flushing);
+    this.channels.stop();
     if (this.following) this.deps.feeds.stop(this.following);
   }
 
   deliver({ sequence, prevSequence, data }: FeedDelivery): boolean {
     const bytes = data.length + deliveryOverheadBytes;
     if (this.gatheredBytes + bytes > responseBytesMax) this.flush();
+    let entry: InboxEntry;
     try {
-      const inboxSequence = BigInt(sequence);
-      const prevInboxSequence = BigInt(prevSequence);
-      const entry = fromBinary(InboxEntrySchema, data);
-      const delivery = { inboxSequence, prevInboxSequence, entry };
-      this.gathered.push({ $typeName: InboxDeliverySchema.typeName, ...delivery });
+      entry = fromBinary(InboxEntrySchema, data);
     } catch (error) {
       // An entry that can't be decoded: a fault of ours, which the stream's end logs.
       this.responses.end(error);
       return false;
     }
+    this.gathered.push({
+      $typeName: InboxDeliverySchema.typeName,
+      inboxSequence: BigInt(sequence),
+      prevInboxSequence: BigInt(prevSequence),
+      entry,
+    });
     this.gatheredBytes += bytes;
     this.flushing ??= setImmediate(() => this.flush());
+    for (const { item } of entry.items) if (item.case === "message") this.channels.note(item.value);
+    return this.hasRoom();
+  }
+
+  deliverChannel(batch: ChannelBatch): boolean {
+    this.sayCounted(batch.bytes, {
+      case: "channelDeliveries",
+      value: {
+        channelId: batch.channelId,
+        prevChannelSequence: batch.prevSequence,
+        channelSequence: batch.sequence,
+        memberCount: batch.memberCount,
+        items: batch.items.map(({ item }) => ({ $typeName: InboxItemSchema.typeName, item })),
+      },
+    });
+    return this.hasRoom();
+  }
+
+  update(updates: ChannelUpdate[], onWritten: () => void): void {
+    this.flush();
+    const event: FollowEvent = { case: "channelUpdates", value: { updates } };
+    this.responses.write({ event }, onWritten);
+  }
+
+  /** False: what waits is enough. */
+  private hasRoom(): boolean {
     if (this.writtenBytes + this.gatheredBytes <= waitingBytesMax) return true;
-    this.lagging = this.deps.clock.setTimer(laggingMsMax, () => {
+    this.lagging ??= this.deps.clock.setTimer(laggingMsMax, () => {
       const text = `what waited was not read within ${laggingMsMax} ms`;
       this.end(refuse("SLOW_CONSUMER", text));
     });
@@ -127,6 +177,7 @@ export class InboxFollower implements Follower {
     const inboxEpoch = this.deps.feeds.epoch(this.userId);
     const value = { inboxEpoch, inboxSequence: BigInt(sequence), resetReason };
     this.say({ case: "started", value });
+    this.channels.follow(this.firstChannels);
   }
 
   private say(event: FollowEvent): void {
@@ -142,8 +193,13 @@ export class InboxFollower implements Follower {
     const deliveries = this.gathered;
     this.gathered = [];
     this.gatheredBytes = 0;
+    this.sayCounted(bytes, { case: "deliveries", value: { deliveries } });
+  }
+
+  /** Says what a reader that falls behind is waited for with. */
+  private sayCounted(bytes: number, event: FollowEvent): void {
+    this.flush();
     this.writtenBytes += bytes;
-    const event: FollowEvent = { case: "deliveries", value: { deliveries } };
     this.responses.write({ event }, () => this.onWritten(bytes));
   }
 
@@ -153,5 +209,6 @@ export class InboxFollower implements Follower {
     this.lagging.cancel();
     this.lagging = undefined;
     this.deps.feeds.resume(this.following!);
+    this.channels.resume();
   }
 }

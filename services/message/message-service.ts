@@ -1,11 +1,17 @@
 /** The Message service: what its methods do, over channels, history and store. */
-import { clone } from "@bufbuild/protobuf";
+import { clone, create } from "@bufbuild/protobuf";
 import { type Channel, ChannelSchema } from "../../gen/parley/message/v1/message_pb.js";
-import { MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
+import {
+  MessageService,
+  SyncChannelsRequestSchema,
+} from "../../gen/parley/message/v1/message_service_pb.js";
+import { ChannelUpdateSchema } from "../../gen/parley/message/v1/sync_pb.js";
+import { ChannelFeeds } from "../../mesh/channel-feeds.ts";
 import type { Clock } from "../../mesh/clock.ts";
 import type { ConfigOf } from "../../mesh/config.ts";
 import { fieldInvalid } from "../../mesh/errors.ts";
 import { InboxFeeds } from "../../mesh/inbox-feed.ts";
+import { LogFeeds } from "../../mesh/log-feed.ts";
 import type { Logger } from "../../mesh/logger.ts";
 import type { Metrics } from "../../mesh/metrics.ts";
 import type { Handlers, Identity } from "../../mesh/rpc.ts";
@@ -82,6 +88,16 @@ export function createMessageService(deps: MessageDependencies): Served {
     indexOutage: indexOutage({ logger, clock }),
   };
   const feeds = new InboxFeeds({ streams, clock, log: logger, ...(metrics && { metrics }) });
+  const liveChannels = new ChannelFeeds({
+    logs: new LogFeeds({ streams, clock, log: logger, ...(metrics && { metrics }) }),
+    async sync({ userId }, positions) {
+      const request = create(SyncChannelsRequestSchema, { positions });
+      const updates = await syncChannels(request, userId, history);
+      return updates.map((update) => create(ChannelUpdateSchema, update));
+    },
+    clock,
+    log: logger,
+  });
   const cursors = new Cursors({ ...history, streams, clock });
   const typing = new Typing({ channels, streams, clock });
   const sendTimeoutMs = sendDeadlineMs(MessageService);
@@ -194,7 +210,7 @@ export function createMessageService(deps: MessageDependencies): Served {
       return {};
     },
 
-    follow: serveFollow({ feeds, store, clock, logger }),
+    follow: serveFollow({ feeds, channels: liveChannels, store, clock, logger }),
 
     link: serveLink({ channels, cursors, store, clock, logger }, sendTimeoutMs),
   };

@@ -10,6 +10,7 @@ import {
   type ChannelUpdateSchema,
   ChannelUpdateState,
 } from "../../gen/parley/message/v1/sync_pb.js";
+import { positionsMax } from "../../mesh/channel-feeds.ts";
 import { isComingOrGoing } from "../../mesh/channel-items.ts";
 import { DomainError, fieldInvalid, unavailable } from "../../mesh/errors.ts";
 import { type HistoryDependencies, type HistorySource, openHistory } from "./history-source.ts";
@@ -19,7 +20,6 @@ import { readRevised } from "./revised-messages.ts";
 
 type Update = Omit<MessageInitShape<typeof ChannelUpdateSchema>, "$typeName">;
 
-const positionsMax = 200;
 /** Items that a device may lack of a channel: more is read from the history, a page at a time. */
 const lackedMax = 1_000;
 /** Bytes of messages in a response, which must fit into a frame; one message is given in any case. */
@@ -40,7 +40,7 @@ export async function syncChannels(
   userId: string,
   deps: HistoryDependencies,
 ): Promise<Update[]> {
-  checkPositions(positions);
+  checkPositions("positions", positions, 1, positionsMax);
   const room = { bytes: responseBytesMax, isUntouched: true };
   const updates: Update[] = [];
   const queue = positions.entries();
@@ -51,14 +51,20 @@ export async function syncChannels(
   return updates;
 }
 
-function checkPositions(positions: readonly ChannelPosition[]): void {
-  if (positions.length === 0 || positions.length > positionsMax) {
-    throw fieldInvalid("positions", `${positions.length} are not 1 to ${positionsMax}`);
+/** Refuses positions that are too few or too many, or name a channel twice. @throws DomainError FIELD_INVALID */
+export function checkPositions(
+  field: string,
+  positions: readonly ChannelPosition[],
+  min: number,
+  max: number,
+): void {
+  if (positions.length < min || positions.length > max) {
+    throw fieldInvalid(field, `${positions.length} are not ${min} to ${max}`);
   }
   const seen = new Set<string>();
   for (const { channelId } of positions) {
     checkChannelId(channelId);
-    if (seen.has(channelId)) throw fieldInvalid("positions", `${channelId} comes twice`);
+    if (seen.has(channelId)) throw fieldInvalid(field, `${channelId} comes twice`);
     seen.add(channelId);
   }
 }

@@ -7,8 +7,10 @@ import {
   MessageService,
   type SignIn,
 } from "../../edge/sdk/index.ts";
+import type { FollowResponse } from "../../gen/parley/message/v1/message_service_pb.js";
 import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
 import { Device, newAccount, newDevices } from "./device.ts";
+import { GrpcCalls } from "./grpc-calls.ts";
 
 // A hundred accounts take their time on a busy machine.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
@@ -172,6 +174,36 @@ describe("[G3] a large group", () => {
     await ann.say(channelId, "2");
     await ben.hears(channelId, "2");
     expect(ben.texts(channelId)).toEqual(["1", "2"]);
+    for (const device of [ann, ben]) await device[Symbol.asyncDispose]();
+  });
+
+  it("[K4] reaches who follows over gRPC, from where it turned large", async () => {
+    const [ann, ben] = (await newDevices(parley.nextUrl, "ann", "ben")) as [Device, Device];
+    const grpc = await GrpcCalls.open(parley, MessageService);
+    const channelId = await createGroup([ann, ben], 100);
+    const over = new AbortController();
+    const following: AsyncIterable<FollowResponse> = grpc.by(ben).follow({}, over);
+    const events = following[Symbol.asyncIterator]();
+    for (let isCaughtUp = false; !isCaughtUp; ) {
+      isCaughtUp = (await events.next()).value?.event.case === "caughtUp";
+    }
+    await grow(ann, channelId, 100);
+    const texts = ["1", "2", "3"];
+    for (const text of texts) await ann.say(channelId, text);
+    const heard: string[] = [];
+    while (heard.length < texts.length) {
+      const { event }: FollowResponse = (await events.next()).value;
+      const messages =
+        event.case === "channelUpdates"
+          ? event.value.updates.flatMap((update) => update.messages)
+          : event.case === "channelDeliveries"
+            ? event.value.items.flatMap(({ item }) => (item.case === "message" ? item.value : []))
+            : [];
+      heard.push(...messages.flatMap(({ body }) => (body.case === "text" ? body.value : [])));
+    }
+    expect(heard).toEqual(texts);
+    over.abort();
+    grpc.close();
     for (const device of [ann, ben]) await device[Symbol.asyncDispose]();
   });
 

@@ -9,7 +9,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Channel, DeviceCursor, Member, Message as Message$1, MessageKind } from "./message_pb.js";
 import type { ChannelDelivered, Cursor, CursorsMoved, ReadState, Typing } from "./cursor_pb.js";
-import type { ChannelPosition, ChannelUpdate } from "./sync_pb.js";
+import type { ChannelDeliveries, ChannelPosition, ChannelUpdate, ChannelUpdates } from "./sync_pb.js";
 import type { SearchHit, SearchOrder } from "./search_pb.js";
 import type { FollowStarted, InboxCaughtUp, InboxDeliveries, InboxReset } from "./inbox_pb.js";
 import type { Error } from "../../rpc/v1/error_pb.js";
@@ -1755,6 +1755,14 @@ export declare type FollowRequest = Message<"parley.message.v1.FollowRequest"> &
    * @generated from field: int64 cur_max_message_id = 3;
    */
   curMaxMessageId: bigint;
+
+  /**
+   * How far the device is in the LIVE channels that it knows: at most 1,000, each once. Of COPY
+   * ones nothing comes but what the inbox has.
+   *
+   * @generated from field: repeated parley.message.v1.ChannelPosition channels = 4;
+   */
+  channels: ChannelPosition[];
 };
 
 /**
@@ -1764,7 +1772,7 @@ export declare type FollowRequest = Message<"parley.message.v1.FollowRequest"> &
 export declare const FollowRequestSchema: GenMessage<FollowRequest>;
 
 /**
- * What happened in the inbox.
+ * What happened in the inbox, and in LIVE channels.
  *
  * @generated from message parley.message.v1.FollowResponse
  */
@@ -1807,6 +1815,23 @@ export declare type FollowResponse = Message<"parley.message.v1.FollowResponse">
      */
     value: InboxReset;
     case: "reset";
+  } | {
+    /**
+     * What the device lacks of LIVE channels. After CURRENT or READ_HISTORY with `member` set
+     * channel_deliveries continue from `channel_sequence`; after MORE the next part comes.
+     *
+     * @generated from field: parley.message.v1.ChannelUpdates channel_updates = 5;
+     */
+    value: ChannelUpdates;
+    case: "channelUpdates";
+  } | {
+    /**
+     * New items of a LIVE channel.
+     *
+     * @generated from field: parley.message.v1.ChannelDeliveries channel_deliveries = 6;
+     */
+    value: ChannelDeliveries;
+    case: "channelDeliveries";
   } | {
     /**
      * A member is writing. Not stored: who reads slowly misses it.
@@ -2576,6 +2601,11 @@ export declare const MessageService: GenService<{
    * Of what is not stored, cursors and who is writing come this way, a friend's presence does not,
    * and following does not make the device present. Tell with MarkDelivered, now and then, how far
    * the entries are stored.
+   *
+   * LIVE channels are followed beside it: those of the request, and every channel that the inbox
+   * says has turned LIVE, or that the user has come into and that is LIVE. Of each an update comes
+   * first, or several, then what the channel gets, until the user is no member any more. One that
+   * is UNAVAILABLE is asked for again every 5 s.
    *
    * The stream lives until one side ends it, longer than the access token. Come back after any
    * of these, with the last position that was stored: UNAVAILABLE (the instance shuts down),

@@ -7,6 +7,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { DeliveryMode, Message as Message$1 } from "./message_pb.js";
+import type { InboxItem } from "./inbox_pb.js";
 
 /**
  * Describes the file parley/message/v1/sync.proto.
@@ -118,6 +119,75 @@ export declare type ChannelUpdate = Message<"parley.message.v1.ChannelUpdate"> &
  * Use `create(ChannelUpdateSchema)` to create a new message.
  */
 export declare const ChannelUpdateSchema: GenMessage<ChannelUpdate>;
+
+/**
+ * What a follower lacks of channels.
+ *
+ * @generated from message parley.message.v1.ChannelUpdates
+ */
+export declare type ChannelUpdates = Message<"parley.message.v1.ChannelUpdates"> & {
+  /**
+   * As SyncChannels answers.
+   *
+   * @generated from field: repeated parley.message.v1.ChannelUpdate updates = 1;
+   */
+  updates: ChannelUpdate[];
+};
+
+/**
+ * Describes the message parley.message.v1.ChannelUpdates.
+ * Use `create(ChannelUpdatesSchema)` to create a new message.
+ */
+export declare const ChannelUpdatesSchema: GenMessage<ChannelUpdates>;
+
+/**
+ * What a LIVE channel has got, in order. On the wire the same as parley.edge.v1.ChannelDeliveries.
+ *
+ * @generated from message parley.message.v1.ChannelDeliveries
+ */
+export declare type ChannelDeliveries = Message<"parley.message.v1.ChannelDeliveries"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * This continues from here: always the `channel_sequence` of the last one, or of the update.
+   *
+   * @generated from field: uint32 prev_channel_sequence = 2;
+   */
+  prevChannelSequence: number;
+
+  /**
+   * The follower now has everything up to here.
+   *
+   * @generated from field: uint32 channel_sequence = 3;
+   */
+  channelSequence: number;
+
+  /**
+   * How many members the channel has now; 0: as before. The comings and goings of others are not
+   * among the items; where there is nothing else to tell, the count comes at most once a second.
+   *
+   * @generated from field: uint32 member_count = 4;
+   */
+  memberCount: number;
+
+  /**
+   * Messages, and changes to them.
+   *
+   * @generated from field: repeated parley.message.v1.InboxItem items = 5;
+   */
+  items: InboxItem[];
+};
+
+/**
+ * Describes the message parley.message.v1.ChannelDeliveries.
+ * Use `create(ChannelDeliveriesSchema)` to create a new message.
+ */
+export declare const ChannelDeliveriesSchema: GenMessage<ChannelDeliveries>;
 
 /**
  * What became of the question about one channel.

@@ -5,13 +5,14 @@
 /* eslint-disable */
 
 import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
+import { file_parley_message_v1_inbox } from "./inbox_pb.js";
 import { file_parley_message_v1_message } from "./message_pb.js";
 
 /**
  * Describes the file parley/message/v1/sync.proto.
  */
 export const file_parley_message_v1_sync = /*@__PURE__*/
-  fileDesc("ChxwYXJsZXkvbWVzc2FnZS92MS9zeW5jLnByb3RvEhFwYXJsZXkubWVzc2FnZS52MSI/Cg9DaGFubmVsUG9zaXRpb24SEgoKY2hhbm5lbF9pZBgBIAEoCRIYChBjaGFubmVsX3NlcXVlbmNlGAIgASgNIsoCCg1DaGFubmVsVXBkYXRlEhIKCmNoYW5uZWxfaWQYASABKAkSNAoFc3RhdGUYAiABKA4yJS5wYXJsZXkubWVzc2FnZS52MS5DaGFubmVsVXBkYXRlU3RhdGUSDgoGbWVtYmVyGAMgASgIEi0KBG1vZGUYBCABKA4yHy5wYXJsZXkubWVzc2FnZS52MS5EZWxpdmVyeU1vZGUSFAoMbWVtYmVyX2NvdW50GAUgASgNEhgKEGNoYW5uZWxfc2VxdWVuY2UYBiABKA0SNAoQcmV2aXNlZF9tZXNzYWdlcxgIIAMoCzIaLnBhcmxleS5tZXNzYWdlLnYxLk1lc3NhZ2USLAoIbWVzc2FnZXMYByADKAsyGi5wYXJsZXkubWVzc2FnZS52MS5NZXNzYWdlEhwKFG1pbl9jaGFubmVsX3NlcXVlbmNlGAogASgNKu8BChJDaGFubmVsVXBkYXRlU3RhdGUSJAogQ0hBTk5FTF9VUERBVEVfU1RBVEVfVU5TUEVDSUZJRUQQABIgChxDSEFOTkVMX1VQREFURV9TVEFURV9DVVJSRU5UEAESHQoZQ0hBTk5FTF9VUERBVEVfU1RBVEVfTU9SRRACEiUKIUNIQU5ORUxfVVBEQVRFX1NUQVRFX1JFQURfSElTVE9SWRADEiUKIUNIQU5ORUxfVVBEQVRFX1NUQVRFX05PVF9BX01FTUJFUhAEEiQKIENIQU5ORUxfVVBEQVRFX1NUQVRFX1VOQVZBSUxBQkxFEAViBnByb3RvMw", [file_parley_message_v1_message]);
+  fileDesc("ChxwYXJsZXkvbWVzc2FnZS92MS9zeW5jLnByb3RvEhFwYXJsZXkubWVzc2FnZS52MSI/Cg9DaGFubmVsUG9zaXRpb24SEgoKY2hhbm5lbF9pZBgBIAEoCRIYChBjaGFubmVsX3NlcXVlbmNlGAIgASgNIsoCCg1DaGFubmVsVXBkYXRlEhIKCmNoYW5uZWxfaWQYASABKAkSNAoFc3RhdGUYAiABKA4yJS5wYXJsZXkubWVzc2FnZS52MS5DaGFubmVsVXBkYXRlU3RhdGUSDgoGbWVtYmVyGAMgASgIEi0KBG1vZGUYBCABKA4yHy5wYXJsZXkubWVzc2FnZS52MS5EZWxpdmVyeU1vZGUSFAoMbWVtYmVyX2NvdW50GAUgASgNEhgKEGNoYW5uZWxfc2VxdWVuY2UYBiABKA0SNAoQcmV2aXNlZF9tZXNzYWdlcxgIIAMoCzIaLnBhcmxleS5tZXNzYWdlLnYxLk1lc3NhZ2USLAoIbWVzc2FnZXMYByADKAsyGi5wYXJsZXkubWVzc2FnZS52MS5NZXNzYWdlEhwKFG1pbl9jaGFubmVsX3NlcXVlbmNlGAogASgNIkMKDkNoYW5uZWxVcGRhdGVzEjEKB3VwZGF0ZXMYASADKAsyIC5wYXJsZXkubWVzc2FnZS52MS5DaGFubmVsVXBkYXRlIqMBChFDaGFubmVsRGVsaXZlcmllcxISCgpjaGFubmVsX2lkGAEgASgJEh0KFXByZXZfY2hhbm5lbF9zZXF1ZW5jZRgCIAEoDRIYChBjaGFubmVsX3NlcXVlbmNlGAMgASgNEhQKDG1lbWJlcl9jb3VudBgEIAEoDRIrCgVpdGVtcxgFIAMoCzIcLnBhcmxleS5tZXNzYWdlLnYxLkluYm94SXRlbSrvAQoSQ2hhbm5lbFVwZGF0ZVN0YXRlEiQKIENIQU5ORUxfVVBEQVRFX1NUQVRFX1VOU1BFQ0lGSUVEEAASIAocQ0hBTk5FTF9VUERBVEVfU1RBVEVfQ1VSUkVOVBABEh0KGUNIQU5ORUxfVVBEQVRFX1NUQVRFX01PUkUQAhIlCiFDSEFOTkVMX1VQREFURV9TVEFURV9SRUFEX0hJU1RPUlkQAxIlCiFDSEFOTkVMX1VQREFURV9TVEFURV9OT1RfQV9NRU1CRVIQBBIkCiBDSEFOTkVMX1VQREFURV9TVEFURV9VTkFWQUlMQUJMRRAFYgZwcm90bzM", [file_parley_message_v1_inbox, file_parley_message_v1_message]);
 
 /**
  * Describes the message parley.message.v1.ChannelPosition.
@@ -26,6 +27,20 @@ export const ChannelPositionSchema = /*@__PURE__*/
  */
 export const ChannelUpdateSchema = /*@__PURE__*/
   messageDesc(file_parley_message_v1_sync, 1);
+
+/**
+ * Describes the message parley.message.v1.ChannelUpdates.
+ * Use `create(ChannelUpdatesSchema)` to create a new message.
+ */
+export const ChannelUpdatesSchema = /*@__PURE__*/
+  messageDesc(file_parley_message_v1_sync, 2);
+
+/**
+ * Describes the message parley.message.v1.ChannelDeliveries.
+ * Use `create(ChannelDeliveriesSchema)` to create a new message.
+ */
+export const ChannelDeliveriesSchema = /*@__PURE__*/
+  messageDesc(file_parley_message_v1_sync, 3);
 
 /**
  * Describes the enum parley.message.v1.ChannelUpdateState.
