@@ -10,8 +10,8 @@ const names = [
   ...["memory", "latency", "throughput", "group", "large-group", "catch-up", "away", "history"],
   "search",
 ];
-/** Not on both back ends: an edge or the parts of a group by themselves, stores and databases. */
-const runOnce = ["memory", "large-group", "history", "search"];
+/** Not on both back ends: an edge by itself, stores and databases. */
+const runOnce = ["memory", "history", "search"];
 
 const { values } = parseArgs({
   options: {

@@ -70,7 +70,7 @@ interface Group {
 async function send(groups: readonly Group[], count: number): Promise<void> {
   const account = new Account();
   for (const { channelId, clients } of groups) {
-    const [sender] = new LoadChannel(channelId, clients, account).takeSenders(1);
+    const [sender] = new LoadChannel(channelId, clients, account, 1).senders;
     let left = count;
     const next = () => {
       if (left-- > 0) sender!.send();

@@ -2,7 +2,7 @@
  * An edge as a process of its own: the edge role over LMDB streams in a new folder, its services
  * elsewhere (stub-services.ts). Told over IPC what to do; says of itself what it uses.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setFlagsFromString, writeHeapSnapshot } from "node:v8";
@@ -20,6 +20,7 @@ import { inboxSubject } from "../mesh/streams.ts";
 import { openLmdbStreams } from "../mesh/streams-lmdb.ts";
 import { textBytes } from "./load-frames.ts";
 import { loadUserId } from "./load-tokens.ts";
+import { anonymousBytes } from "./process-memory.ts";
 
 /** What the process is told. */
 export type EdgeCommand =
@@ -108,7 +109,5 @@ async function deliver(users: number, entries: number): Promise<void> {
 
 function readMemory(): MemoryUse {
   const { rss, heapUsed, heapTotal, external } = process.memoryUsage();
-  const status = readFileSync("/proc/self/status", "utf8");
-  const rssAnonymous = Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)![1]) * 1_024;
-  return { rss, rssAnonymous, heapUsed, heapTotal, external };
+  return { rss, rssAnonymous: anonymousBytes("self"), heapUsed, heapTotal, external };
 }

@@ -27,7 +27,7 @@ export async function group({ quick, backend }: ScenarioOptions): Promise<Scenar
     const channelId = await createGroup(server.urls, users);
     const clients = await connectAll(server.urls, users);
     const heartbeats = startHeartbeats(clients);
-    const senders = new LoadChannel(channelId, clients, account).takeSenders(sendersCount);
+    const { senders } = new LoadChannel(channelId, clients, account, sendersCount);
 
     let turn = 0;
     const sendNext = (dueUs: number) => senders[turn++ % sendersCount]!.send(dueUs);

@@ -1,8 +1,9 @@
 /**
- * What a message costs in a group of 100,000, beside one of 1,000: the writer, persist, fan-out and
- * an edge's feed in one process over LMDB. Members are added as AddMembers does it; devices are
- * followers without sockets, whose frame is encoded as an edge encodes it. What a socket costs for
- * each device that gets a message, the scenario `group` shows.
+ * What a message costs in a group of 100,000, beside one of 1,000: on a cluster all of it (see
+ * large-group-cluster.ts), else the writer, persist, fan-out and an edge's feed in one process over
+ * LMDB. There members are added as AddMembers does it; devices are followers without sockets, whose
+ * frame is encoded as an edge encodes it. What a socket costs for each device that gets a message,
+ * the scenario `group` shows.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -26,6 +27,7 @@ import { addMembers } from "../services/message/member-changes.ts";
 import { openLmdbMessageStore } from "../services/message/message-store-lmdb.ts";
 import { persistWorker, startPersist } from "../services/message/persist.ts";
 import { Usernames } from "../services/message/usernames.ts";
+import { largeGroupOnCluster } from "./large-group-cluster.ts";
 import { times } from "./load-users.ts";
 import type { Figure, ScenarioOptions, ScenarioResult } from "./scenario.ts";
 
@@ -40,7 +42,8 @@ const settings = {
 };
 
 /** One group after the other, in one process. */
-export async function largeGroup({ quick }: ScenarioOptions): Promise<ScenarioResult> {
+export async function largeGroup({ quick, backend }: ScenarioOptions): Promise<ScenarioResult> {
+  if (backend === "cluster") return largeGroupOnCluster(quick);
   const sizes = quick ? [200, 2_000] : [1_000, 100_000];
   const devices = quick ? 500 : 10_000;
   const messages = quick ? 500 : 10_000;

@@ -21,6 +21,9 @@ export class Account {
   /** Where durations are noted, while they are. */
   acknowledgements: Latencies | undefined;
   deliveries: Latencies | undefined;
+  /** Deliveries to the first and to the last of a channel's devices. */
+  firstDeliveries: Latencies | undefined;
+  lastDeliveries: Latencies | undefined;
 
   /** The counts, to take the difference of two. */
   counts() {
@@ -42,24 +45,26 @@ export class LoadChannel implements LoadListener {
   readonly members: readonly LoadClient[];
   readonly account: Account;
   private readonly channelId: string;
-  /** By member. */
-  private readonly senders: LoadSender[];
+  /** The first of its members, as those who send. */
+  readonly senders: readonly LoadSender[];
   /** By member: the last item that its device has; 0: none yet. */
   private readonly lastSequences: Uint32Array;
 
-  constructor(channelId: string, members: readonly LoadClient[], account: Account) {
+  constructor(
+    channelId: string,
+    members: readonly LoadClient[],
+    account: Account,
+    sendersCount: number,
+  ) {
     this.channelId = channelId;
     this.members = members;
     this.account = account;
     this.lastSequences = new Uint32Array(members.length);
     for (const [i, client] of members.entries()) client.member = i;
-    this.senders = members.map((client) => new LoadSender(this, client, channelId));
+    this.senders = members
+      .slice(0, sendersCount)
+      .map((client) => new LoadSender(this, client, channelId));
     for (const client of members) client.listener = this;
-  }
-
-  /** The first of its members, as those who send. */
-  takeSenders(count: number): LoadSender[] {
-    return this.senders.slice(0, count);
   }
 
   onAccepted(client: LoadClient, requestId: number): void {
@@ -85,8 +90,9 @@ export class LoadChannel implements LoadListener {
     this.lastSequences[client.member] = channelSequence;
     if (sender < 0) return;
     this.account.delivered++;
-    this.account.deliveries?.add((nowUs() - dueUs) / 1_000);
-    this.senders[sender]!.onDelivered(client.member, number);
+    const ms = (nowUs() - dueUs) / 1_000;
+    this.account.deliveries?.add(ms);
+    this.senders[sender]!.onDelivered(client.member, number, ms);
   }
 }
 
@@ -101,6 +107,8 @@ export class LoadSender {
   private completed = 0;
   /** By number within the window: what has not come back yet, acknowledgement and deliveries. */
   private readonly awaited = new Uint16Array(windowMax);
+  /** By number within the window: devices that have it. */
+  private readonly reached = new Uint16Array(windowMax);
   private readonly dueUs = new Float64Array(windowMax);
   /** By member: the last of this sender's numbers that its device has. */
   private readonly lastNumbers: Uint32Array;
@@ -119,6 +127,7 @@ export class LoadSender {
     }
     const number = ++this.sent;
     this.awaited[number % windowMax] = this.channel.members.length + 1;
+    this.reached[number % windowMax] = 0;
     this.dueUs[number % windowMax] = dueUs;
     this.channel.account.sent++;
     this.client.send(this.frame.write(number, dueUs, Date.now()));
@@ -132,11 +141,15 @@ export class LoadSender {
     this.settle(number);
   }
 
-  /** A member's device has this number. @throws where it lacks or has one before. */
-  onDelivered(member: number, number: number): void {
+  /** A member's device has this number after so long. @throws where one is missing or repeated. */
+  onDelivered(member: number, number: number, ms: number): void {
     const last = this.lastNumbers[member]!;
     if (number !== last + 1) throw new Error(`a device has send ${number} after ${last}`);
     this.lastNumbers[member] = number;
+    const { account, members } = this.channel;
+    const reached = ++this.reached[number % windowMax]!;
+    if (reached === 1) account.firstDeliveries?.add(ms);
+    if (reached === members.length) account.lastDeliveries?.add(ms);
     this.settle(number);
   }
 

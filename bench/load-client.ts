@@ -2,6 +2,8 @@
 import { once } from "node:events";
 import { WebSocket } from "ws";
 import type { ServerFrame } from "../gen/parley/edge/v1/frame_pb.js";
+import { DeliveryMode } from "../gen/parley/message/v1/message_pb.js";
+import { type ChannelUpdate, ChannelUpdateState } from "../gen/parley/message/v1/sync_pb.js";
 import { encodeFrame, type FrameReader, readFrame } from "./load-frames.ts";
 
 /** Who connects. */
@@ -49,6 +51,7 @@ export class LoadClient implements FrameReader {
   bytes = 0;
   private ws: WebSocket | undefined;
   private onCaughtUp = () => {};
+  private onUpdate: (update: ChannelUpdate) => void = () => {};
   private isClosing = false;
 
   constructor(user: LoadUser) {
@@ -80,6 +83,18 @@ export class LoadClient implements FrameReader {
     ws.send(encodeFrame({ frame: { case: "hello", value: hello } }));
     await caughtUp;
     return performance.now() - start;
+  }
+
+  /** Follows a LIVE channel from its end; resolves when what is sent from now on will come. */
+  async follow(channelId: string, lastChannelSequence: number): Promise<void> {
+    const updated = new Promise<ChannelUpdate>((resolve) => {
+      this.onUpdate = resolve;
+    });
+    const channels = [{ channelId, channelSequence: lastChannelSequence }];
+    this.send(encodeFrame({ frame: { case: "followChannels", value: { channels } } }));
+    const { state, mode, member } = await updated;
+    if (state === ChannelUpdateState.CURRENT && mode === DeliveryMode.LIVE && member) return;
+    this.fail(`follows nothing: ${ChannelUpdateState[state]}, ${DeliveryMode[mode]}, ${member}`);
   }
 
   /** Writes an encoded frame. */
@@ -115,6 +130,7 @@ export class LoadClient implements FrameReader {
       this.position.inboxEpoch = inboxEpoch;
       this.position.inboxSequence = Number(inboxSequence);
     } else if (frame.case === "caughtUp") this.onCaughtUp();
+    else if (frame.case === "followChannelsResult") this.onUpdate(frame.value.updates[0]!);
     else if (frame.case !== "heartbeatResult" && frame.case !== "event") {
       this.fail(`unexpected ${JSON.stringify(frame, (_, value) => asText(value))}`);
     }

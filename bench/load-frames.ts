@@ -9,6 +9,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import {
+  ChannelDeliveriesSchema,
   ClientFrameSchema,
   DeliveriesSchema,
   DeliverySchema,
@@ -34,7 +35,7 @@ export interface FrameReader {
   onAccepted(requestId: number): void;
   /** An inbox entry begins. */
   onDelivery(inboxSequence: number): void;
-  /** An item of it; `sender` is -1 for what is no text of the load. */
+  /** An item of it, or of a channel that is followed; `sender` is -1 for what is no text of the load. */
   onItem(channelSequence: number, sender: number, number: number, dueUs: number): void;
   /** Anything else. */
   onOther(frame: ServerFrame["frame"]): void;
@@ -89,6 +90,7 @@ export function readFrame(data: Buffer, to: FrameReader): void {
   const reader = new BinaryReader(data);
   const tag = reader.uint32();
   if (tag === tags.deliveries) readDeliveries(reader, data, to);
+  else if (tag === tags.channelDeliveries) readChannelDeliveries(reader, data, to);
   else if (tag !== tags.sendResult || !readSendResult(reader, to)) {
     to.onOther(fromBinary(ServerFrameSchema, data).frame);
   }
@@ -126,14 +128,27 @@ function readDeliveries(reader: BinaryReader, data: Buffer, to: FrameReader): vo
   }
 }
 
+function readChannelDeliveries(reader: BinaryReader, data: Buffer, to: FrameReader): void {
+  const end = reader.uint32() + reader.pos;
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    if (tag === tags.channelItem) readItem(reader, data, to);
+    else skip(reader, tag);
+  }
+}
+
 function readEntry(reader: BinaryReader, data: Buffer, to: FrameReader): void {
   const end = reader.uint32() + reader.pos;
   while (reader.pos < end) {
     if (reader.uint32() !== tags.item) throw new Error("an inbox entry with more than items");
-    reader.uint32();
-    if (reader.uint32() !== tags.message) throw new Error("an item that is no message");
-    readMessage(reader, data, to);
+    readItem(reader, data, to);
   }
+}
+
+function readItem(reader: BinaryReader, data: Buffer, to: FrameReader): void {
+  reader.uint32();
+  if (reader.uint32() !== tags.message) throw new Error("an item that is no message");
+  readMessage(reader, data, to);
 }
 
 function readMessage(reader: BinaryReader, data: Buffer, to: FrameReader): void {
@@ -197,6 +212,8 @@ const tags = {
   resultRequestId: tag(SendResultSchema.field.requestId, Varint),
   response: tag(SendResultSchema.field.response, LengthDelimited),
   deliveries: tag(ServerFrameSchema.field.deliveries, LengthDelimited),
+  channelDeliveries: tag(ServerFrameSchema.field.channelDeliveries, LengthDelimited),
+  channelItem: tag(ChannelDeliveriesSchema.field.items, LengthDelimited),
   delivery: tag(DeliveriesSchema.field.deliveries, LengthDelimited),
   inboxSequence: tag(DeliverySchema.field.inboxSequence, Varint),
   entry: tag(DeliverySchema.field.entry, LengthDelimited),

@@ -15,9 +15,10 @@ export async function connectPairs(
       await createDirectChannel(urls, one, other),
       await connectAll(urls, [one, other]),
       account,
+      2,
     );
   });
-  return channels.flatMap((channel) => channel.takeSenders(2));
+  return channels.flatMap(({ senders }) => senders);
 }
 
 /** Connects a device of each user, to the edges in turn. */

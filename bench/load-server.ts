@@ -1,5 +1,6 @@
 /** The server under load, with what the benches look at from outside. */
 import { readdirSync, readFileSync, rmSync } from "node:fs";
+import type { Cluster } from "../deploy/cluster.ts";
 import { OwnCluster } from "../tests/cluster/own-cluster.ts";
 import { type ParleyProcess, startParley } from "../tests/parley-process.ts";
 import { closeClients } from "./load-client.ts";
@@ -14,6 +15,8 @@ export interface LoadServer {
   cpu(): CpuTimes;
   /** The one process that has every role, which can be profiled, and its log. */
   readonly single: { pid: number; log: readonly string[] } | undefined;
+  /** What only a cluster has: processes and servers of its own. */
+  readonly cluster: Cluster | undefined;
   /** Closes all clients of this process, ends the server and removes its data. */
   stop(): Promise<void>;
 }
@@ -34,6 +37,7 @@ async function startEmbedded(): Promise<LoadServer> {
     urls: [parley.url],
     cpu: () => new Map([...cpuTimes(pid)].map(([name, used]) => [`thread ${name}`, used])),
     single: { pid, log: parley.log },
+    cluster: undefined,
     async stop() {
       await closeClients();
       await parley.stop();
@@ -69,6 +73,7 @@ async function startWholeCluster(): Promise<LoadServer> {
       ]);
     },
     single: undefined,
+    cluster,
     async stop() {
       await closeClients();
       await own.stop();
