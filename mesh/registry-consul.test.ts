@@ -143,7 +143,9 @@ describe("ConsulRegistry", { timeout: 60_000 }, () => {
     proxy.restore();
     await watched.sees("edge-1", "edge-3");
     await watched.sees("edge-3");
-    expect(watched.lists.map((list) => list.length)).toEqual([0, 1, 2, 1]);
+    // Before the first instance there may have been nobody; afterwards there never is.
+    const sizes = watched.lists.map((list) => list.length);
+    expect(sizes.filter((size, i) => i > 0 || size > 0)).toEqual([1, 2, 1]);
   });
 
   it("[D2] an offer can be withdrawn while Consul is away", async () => {

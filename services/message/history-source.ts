@@ -135,6 +135,9 @@ async function openStoreAlone(
   const { lastMessageId, lastChannelSequence, historyBeforeJoining } = row.channel;
   const joinedSequence = stays.find(({ leftSequence }) => leftSequence === 0)?.joinedSequence;
   const reader = { userId, joinedSequence, seesAll: historyBeforeJoining };
+  // Whoever does not see everything may have come to see more of it since.
+  const seesEverything = historyBeforeJoining ? joinedSequence !== undefined : joinedSequence === 1;
+  const minMissingId = seesEverything ? lastMessageId + 1n : 1n;
   // The row is stored after what it rests on: beyond it something may be missing.
   const read: Read = async (minMessageId, maxId, newestFirst, limit) => {
     const maxMessageId = minId(maxId, lastMessageId);
@@ -149,7 +152,7 @@ async function openStoreAlone(
       const range = { channelId, minSequence, maxSequence: lastChannelSequence, limit };
       return { rows: await store.listRevisions(range), isWhole: false };
     },
-    missing: () => [{ minMessageId: lastMessageId + 1n, maxMessageId: messageIdMax }],
+    missing: () => [{ minMessageId: minMissingId, maxMessageId: messageIdMax }],
   };
 }
 
