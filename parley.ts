@@ -76,6 +76,7 @@ const mendable = [
   "StreamUnavailable",
   "StreamSettingsDiffer",
   "SchemaMismatch",
+  "StoreFormatDiffers",
   "MigrationMismatch",
 ];
 

@@ -37,7 +37,8 @@ const progressMs = 1_000;
  * all channels or of one. On the servers, while everything runs; or with `--embedded` in the data
  * folder, which nobody else may be using then. May be broken off and begun again.
  * @returns 0; 1 where there is no such channel.
- * @throws RebuildInputError, ConfigError, FolderLocked, StoreUnavailable, SqlUnavailable
+ * @throws RebuildInputError, ConfigError, FolderLocked, StoreFormatDiffers, StoreUnavailable,
+ *   SqlUnavailable
  */
 export async function rebuild(args: string[], environment: Environment): Promise<number> {
   const { what, channelId, embedded } = readArgs(args);

@@ -41,7 +41,7 @@ export const allConfigs: Readonly<Record<string, ConfigSchema>> = {
   IdGen: idgenConfig,
 };
 
-/** Runs until a signal. @returns the exit code. @throws ConfigError, FolderLocked */
+/** Runs until a signal. @returns the exit code. @throws ConfigError, FolderLocked, StoreFormatDiffers */
 export async function run(environment: Runtime["environment"]): Promise<number> {
   checkConfigs(Object.values(allConfigs), environment);
   const config = parseConfig(folderConfig, environment);

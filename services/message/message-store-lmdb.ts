@@ -17,6 +17,14 @@ export interface LmdbMessageStoreOptions {
   clock: Clock;
 }
 
+/** The folder holds what a version of another format has stored. */
+export class StoreFormatDiffers extends Error {
+  override readonly name = "StoreFormatDiffers";
+}
+
+/** The number is of the layout of rows: another one takes another. */
+const format = "rows-3";
+
 /**
  * Opens the message store in a folder, or makes it: what one process needs to run alone. A write
  * resolves when it is on disk; writes made at the same time share a transaction. Reads block the
@@ -26,22 +34,35 @@ export interface LmdbMessageStoreOptions {
  * messages/s in batches of 256, 15 us of the event loop each, 7 ms at a time (puts that leave the
  * event loop to LMDB's own thread cost 4 us less, but kept it waiting for longer); a page of 50
  * in 0.3 ms at any depth; 45,000 cursors/s from 200 writers.
+ *
+ * @throws StoreFormatDiffers
  */
 export async function openLmdbMessageStore(
   options: LmdbMessageStoreOptions,
 ): Promise<MessageStore> {
-  return new OrderedMessageStore(new LmdbOrderedMap(options.path), options.clock);
+  const environment = openLmdb(options.path);
+  const other = formatsIn(environment).find((name) => name !== format);
+  if (other !== undefined) {
+    await environment.close();
+    const what = `the messages in ${options.path} are of another version of Parley`;
+    throw new StoreFormatDiffers(`${what} (${other}; this one reads ${format}): take a new folder`);
+  }
+  return new OrderedMessageStore(new LmdbOrderedMap(environment), options.clock);
+}
+
+/** The names of an environment's databases are its keys, each with a zero at its end. */
+function formatsIn(environment: LmdbEnvironment): string[] {
+  return Array.from(environment.getKeys(), (key) => key.toString("latin1").replace(/\0$/, ""));
 }
 
 class LmdbOrderedMap implements OrderedMap {
   private readonly environment: LmdbEnvironment;
-  /** The number is the format's: another layout of rows takes another. */
   private readonly rows: LmdbDatabase;
   private closed: Promise<void> | undefined;
 
-  constructor(path: string) {
-    this.environment = openLmdb(path);
-    this.rows = openDatabase(this.environment, "rows-2");
+  constructor(environment: LmdbEnvironment) {
+    this.environment = environment;
+    this.rows = openDatabase(environment, format);
   }
 
   get(key: Buffer): Buffer | undefined {
