@@ -158,7 +158,9 @@ export class ChannelState {
     if (change.case === "name") channel.name = change.value;
     if (change.case === "mode") {
       channel.mode = change.value;
+      // Who left before is not among them, and may be a member still as the store knows it.
       for (const userId of this.members.keys()) this.known.set(userId, sequence);
+      this.coveredSequence = sequence;
     }
     if (change.case === "settings") {
       channel.public = change.value.public;

@@ -241,6 +241,16 @@ describe("[G3] a LIVE group", () => {
     expect(await listed(fixture.instance())).toEqual(expected);
   });
 
+  it("[G4] knows who left before the turn, also where the store does not yet", async () => {
+    const { fixture, instance, ids, add, listed } = await setUp({ members: 100 });
+    await fixture.work();
+    await instance.call("u0042", method.leaveGroup, ids());
+    await add("zoe", "zac", "zeb", "zed");
+    expect((await add("u0042")).channel!.memberCount).toBe(104);
+    await fixture.work();
+    expect(await listed(fixture.instance())).toContain("u0042");
+  });
+
   it("[R2] goes on for those who are known where the store is away, and says so to others", async () => {
     const { fixture, send } = await setUp();
     await fixture.work();

@@ -21,10 +21,9 @@ const unpersistedMax = 200_000;
 /** Look-ups at once. */
 const lookUpsMax = 64;
 
-/** A channel's state, and where its log has the latest snapshot. */
+/** A channel, perhaps one that does not exist. */
 interface StateInLog {
   state: ChannelState | undefined;
-  snapshotLogSequence: number;
 }
 
 /** What looking up needs. */
@@ -52,13 +51,7 @@ export async function learnMembers(
   const row = await store.getChannel(channelId);
   const persisted = row?.sequence ?? 0;
   if (persisted < state.coveredSequence) {
-    await learnUnpersisted(
-      state,
-      channelId,
-      row?.logSequence ?? 0,
-      loaded.snapshotLogSequence,
-      log,
-    );
+    await learnUnpersisted(state, channelId, row?.logSequence ?? 0, log);
     state.coveredSequence = persisted;
   }
   if (state.knownCount + unknown.length > knownMax) {
@@ -78,20 +71,19 @@ export async function learnMembers(
   }
 }
 
-/** Reads what happened to members after the store's point and before the snapshot. */
+/** Reads what has happened to members after the store's point, as far as the state has come. */
 async function learnUnpersisted(
   state: ChannelState,
   channelId: string,
   persistedLogSequence: number,
-  snapshotLogSequence: number,
   log: Stream,
 ): Promise<void> {
+  const { lastChannelSequence } = state.channel;
   const changed = new Map<string, { member: Member | undefined; sequence: number }>();
-  const entries = entriesOf(channelId, log, persistedLogSequence + 1, snapshotLogSequence - 1);
-  for await (const stored of entries) {
+  for await (const stored of entriesOf(channelId, log, persistedLogSequence + 1)) {
     const entry = decodeOrSkip(stored);
     for (const item of entry ? itemsOf(entry) : []) {
-      if (item.case !== "message") continue;
+      if (item.case !== "message" || item.value.channelSequence > lastChannelSequence) continue;
       const { begun, ended, changed: altered } = stayChanges(item.value);
       const sequence = item.value.channelSequence;
       for (const member of [...begun, ...altered]) changed.set(member.userId, { member, sequence });
