@@ -204,9 +204,13 @@ describe("NATS streams", () => {
     await pass(20);
     const { olderThanMs, workers } = trim;
     expect(await log.trim({ workers, olderThanMs })).toBe(0);
-    const removed = await log.trim(trim);
+    // The checkpoint is stored a moment after the work is done.
+    let removed = 0;
+    await until(async () => {
+      removed += await log.trim(trim);
+      return (await held()) * 100_000 <= 0.8 * bytesMax;
+    });
     expect(await held()).toBe(40 - removed);
-    expect((await held()) * 100_000).toBeLessThanOrEqual(0.8 * bytesMax);
     expect((await held()) * 100_000).toBeGreaterThan(0.7 * bytesMax);
     expect(await log.trim(trim)).toBe(0);
   });
