@@ -10,11 +10,11 @@ import type { Sql } from "./mesh/sql.ts";
 import { openPglite } from "./mesh/sql-pglite.ts";
 import { openPostgres } from "./mesh/sql-postgres.ts";
 import { cassandraOptions, serversConfig } from "./servers-config.ts";
-import type { MessageStore } from "./services/message/message-store.ts";
-import { openCassandraMessageStore } from "./services/message/message-store-cassandra.ts";
-import { openLmdbMessageStore } from "./services/message/message-store-lmdb.ts";
-import { rebuildAll, rebuildSearch, rebuildStore } from "./services/message/rebuild.ts";
-import { SqlSearchIndex } from "./services/message/search-index-sql.ts";
+import { SqlSearchIndex } from "./services/message/search/search-index-sql.ts";
+import type { MessageStore } from "./services/message/store/message-store.ts";
+import { openCassandraMessageStore } from "./services/message/store/message-store-cassandra.ts";
+import { openLmdbMessageStore } from "./services/message/store/message-store-lmdb.ts";
+import { rebuildAll, rebuildSearch, rebuildStore } from "./services/message/workers/rebuild.ts";
 
 /** What is asked for can't be done; the message says why. */
 export class RebuildInputError extends Error {

@@ -15,9 +15,9 @@ import {
 import { systemClock } from "../mesh/clock.ts";
 import { firstMessageIdAt, snowflakeEpochMs } from "../mesh/ids.ts";
 import { silentLogger } from "../mesh/logger.ts";
-import type { MessageStore, StoreBatch } from "../services/message/message-store.ts";
-import { openCassandraMessageStore } from "../services/message/message-store-cassandra.ts";
-import { openLmdbMessageStore } from "../services/message/message-store-lmdb.ts";
+import type { MessageStore, StoreBatch } from "../services/message/store/message-store.ts";
+import { openCassandraMessageStore } from "../services/message/store/message-store-cassandra.ts";
+import { openLmdbMessageStore } from "../services/message/store/message-store-lmdb.ts";
 import { Latencies } from "./latencies.ts";
 import type { Figure, ScenarioOptions, ScenarioResult } from "./scenario.ts";
 

@@ -20,13 +20,18 @@ import { LogFeeds } from "../mesh/log-feed.ts";
 import { silentLogger as logger } from "../mesh/logger.ts";
 import { logSubject } from "../mesh/streams.ts";
 import { openLmdbStreams } from "../mesh/streams-lmdb.ts";
-import { createGroup, type Decide, groupChannelId, sendText } from "../services/message/changes.ts";
-import { Channels } from "../services/message/channels.ts";
-import { fanOutWorker, startFanOut } from "../services/message/fan-out.ts";
-import { addMembers } from "../services/message/member-changes.ts";
-import { openLmdbMessageStore } from "../services/message/message-store-lmdb.ts";
-import { persistWorker, startPersist } from "../services/message/persist.ts";
-import { Usernames } from "../services/message/usernames.ts";
+import {
+  createGroup,
+  type Decide,
+  groupChannelId,
+  sendText,
+} from "../services/message/channel/changes.ts";
+import { Channels } from "../services/message/channel/channels.ts";
+import { Usernames } from "../services/message/channel/usernames.ts";
+import { addMembers } from "../services/message/groups/member-changes.ts";
+import { openLmdbMessageStore } from "../services/message/store/message-store-lmdb.ts";
+import { fanOutWorker, startFanOut } from "../services/message/workers/fan-out.ts";
+import { persistWorker, startPersist } from "../services/message/workers/persist.ts";
 import { largeGroupOnCluster } from "./large-group-cluster.ts";
 import { times } from "./load-users.ts";
 import type { Figure, ScenarioOptions, ScenarioResult } from "./scenario.ts";

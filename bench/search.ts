@@ -10,9 +10,9 @@ import { silentLogger as log } from "../mesh/logger.ts";
 import type { Sql } from "../mesh/sql.ts";
 import { openPglite } from "../mesh/sql-pglite.ts";
 import { openPostgres } from "../mesh/sql-postgres.ts";
-import type { IndexedText, IndexQuery } from "../services/message/search-index.ts";
-import { SqlSearchIndex } from "../services/message/search-index-sql.ts";
-import { parseQuery } from "../services/message/search-query.ts";
+import type { IndexedText, IndexQuery } from "../services/message/search/search-index.ts";
+import { SqlSearchIndex } from "../services/message/search/search-index-sql.ts";
+import { parseQuery } from "../services/message/search/search-query.ts";
 import { Latencies } from "./latencies.ts";
 import type { Figure, ScenarioOptions, ScenarioResult } from "./scenario.ts";
 

@@ -1,9 +1,9 @@
 /** Every turn of the dialogues, looked for in a search index. */
 import { expect, it } from "vitest";
 import { MemberRole } from "../gen/parley/message/v1/message_pb.js";
-import { partsOf } from "../services/message/indexing.ts";
-import type { IndexedText, SearchIndex } from "../services/message/search-index.ts";
-import { findPhrases, parseQuery } from "../services/message/search-query.ts";
+import type { IndexedText, SearchIndex } from "../services/message/search/search-index.ts";
+import { findPhrases, parseQuery } from "../services/message/search/search-query.ts";
+import { partsOf } from "../services/message/workers/indexing.ts";
 import { allDialogues } from "./e2e/dialogues.ts";
 import { ownWords } from "./own-words.ts";
 

@@ -1,6 +1,6 @@
 import { afterAll, describe } from "vitest";
 import { openPglite } from "../mesh/sql-pglite.ts";
-import { SqlSearchIndex } from "../services/message/search-index-sql.ts";
+import { SqlSearchIndex } from "../services/message/search/search-index-sql.ts";
 import { findsEveryTurn } from "./search-dialogues.ts";
 
 const sql = await openPglite();

@@ -3,7 +3,7 @@ import { systemClock as clock } from "../mesh/clock.ts";
 import { silentLogger as log } from "../mesh/logger.ts";
 import { openPostgres } from "../mesh/sql-postgres.ts";
 import { makeTestDatabase } from "../mesh/sql-postgres-under-test.ts";
-import { SqlSearchIndex } from "../services/message/search-index-sql.ts";
+import { SqlSearchIndex } from "../services/message/search/search-index-sql.ts";
 import { findsEveryTurn } from "./search-dialogues.ts";
 
 const database = await makeTestDatabase(inject("servers").postgresUrl);

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Code, toRpcError } from "../../mesh/errors.ts";
 import { StreamFull, StreamUnavailable } from "../../mesh/streams.ts";
 import { asUnavailable, messageCodes } from "./message-codes.ts";
-import { StoreUnavailable } from "./message-store.ts";
+import { StoreUnavailable } from "./store/message-store.ts";
 
 describe("what callers of Message are told", () => {
   it.each([

@@ -5,7 +5,7 @@ import {
   StreamUnavailable,
   WrongLastSequence,
 } from "../../mesh/streams.ts";
-import { StoreUnavailable } from "./message-store.ts";
+import { StoreUnavailable } from "./store/message-store.ts";
 
 /** The reasons of Message's own and their codes. */
 export const messageCodes = {

@@ -14,14 +14,14 @@ import type { CallContext } from "../../mesh/rpc.ts";
 import type { Served } from "../../mesh/serve.ts";
 import { type StreamFault, withFaults } from "../../mesh/streams-faults.ts";
 import { MemoryStreamsServer } from "../../mesh/streams-memory.ts";
-import type { WriterDependencies } from "./channel-writer.ts";
-import { decode } from "./log-entries.ts";
+import type { WriterDependencies } from "./channel/channel-writer.ts";
+import { decode } from "./channel/log-entries.ts";
+import { Usernames } from "./channel/usernames.ts";
 import { messageCodes } from "./message-codes.ts";
 import { createMessageService, startMessageWorkers } from "./message-service.ts";
-import { type StoreFault, withStoreFaults } from "./message-store-faults.ts";
-import { MemoryMessageStoreServer } from "./message-store-memory.ts";
-import { MemorySearchIndex } from "./search-index-memory.ts";
-import { Usernames } from "./usernames.ts";
+import { MemorySearchIndex } from "./search/search-index-memory.ts";
+import { type StoreFault, withStoreFaults } from "./store/message-store-faults.ts";
+import { MemoryMessageStoreServer } from "./store/message-store-memory.ts";
 
 /** Log retention of the workers. */
 export const retentionMs = 7 * 24 * 3_600_000;

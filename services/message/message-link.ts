@@ -20,14 +20,13 @@ import type { Logger } from "../../mesh/logger.ts";
 import { methodPolicy } from "../../mesh/methods.ts";
 import type { DuplexHandler } from "../../mesh/rpc.ts";
 import { TurnBatch } from "../../mesh/turn-batch.ts";
-import { sendText } from "./changes.ts";
-import type { Change, Outcome } from "./channel-change.ts";
-import type { Channels } from "./channels.ts";
-import type { Cursors } from "./cursors.ts";
-import { markDelivered } from "./device-cursors.ts";
-import { mentionableNames } from "./mentions.ts";
+import { sendText } from "./channel/changes.ts";
+import type { Change, Outcome } from "./channel/channel-change.ts";
+import type { Channels } from "./channel/channels.ts";
+import { mentionableNames } from "./channel/mentions.ts";
+import type { Cursors } from "./cursors/cursors.ts";
+import { markDelivered } from "./cursors/device-cursors.ts";
 import { messageCodes } from "./message-codes.ts";
-import type { MessageStore } from "./message-store.ts";
 import {
   checkChannelId,
   checkClientMessageId,
@@ -35,6 +34,7 @@ import {
   checkMessageId,
   checkText,
 } from "./request-fields.ts";
+import type { MessageStore } from "./store/message-store.ts";
 
 type LinkMethod = (typeof MessageService)["method"]["link"];
 

@@ -17,28 +17,25 @@ import type { Metrics } from "../../mesh/metrics.ts";
 import type { Handlers, Identity } from "../../mesh/rpc.ts";
 import { type Served, served } from "../../mesh/serve.ts";
 import type { Running, Streams } from "../../mesh/streams.ts";
-import { createDirect, directChannelId } from "./changes.ts";
-import { ChannelCalls } from "./channel-calls.ts";
-import type { Outcome } from "./channel-change.ts";
-import { Channels } from "./channels.ts";
-import { listChangedCursors, listCursors } from "./cursor-lists.ts";
-import { Cursors, readByLog } from "./cursors.ts";
-import { getDeviceCursor, markDelivered } from "./device-cursors.ts";
-import { fanOutWorker, startFanOut } from "./fan-out.ts";
-import { serveFollow } from "./follow.ts";
-import { groupMethods } from "./group-methods.ts";
-import { listMessages } from "./history.ts";
-import { historyOutages } from "./history-source.ts";
-import { indexWorker, startIndexing } from "./indexing.ts";
-import { listMembers } from "./list-members.ts";
-import { startLogTrimmer } from "./log-trimmer.ts";
+import { createDirect, directChannelId } from "./channel/changes.ts";
+import type { Outcome } from "./channel/channel-change.ts";
+import { Channels } from "./channel/channels.ts";
+import { type LookUpNames, Usernames } from "./channel/usernames.ts";
+import { listChangedCursors, listCursors } from "./cursors/cursor-lists.ts";
+import { Cursors, readByLog } from "./cursors/cursors.ts";
+import { getDeviceCursor, markDelivered } from "./cursors/device-cursors.ts";
+import { Typing } from "./cursors/typing.ts";
+import { serveFollow } from "./follow/follow.ts";
+import { ChannelCalls } from "./groups/channel-calls.ts";
+import { groupMethods } from "./groups/group-methods.ts";
+import { listMembers } from "./groups/list-members.ts";
+import { listMessages } from "./history/history.ts";
+import { historyOutages } from "./history/history-source.ts";
+import { syncChannels } from "./history/sync-channels.ts";
 import { messageCodes, orUnavailable } from "./message-codes.ts";
 import type { messageConfig } from "./message-config.ts";
 import { sendChange, sendDeadlineMs, sendResponse, serveLink } from "./message-link.ts";
-import type { MessageStore } from "./message-store.ts";
 import { readIdToken, writeIdToken } from "./page-tokens.ts";
-import type { ParkingDependencies } from "./parking.ts";
-import { persistWorker, startPersist } from "./persist.ts";
 import {
   checkDelivered,
   checkReadMessageId,
@@ -46,12 +43,15 @@ import {
   pageSize,
   requireIdentity,
 } from "./request-fields.ts";
-import { revisionMethods } from "./revision-methods.ts";
-import { indexOutage, listMentions, searchMessages } from "./search.ts";
-import type { SearchIndex } from "./search-index.ts";
-import { syncChannels } from "./sync-channels.ts";
-import { Typing } from "./typing.ts";
-import { type LookUpNames, Usernames } from "./usernames.ts";
+import { revisionMethods } from "./revisions/revision-methods.ts";
+import { indexOutage, listMentions, searchMessages } from "./search/search.ts";
+import type { SearchIndex } from "./search/search-index.ts";
+import type { MessageStore } from "./store/message-store.ts";
+import { fanOutWorker, startFanOut } from "./workers/fan-out.ts";
+import { indexWorker, startIndexing } from "./workers/indexing.ts";
+import { startLogTrimmer } from "./workers/log-trimmer.ts";
+import type { ParkingDependencies } from "./workers/parking.ts";
+import { persistWorker, startPersist } from "./workers/persist.ts";
 
 /** What the service works on. */
 export interface MessageDependencies {

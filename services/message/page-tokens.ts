@@ -1,7 +1,7 @@
 /** Page tokens: next to which message, or after which id, a page lies. Opaque to clients. */
 import { fieldInvalid } from "../../mesh/errors.ts";
 import { pageSize } from "./request-fields.ts";
-import type { IndexPosition } from "./search-index.ts";
+import type { IndexPosition } from "./search/search-index.ts";
 
 /** Where a page lies. */
 export interface Position {

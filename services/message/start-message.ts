@@ -7,11 +7,11 @@ import { newInstanceId, type Role, type Runtime } from "../../mesh/runtime.ts";
 import type { Sql } from "../../mesh/sql.ts";
 import type { Streams } from "../../mesh/streams.ts";
 import { WorkShare } from "../../mesh/work-share.ts";
-import { snapshotAgeMaxMsDefault } from "./channel-writer.ts";
+import { snapshotAgeMaxMsDefault } from "./channel/channel-writer.ts";
 import { messageConfig } from "./message-config.ts";
 import { createMessageService, startMessageWorkers } from "./message-service.ts";
-import type { MessageStore } from "./message-store.ts";
-import { SqlSearchIndex } from "./search-index-sql.ts";
+import { SqlSearchIndex } from "./search/search-index-sql.ts";
+import type { MessageStore } from "./store/message-store.ts";
 
 /** How long a text waits to learn whom it mentions. */
 const namesTimeoutMs = 500;

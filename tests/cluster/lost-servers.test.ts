@@ -10,9 +10,9 @@ import {
   MessageService,
   signUp,
 } from "../../edge/sdk/index.ts";
-import { fanOutWorker } from "../../services/message/fan-out.ts";
-import type { MessageStore } from "../../services/message/message-store.ts";
-import { persistWorker } from "../../services/message/persist.ts";
+import type { MessageStore } from "../../services/message/store/message-store.ts";
+import { fanOutWorker } from "../../services/message/workers/fan-out.ts";
+import { persistWorker } from "../../services/message/workers/persist.ts";
 import { Device, password } from "../e2e/device.ts";
 import { eventually, lostMsMax, OwnCluster, startMsMax } from "./own-cluster.ts";
 

@@ -9,8 +9,8 @@ import { systemClock as clock } from "../../mesh/clock.ts";
 import { silentLogger } from "../../mesh/logger.ts";
 import { openNatsStreams } from "../../mesh/streams-nats.ts";
 import { serversConfig } from "../../servers-config.ts";
-import type { MessageStore } from "../../services/message/message-store.ts";
-import { openCassandraMessageStore } from "../../services/message/message-store-cassandra.ts";
+import type { MessageStore } from "../../services/message/store/message-store.ts";
+import { openCassandraMessageStore } from "../../services/message/store/message-store-cassandra.ts";
 import { Device, newAccount } from "../e2e/device.ts";
 import { cheapPasswords } from "../parley-process.ts";
 

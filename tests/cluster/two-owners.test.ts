@@ -14,7 +14,7 @@ import { silentLogger as log } from "../../mesh/logger.ts";
 import { Metrics } from "../../mesh/metrics.ts";
 import { ConsulRegistry } from "../../mesh/registry-consul.ts";
 import type { Stream } from "../../mesh/streams.ts";
-import { decode, entriesOf } from "../../services/message/log-entries.ts";
+import { decode, entriesOf } from "../../services/message/channel/log-entries.ts";
 import type { Device } from "../e2e/device.ts";
 import { eventually, OwnCluster, startMsMax } from "./own-cluster.ts";
 

@@ -1,7 +1,7 @@
 /** A channel with somebody of every standing, and what each operation of the table is as a call. */
 import type { Client } from "@connectrpc/connect";
 import { MemberRole, type MessageService } from "../../edge/sdk/index.ts";
-import type { Condition, Operation, Standing } from "../../services/message/permissions.ts";
+import type { Condition, Operation, Standing } from "../../services/message/channel/permissions.ts";
 import type { Device } from "./device.ts";
 
 /** Message's methods, some way or other. */

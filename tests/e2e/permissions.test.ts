@@ -8,7 +8,7 @@ import {
   permissions,
   type Standing,
   standings,
-} from "../../services/message/permissions.ts";
+} from "../../services/message/channel/permissions.ts";
 import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
 import { type Device, newDevices } from "./device.ts";
 import { GrpcCalls } from "./grpc-calls.ts";

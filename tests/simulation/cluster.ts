@@ -4,7 +4,7 @@ import type { InboxFeeds } from "../../mesh/inbox-feed.ts";
 import type { Logger } from "../../mesh/logger.ts";
 import { rendezvous } from "../../mesh/rendezvous.ts";
 import type { Handlers } from "../../mesh/rpc.ts";
-import { MemorySearchIndex } from "../../services/message/search-index-memory.ts";
+import { MemorySearchIndex } from "../../services/message/search/search-index-memory.ts";
 import type { RunFaults } from "./faults.ts";
 import type { Parts } from "./parts.ts";
 import type { Random } from "./random.ts";

@@ -1,7 +1,7 @@
 /** What goes wrong in a run, and how often: drawn by the seed, some kinds at a time. */
 import { Faults } from "../../mesh/faults.ts";
 import type { StreamFault } from "../../mesh/streams-faults.ts";
-import type { StoreFault } from "../../services/message/message-store-faults.ts";
+import type { StoreFault } from "../../services/message/store/message-store-faults.ts";
 import type { Random } from "./random.ts";
 
 const streamFaults: readonly StreamFault[] = [

@@ -18,9 +18,9 @@ export interface Parts {
   inboxFeeds(options: InboxFeedsOptions): InboxFeeds;
 }
 
-import type { LoadedChannel } from "../../services/message/channel-loader.ts";
-import { ChannelWriter } from "../../services/message/channel-writer.ts";
-import type { RecentSends } from "../../services/message/recent-sends.ts";
+import type { LoadedChannel } from "../../services/message/channel/channel-loader.ts";
+import { ChannelWriter } from "../../services/message/channel/channel-writer.ts";
+import type { RecentSends } from "../../services/message/channel/recent-sends.ts";
 
 const dayMs = 24 * 3_600_000;
 

@@ -2,9 +2,9 @@ import {
   type MessageStore,
   type StoreBatch,
   StoreUnavailable,
-} from "../../services/message/message-store.ts";
-import { withStoreFaults } from "../../services/message/message-store-faults.ts";
-import { MemoryMessageStoreServer } from "../../services/message/message-store-memory.ts";
+} from "../../services/message/store/message-store.ts";
+import { withStoreFaults } from "../../services/message/store/message-store-faults.ts";
+import { MemoryMessageStoreServer } from "../../services/message/store/message-store-memory.ts";
 import type { RunFaults } from "./faults.ts";
 import { Hops } from "./hops.ts";
 import type { Random } from "./random.ts";

@@ -3,7 +3,7 @@ import type { DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/
 import { MemberRole } from "../../gen/parley/message/v1/message_pb.js";
 import { MessageOrder, MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
 import { Code, RpcError } from "../../mesh/errors.ts";
-import { groupChannelId } from "../../services/message/changes.ts";
+import { groupChannelId } from "../../services/message/channel/changes.ts";
 import type { Attempt } from "./attempts.ts";
 import type { Device } from "./device.ts";
 import { startMs } from "./simulated-process.ts";

@@ -1,7 +1,7 @@
 /** One run: a few users, their devices and the processes that serve them, made by a seed. */
-import { directChannelId } from "../../services/message/changes.ts";
-import { fanOutWorker } from "../../services/message/fan-out.ts";
-import { persistWorker } from "../../services/message/persist.ts";
+import { directChannelId } from "../../services/message/channel/changes.ts";
+import { fanOutWorker } from "../../services/message/workers/fan-out.ts";
+import { persistWorker } from "../../services/message/workers/persist.ts";
 import { Attempts } from "./attempts.ts";
 import { Cluster } from "./cluster.ts";
 import { Device } from "./device.ts";
