@@ -7,7 +7,7 @@ import { folderConfig } from "./mesh/process.ts";
 import type { Streams } from "./mesh/streams.ts";
 import { openLmdbStreams } from "./mesh/streams-lmdb.ts";
 import { openNatsStreams } from "./mesh/streams-nats.ts";
-import { serversConfig } from "./servers-config.ts";
+import { natsConfig, natsOptions } from "./servers-config.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -43,26 +43,15 @@ async function openInFolder(
   stack: AsyncDisposableStack,
 ): Promise<Streams> {
   const { dataDir } = parseConfig(folderConfig, environment);
-  const lock = lockFolder(dataDir);
-  stack.defer(() => lock.release());
+  stack.adopt(lockFolder(dataDir), (lock) => lock.release());
   return closed(await openLmdbStreams({ path: join(dataDir, "streams"), clock }), stack);
 }
 
 async function openOnNats(environment: Environment, stack: AsyncDisposableStack): Promise<Streams> {
-  const { natsUrls, natsReplicas, streamShards, logShardBytesMax } = serversConfig;
-  const schema = { natsUrls, natsReplicas, streamShards, logShardBytesMax };
-  const config = parseConfig(schema, environment);
-  const streams = await openNatsStreams({
-    urls: config.natsUrls,
-    replicas: config.natsReplicas,
-    shards: { log: config.streamShards, inbox: config.streamShards },
-    logShardBytesMax: config.logShardBytesMax,
-    clock,
-  });
-  return closed(streams, stack);
+  const config = parseConfig(natsConfig, environment);
+  return closed(await openNatsStreams({ ...natsOptions(config), clock }), stack);
 }
 
 function closed(streams: Streams, stack: AsyncDisposableStack): Streams {
-  stack.defer(() => streams.close());
-  return streams;
+  return stack.adopt(streams, (opened) => opened.close());
 }

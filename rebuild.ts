@@ -9,7 +9,7 @@ import { folderConfig } from "./mesh/process.ts";
 import type { Sql } from "./mesh/sql.ts";
 import { openPglite } from "./mesh/sql-pglite.ts";
 import { openPostgres } from "./mesh/sql-postgres.ts";
-import { cassandraOptions, serversConfig } from "./servers-config.ts";
+import { cassandraConfig, cassandraOptions, serversConfig } from "./servers-config.ts";
 import { SqlSearchIndex } from "./services/message/search/search-index-sql.ts";
 import type { MessageStore } from "./services/message/store/message-store.ts";
 import { openCassandraMessageStore } from "./services/message/store/message-store-cassandra.ts";
@@ -77,8 +77,7 @@ function readArgs(args: string[]): { what: string; channelId: string; embedded: 
 
 function inFolder(environment: Environment, stack: AsyncDisposableStack): Sources {
   const { dataDir } = parseConfig(folderConfig, environment);
-  const lock = lockFolder(dataDir);
-  stack.defer(() => lock.release());
+  stack.adopt(lockFolder(dataDir), (lock) => lock.release());
   return {
     store: async () =>
       closed(await openLmdbMessageStore({ path: join(dataDir, "messages"), clock }), stack),
@@ -87,12 +86,8 @@ function inFolder(environment: Environment, stack: AsyncDisposableStack): Source
 }
 
 function onServers(environment: Environment, stack: AsyncDisposableStack): Sources {
-  const { cassandraContactPoints, cassandraDataCenter, cassandraKeyspace } = serversConfig;
-  const { cassandraReplicas, cassandraUser, cassandraPassword, cassandraTls } = serversConfig;
-  const where = { cassandraContactPoints, cassandraDataCenter, cassandraKeyspace };
-  const how = { cassandraReplicas, cassandraUser, cassandraPassword, cassandraTls };
   const { postgresUrl } = serversConfig;
-  const config = parseConfig({ ...where, ...how, postgresUrl }, environment);
+  const config = parseConfig({ ...cassandraConfig, postgresUrl }, environment);
   const log = (role: string) => createLogger(role, "warn");
   const options = { ...cassandraOptions(config), clock, logger: log("cassandra") };
   return {
@@ -103,6 +98,5 @@ function onServers(environment: Environment, stack: AsyncDisposableStack): Sourc
 }
 
 function closed<T extends { close(): Promise<void> }>(part: T, stack: AsyncDisposableStack): T {
-  stack.defer(() => part.close());
-  return part;
+  return stack.adopt(part, (opened) => opened.close());
 }

@@ -5,7 +5,7 @@
 import { edgeConfig } from "./edge/edge-config.ts";
 import { startEdge } from "./edge/start-edge.ts";
 import { systemClock as clock } from "./mesh/clock.ts";
-import { type ConfigOf, type ConfigSchema, checkConfigs, parseConfig } from "./mesh/config.ts";
+import { type ConfigSchema, checkConfigs, parseConfig } from "./mesh/config.ts";
 import { ConsulClient } from "./mesh/consul-client.ts";
 import { dial } from "./mesh/dial.ts";
 import { ConsulLeases } from "./mesh/leases-consul.ts";
@@ -16,9 +16,8 @@ import { grpcConfig, hostRoles, type Role, type Runtime } from "./mesh/runtime.t
 import { openSqlLater } from "./mesh/sql-later.ts";
 import { openPostgres } from "./mesh/sql-postgres.ts";
 import { openNatsStreams } from "./mesh/streams-nats.ts";
-import type { NatsCredentials } from "./mesh/streams-nats-link.ts";
 import type { RoleName } from "./roles.ts";
-import { cassandraOptions, serversConfig } from "./servers-config.ts";
+import { cassandraOptions, natsOptions, serversConfig } from "./servers-config.ts";
 import { idgenConfig } from "./services/idgen/idgen-config.ts";
 import { startIdGen } from "./services/idgen/start-idgen.ts";
 import { messageConfig } from "./services/message/message-config.ts";
@@ -66,19 +65,7 @@ export async function runRole(
   const runtime: Runtime = { ...base, mesh, meshSecret, metadata };
   const cassandra = { ...cassandraOptions(config), clock, logger: log("cassandra") };
   const streams = async () =>
-    open(
-      await openNatsStreams({
-        urls: config.natsUrls,
-        credentials: natsCredentials(config),
-        monitorUrls: config.natsMonitorUrls,
-        replicas: config.natsReplicas,
-        shards: { log: config.streamShards, inbox: config.streamShards },
-        logShardBytesMax: config.logShardBytesMax,
-        clock,
-        log: log("streams"),
-        metrics,
-      }),
-    );
+    open(await openNatsStreams({ ...natsOptions(config), clock, log: log("streams"), metrics }));
   const messageStore = async () => open(await openCassandraMessageStore(cassandra));
   const presenceStore = async () => open(await openCassandraPresenceStore(cassandra));
   const sql = async () =>
@@ -120,14 +107,6 @@ export async function runRole(
   self.isReady = false;
   log(name).info({ event: "draining", signal });
   return 0;
-}
-
-function natsCredentials(config: ConfigOf<typeof serversConfig>): NatsCredentials {
-  const { natsUrls, natsUser, natsPassword } = config;
-  return {
-    ...(natsUser && { user: natsUser, pass: natsPassword }),
-    ...(natsUrls.some((url) => url.startsWith("tls:")) && { tls: {} }),
-  };
 }
 
 interface Started {

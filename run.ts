@@ -46,8 +46,7 @@ export async function run(environment: Runtime["environment"]): Promise<number> 
   checkConfigs(Object.values(allConfigs), environment);
   const config = parseConfig(folderConfig, environment);
   await using stack = new AsyncDisposableStack();
-  const lock = lockFolder(config.dataDir);
-  stack.defer(() => lock.release());
+  stack.adopt(lockFolder(config.dataDir), (lock) => lock.release());
   const inFolder = (name: string) => join(config.dataDir, name);
   const clock = systemClock;
   const self = await startProcess(parseConfig(processConfig, environment));

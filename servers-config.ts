@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { CassandraOptions } from "./mesh/cassandra.ts";
 import { type ConfigOf, defineConfig } from "./mesh/config.ts";
+import type { NatsStreamsOptions } from "./mesh/streams-nats.ts";
 
 const address = (pattern: RegExp, says: string) => z.string().regex(pattern, says);
 const list = (item: RegExp, says: string) =>
@@ -10,24 +11,8 @@ const list = (item: RegExp, says: string) =>
     .pipe(z.array(z.string().regex(item, says)).min(1).max(16));
 const number = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
 
-/** Where the servers are that a role alone works with, and what is kept in them. */
-export const serversConfig = defineConfig({
-  consulUrl: {
-    env: "PARLEY_CONSUL_URL",
-    schema: address(/^https?:\/\/.+/, "must be http://host:port"),
-    default: "http://127.0.0.1:8500",
-    unit: "",
-    secret: false,
-    description: "Consul's HTTP API, best of an agent on the same machine.",
-  },
-  consulToken: {
-    env: "PARLEY_CONSUL_TOKEN",
-    schema: z.string(),
-    default: "",
-    unit: "",
-    secret: true,
-    description: "An ACL token for it; empty: none.",
-  },
+/** Where NATS is, and what is kept in it. */
+export const natsConfig = defineConfig({
   natsUrls: {
     env: "PARLEY_NATS_URL",
     schema: list(/^(nats|tls):\/\/.+/, "must be nats://host:port"),
@@ -90,6 +75,10 @@ export const serversConfig = defineConfig({
     description:
       "What each of the logs' streams holds before it refuses more; fixed when they are made.",
   },
+});
+
+/** Where Cassandra is, and what is kept in it. */
+export const cassandraConfig = defineConfig({
   cassandraContactPoints: {
     env: "PARLEY_CASSANDRA_ADDRESS",
     schema: list(/^.+:\d+$/, "must be host:port"),
@@ -147,6 +136,28 @@ export const serversConfig = defineConfig({
     secret: false,
     description: "The keyspace of all tables, made if missing.",
   },
+});
+
+/** Where the servers are that a role alone works with, and what is kept in them. */
+export const serversConfig = defineConfig({
+  consulUrl: {
+    env: "PARLEY_CONSUL_URL",
+    schema: address(/^https?:\/\/.+/, "must be http://host:port"),
+    default: "http://127.0.0.1:8500",
+    unit: "",
+    secret: false,
+    description: "Consul's HTTP API, best of an agent on the same machine.",
+  },
+  consulToken: {
+    env: "PARLEY_CONSUL_TOKEN",
+    schema: z.string(),
+    default: "",
+    unit: "",
+    secret: true,
+    description: "An ACL token for it; empty: none.",
+  },
+  ...natsConfig,
+  ...cassandraConfig,
   postgresUrl: {
     env: "PARLEY_POSTGRES_URL",
     schema: address(/^postgres(ql)?:\/\/.+/, "must be postgres://user:password@host:port/database"),
@@ -173,11 +184,27 @@ export const serversConfig = defineConfig({
   },
 });
 
-type ServersConfig = ConfigOf<typeof serversConfig>;
+/** How NATS is reached. */
+export function natsOptions(
+  config: ConfigOf<typeof natsConfig>,
+): Omit<NatsStreamsOptions, "clock" | "log" | "metrics"> {
+  const { natsUrls, natsUser, natsPassword, streamShards } = config;
+  return {
+    urls: natsUrls,
+    credentials: {
+      ...(natsUser && { user: natsUser, pass: natsPassword }),
+      ...(natsUrls.some((url) => url.startsWith("tls:")) && { tls: {} }),
+    },
+    monitorUrls: config.natsMonitorUrls,
+    replicas: config.natsReplicas,
+    shards: { log: streamShards, inbox: streamShards },
+    logShardBytesMax: config.logShardBytesMax,
+  };
+}
 
 /** How Cassandra is reached. */
 export function cassandraOptions(
-  config: Pick<ServersConfig, Extract<keyof ServersConfig, `cassandra${string}`>>,
+  config: ConfigOf<typeof cassandraConfig>,
 ): Omit<CassandraOptions, "schema" | "clock" | "logger"> {
   return {
     contactPoints: config.cassandraContactPoints,
