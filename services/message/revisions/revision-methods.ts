@@ -4,7 +4,8 @@ import type {
   ListRevisedMessagesRequest,
   MessageService,
 } from "../../../gen/parley/message/v1/message_service_pb.js";
-import type { Handlers } from "../../../mesh/rpc.ts";
+import type { CallContext, Handlers } from "../../../mesh/rpc.ts";
+import type { Decide } from "../channel/changes.ts";
 import type { Outcome } from "../channel/channel-change.ts";
 import { notFound } from "../channel/revision-targets.ts";
 import type { ChannelCalls } from "../groups/channel-calls.ts";
@@ -30,41 +31,49 @@ type RevisionMethod =
   | "listReactions"
   | "listRevisedMessages";
 
+/** What the requests have in common. */
+interface RevisionRequest {
+  channelId: string;
+  clientMessageId: string;
+  messageId: bigint;
+}
+
 /** Serves them. */
 export function revisionMethods(
   calls: ChannelCalls,
   history: HistoryDependencies,
 ): Pick<Handlers<typeof MessageService>, RevisionMethod> {
+  async function revise(
+    { channelId, clientMessageId, messageId }: RevisionRequest,
+    context: CallContext,
+    decideFor: (channelId: string, userId: string, messageId: bigint) => Decide,
+    text = "",
+  ) {
+    checkMessageId("message_id", messageId);
+    const decide = decideFor(channelId, requireIdentity(context).userId, messageId);
+    const wanted = { channelId, clientMessageId, decide, targetId: messageId, text };
+    return placeOf(await calls.change(wanted, context));
+  }
+
   return {
-    async editMessage({ channelId, clientMessageId, messageId, text }, context) {
+    async editMessage(request, context) {
+      const { text } = request;
       checkText(text);
-      checkMessageId("message_id", messageId);
-      const decide = editMessage(channelId, requireIdentity(context).userId, messageId, text);
-      const wanted = { channelId, clientMessageId, decide, targetId: messageId, text };
-      return placeOf(await calls.change(wanted, context));
+      return revise(request, context, (...target) => editMessage(...target, text), text);
     },
 
-    async deleteMessage({ channelId, clientMessageId, messageId }, context) {
-      checkMessageId("message_id", messageId);
-      const decide = deleteMessage(channelId, requireIdentity(context).userId, messageId);
-      const wanted = { channelId, clientMessageId, decide, targetId: messageId };
-      return placeOf(await calls.change(wanted, context));
-    },
+    deleteMessage: (request, context) => revise(request, context, deleteMessage),
 
-    async addReaction({ channelId, clientMessageId, messageId, emoji }, context) {
-      checkMessageId("message_id", messageId);
+    async addReaction(request, context) {
+      const { emoji } = request;
       checkEmoji(emoji);
-      const decide = addReaction(channelId, requireIdentity(context).userId, messageId, emoji);
-      const wanted = { channelId, clientMessageId, decide, targetId: messageId };
-      return placeOf(await calls.change(wanted, context));
+      return revise(request, context, (...target) => addReaction(...target, emoji));
     },
 
-    async removeReaction({ channelId, clientMessageId, messageId, emoji }, context) {
-      checkMessageId("message_id", messageId);
+    async removeReaction(request, context) {
+      const { emoji } = request;
       checkEmoji(emoji);
-      const decide = removeReaction(channelId, requireIdentity(context).userId, messageId, emoji);
-      const wanted = { channelId, clientMessageId, decide, targetId: messageId };
-      return placeOf(await calls.change(wanted, context));
+      return revise(request, context, (...target) => removeReaction(...target, emoji));
     },
 
     async listReactions({ channelId, messageId, emoji, ...page }, context) {
