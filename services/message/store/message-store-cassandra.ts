@@ -71,11 +71,14 @@ class CassandraMessageStore implements MessageStore {
       await this.history.write(messages, [
         ...revisions.flatMap(revisionRowWrites),
         ...memberships.flatMap(stayWrites),
-        ...cursors.flatMap(cursorWrites),
       ]);
       await this.history.revise(revisions);
       await this.connection.write(access.map(accessWrite));
-      await this.connection.write(channels.map(channelWrite));
+      // Last, as a channel's row says that the rest is there; its cursors travel with it.
+      await this.connection.write([
+        ...cursors.flatMap(cursorWrites),
+        ...channels.map(channelWrite),
+      ]);
     });
   }
 
