@@ -124,7 +124,7 @@ export class ChannelWriter {
     try {
       const loaded = await this.refresh();
       const userIds = readers.flatMap(({ userId }) => userId ?? []);
-      await learnMembers(loaded, this.channelId, userIds, this.deps);
+      await learnMembers(loaded.state, userIds, this.deps);
       for (const { answer } of readers) answer(loaded);
     } catch (thrown) {
       this.loaded = undefined;
@@ -238,7 +238,7 @@ export class ChannelWriter {
     const targetIds = batch.flatMap(({ targetId }) => targetId || []);
     const [targets, userIds] = await Promise.all([
       findTargets(this.channelId, targetIds, loaded, log, store),
-      Promise.all(batch.map(({ names, senderId }) => usernames.resolve(names ?? [], senderId))),
+      Promise.all(batch.map(({ names = [], senderId }) => usernames.resolve(names, senderId))),
     ]);
     return batch.map(({ targetId = 0n }, i) => {
       return { target: targets.get(targetId) ?? "missing", userIdsByName: userIds[i]! };
@@ -254,7 +254,7 @@ export class ChannelWriter {
     const mentioned = bases.flatMap(({ userIdsByName }) => [...userIdsByName.values()]);
     const userIds = [...batch.flatMap(concerned), ...mentioned];
     try {
-      await learnMembers(loaded, this.channelId, userIds, this.deps);
+      await learnMembers(loaded.state, userIds, this.deps);
       return undefined;
     } catch (thrown) {
       return asUnavailable(thrown);

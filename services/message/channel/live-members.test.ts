@@ -16,7 +16,7 @@ describe("the members of a LIVE channel that an instance knows", () => {
     const channel = create(ChannelSchema, { channelId: "g-1", mode: DeliveryMode.LIVE });
     const state = new ChannelState(create(ChannelSnapshotSchema, { channel }));
     for (let n = 0; n < 20_000; n++) state.learn(`u${n}`, undefined);
-    await learnMembers({ state }, "g-1", ["u7", "new"], { log, store });
+    await learnMembers(state, ["u7", "new"], { log, store });
     expect(["u7", "new", "u8"].map((userId) => state.knows(userId))).toEqual([true, true, false]);
   });
 });

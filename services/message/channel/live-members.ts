@@ -21,11 +21,6 @@ const unpersistedMax = 200_000;
 /** Look-ups at once. */
 const lookUpsMax = 64;
 
-/** A channel, perhaps one that does not exist. */
-interface StateInLog {
-  state: ChannelState | undefined;
-}
-
 /** What looking up needs. */
 export interface MemberSources {
   log: Stream;
@@ -33,17 +28,17 @@ export interface MemberSources {
 }
 
 /**
- * Makes a channel's state know these users. The state must not move meanwhile.
+ * Makes the state of a LIVE channel know these users; that of any other knows everybody, and there
+ * may be no channel at all. The state must not move meanwhile.
  * @throws StoreUnavailable, StreamUnavailable, DomainError UNAVAILABLE
  */
 export async function learnMembers(
-  loaded: StateInLog,
-  channelId: string,
+  state: ChannelState | undefined,
   userIds: readonly string[],
   { log, store }: MemberSources,
 ): Promise<void> {
-  const { state } = loaded;
-  if (!state) return;
+  if (!state?.isLive) return;
+  const { channelId } = state.channel;
   const wanted = [...new Set(userIds)];
   const isUnknown = (userId: string) => !state.knows(userId);
   let unknown = wanted.filter(isUnknown);
@@ -51,7 +46,7 @@ export async function learnMembers(
   const row = await store.getChannel(channelId);
   const persisted = row?.sequence ?? 0;
   if (persisted < state.coveredSequence) {
-    await learnUnpersisted(state, channelId, row?.logSequence ?? 0, log);
+    await learnUnpersisted(state, row?.logSequence ?? 0, log);
     state.coveredSequence = persisted;
   }
   if (state.knownCount + unknown.length > knownMax) {
@@ -74,11 +69,10 @@ export async function learnMembers(
 /** Reads what has happened to members after the store's point, as far as the state has come. */
 async function learnUnpersisted(
   state: ChannelState,
-  channelId: string,
   persistedLogSequence: number,
   log: Stream,
 ): Promise<void> {
-  const { lastChannelSequence } = state.channel;
+  const { channelId, lastChannelSequence } = state.channel;
   const changed = new Map<string, { member: Member | undefined; sequence: number }>();
   for await (const stored of entriesOf(channelId, log, persistedLogSequence + 1)) {
     const entry = decodeOrSkip(stored);

@@ -14,6 +14,8 @@ const ageMaxMs = 5 * 60_000;
 /** How long Session is not asked after a failure. */
 const pauseMs = 5_000;
 
+const nobody: ReadonlyMap<string, string> = new Map();
+
 /**
  * Who has which name. A text never waits for long, nor fails, because a name can't be looked up:
  * while Session is away, what was known of it last is good enough.
@@ -32,10 +34,16 @@ export class Usernames {
     this.clock = clock;
   }
 
-  /** The users by name, as far as they are known. @param names in lower case */
-  async resolve(names: readonly string[], callerId: string): Promise<ReadonlyMap<string, string>> {
+  /** The users by name, as far as they are known. @param names in lower case; mostly none */
+  resolve(
+    names: readonly string[],
+    callerId: string,
+  ): ReadonlyMap<string, string> | Promise<ReadonlyMap<string, string>> {
+    return names.length === 0 ? nobody : this.find(names, callerId);
+  }
+
+  private async find(names: readonly string[], callerId: string): Promise<Map<string, string>> {
     const found = new Map<string, string>();
-    if (names.length === 0) return found;
     const askedMs = this.clock.nowMs();
     const unknown = names.filter((name) => {
       return (this.known.get(name)?.askedMs ?? Number.NEGATIVE_INFINITY) < askedMs - ageMaxMs;

@@ -58,9 +58,10 @@ async function withStored(
   const persisted = (await orUnavailable(store.getChannel(channelId)))?.sequence ?? 0;
   if (persisted < coveredSequence) throw unavailable(`members of ${channelId} are being stored`);
   const members: Member[] = [];
+  const rowsMax = Math.min(size + 1, pageSizeMax);
   for (let after = readIdToken(pageToken); members.length <= size; ) {
-    const rows = await orUnavailable(store.listMembers(channelId, after, pageSizeMax));
-    const isEnd = rows.length < pageSizeMax;
+    const rows = await orUnavailable(store.listMembers(channelId, after, rowsMax));
+    const isEnd = rows.length < rowsMax;
     const last = rows.at(-1)?.userId ?? "";
     members.push(...rows.filter(({ userId }) => !changed.has(userId)).map(memberOfRow));
     for (const [userId, member] of changed) {

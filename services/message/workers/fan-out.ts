@@ -1,9 +1,8 @@
 /**
  * The worker that copies the entries of COPY channels into their members' inboxes, and tells of
- * those of LIVE channels once, to whoever follows them. Members are
- * those at that point of the log, exactly. What one batch has for an inbox becomes one entry of
- * it. A batch that is done again may repeat entries; readers skip what they have by
- * `channel_sequence`.
+ * those of LIVE channels once, to whoever follows them. Members are those at that point of the
+ * log, exactly. What one batch has for an inbox becomes one entry of it. A batch that is done
+ * again may repeat entries; readers skip what they have by `channel_sequence`.
  */
 import { clone, create, toBinary } from "@bufbuild/protobuf";
 import {
