@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { FailuresReporter } from "./tests/failures-reporter.ts";
 
 /** Tests that need Consul, NATS, Cassandra and PostgreSQL: a run of others does not start them. */
 const onServers = [
@@ -16,6 +17,7 @@ const never = ["node_modules/**", "dist/**", "data/**"];
 export default defineConfig({
   test: {
     pool: "forks",
+    reporters: ["default", new FailuresReporter()],
     // Two cores are enough for everything, and servers under test want some of them.
     maxWorkers: 2,
     testTimeout: 20_000,

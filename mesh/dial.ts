@@ -15,7 +15,7 @@ import * as grpc from "@grpc/grpc-js";
 import { isBrokenCircuitError } from "cockatiel";
 import { type Clock, sleep } from "./clock.ts";
 import { GrpcDuplex } from "./duplex.ts";
-import { Code, RpcError } from "./errors.ts";
+import { Code, RpcError, retryAfterMsDefault } from "./errors.ts";
 import { meshMetadataKey, signCall } from "./identity.ts";
 import { breakMs, type InstanceLink, InstancePool } from "./instance-pool.ts";
 import type { Logger } from "./logger.ts";
@@ -250,7 +250,7 @@ function noInstance(service: DescService): RpcError {
     "UNAVAILABLE",
     `no instance of ${service.typeName} is known`,
     {
-      retryAfterMs: 500,
+      retryAfterMs: retryAfterMsDefault,
     },
   );
 }

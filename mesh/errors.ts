@@ -95,8 +95,15 @@ export function fieldInvalid(field: string, description: string): DomainError<"F
   });
 }
 
+/** After which a caller may try again where nobody knows better. */
+export const retryAfterMsDefault = 500;
+
 /** What is needed is away for now; the caller may try again after `retryAfterMs`. */
-export function unavailable(message: string, retryAfterMs = 500, cause?: unknown): DomainError {
+export function unavailable(
+  message: string,
+  retryAfterMs = retryAfterMsDefault,
+  cause?: unknown,
+): DomainError {
   return new DomainError("UNAVAILABLE", message, { retryAfterMs }, cause);
 }
 

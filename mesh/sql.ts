@@ -11,7 +11,7 @@
  * resolved is durable and visible to every later statement. Of a statement, or of a
  * transaction's end, that fails with {@link SqlUnavailable}, nobody knows whether it happened.
  */
-import { DomainError } from "./errors.ts";
+import { DomainError, retryAfterMsDefault } from "./errors.ts";
 
 /** What a parameter may be. */
 export type SqlValue = string | number | boolean | Date | Uint8Array | readonly string[] | null;
@@ -63,7 +63,7 @@ export class UniqueViolation extends Error {
 /** The database can't be reached, or gave up for now. Callers of the service see UNAVAILABLE. */
 export class SqlUnavailable extends DomainError<"UNAVAILABLE"> {
   constructor(message: string, cause?: unknown) {
-    super("UNAVAILABLE", message, { retryAfterMs: 500 }, cause);
+    super("UNAVAILABLE", message, { retryAfterMs: retryAfterMsDefault }, cause);
   }
 }
 

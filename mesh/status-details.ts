@@ -8,7 +8,7 @@ import {
   RetryInfoSchema,
   StatusSchema,
 } from "../gen/google/rpc/error_details_pb.js";
-import { Code, type ErrorDetails, RpcError } from "./errors.ts";
+import { Code, type ErrorDetails, RpcError, retryAfterMsDefault } from "./errors.ts";
 
 const metadataKey = "grpc-status-details-bin";
 
@@ -33,12 +33,13 @@ export function errorTrailers(error: RpcError): Metadata {
 
 /**
  * What a failed call says. Without details it was not a service of ours that answered: the reason
- * is then the name of the code, or UNREACHABLE.
+ * is then the name of the code, or UNREACHABLE, which may be tried again.
  */
 export function errorFromStatus(code: number, text: string, trailers: Metadata): RpcError {
   const known = code in codeNames ? (code as Code) : Code.UNKNOWN;
   let reason: string = known === Code.UNAVAILABLE ? "UNREACHABLE" : codeNames[known];
-  const details: ErrorDetails = {};
+  const details: ErrorDetails =
+    known === Code.UNAVAILABLE ? { retryAfterMs: retryAfterMsDefault } : {};
   for (const bytes of trailers.get(metadataKey)) {
     if (typeof bytes === "string") continue;
     for (const any of decodeDetails(bytes)) {

@@ -1,6 +1,6 @@
 /** What is promised while all instances of a role are away, and that it heals when there are new ones. */
 import { Code, ConnectError } from "@connectrpc/connect";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import {
   EdgeAddresses,
   errorRetryAfterMs,
@@ -20,6 +20,8 @@ let own: OwnCluster;
 beforeAll(async () => {
   own = await OwnCluster.start({ edges: 2 });
 });
+// Or whatever fails without them would fail once more in every test that follows.
+afterEach(() => own.replaceLost());
 afterAll(() => own?.stop());
 
 describe("IdGen away", () => {

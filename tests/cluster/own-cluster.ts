@@ -47,6 +47,8 @@ export class OwnCluster {
   readonly log: readonly string[];
   private readonly folder: string;
   private readonly opened: { close(): Promise<void> }[] = [];
+  /** Roles whose instances were killed and not replaced yet. */
+  private missing: string[] = [];
 
   private constructor(cluster: Cluster, folder: string, log: readonly string[]) {
     this.cluster = cluster;
@@ -123,7 +125,15 @@ export class OwnCluster {
         return process.stop();
       }),
     );
-    return async () => void (await Promise.all(lost.map(() => this.cluster.add(role))));
+    this.missing.push(...lost.map(() => role));
+    return () => this.replaceLost();
+  }
+
+  /** Starts as many new instances as {@link loseRole} has killed, if that was not done yet. */
+  async replaceLost(): Promise<void> {
+    const missing = this.missing;
+    this.missing = [];
+    await Promise.all(missing.map((role) => this.cluster.add(role)));
   }
 
   /** Kills all instances of a role at once; resolves when their supervisors have new ones. */

@@ -89,7 +89,7 @@ export enum SearchOrder {
   RELEVANCE = 1,
 
   /**
-   * The newest first.
+   * The newest first; across channels to the second, as ids are handed out.
    *
    * @generated from enum value: SEARCH_ORDER_NEWEST_FIRST = 2;
    */
