@@ -53,6 +53,7 @@ const allowed: Record<string, readonly string[]> = {
   "services/idgen": ["mesh", "gen"],
   "services/message": ["mesh", "gen"],
   "services/presence": ["mesh", "gen"],
+  "services/push": ["mesh", "gen"],
   "services/session": ["mesh", "gen"],
 };
 
@@ -72,7 +73,8 @@ const vendors: Record<string, RegExp> = {
   pino: /^mesh\/logger/,
   "prom-client": /^mesh\/metrics/,
   "@node-rs/argon2": /^services\/session\//,
-  jose: /access-token|^services\/session\//,
+  jose: /access-token|apns-token|^services\/session\//,
+  "web-push": /web-push/,
 };
 
 describe("architecture", () => {

@@ -6,14 +6,14 @@
  * again after any of them, and then has the same `collapseId`, so that a device shows one. A
  * provider bounds by itself how long one attempt takes.
  */
+import type { PushToken } from "../../gen/parley/session/v1/session_pb.js";
 
 /** Where a device is reached. */
 export interface PushTarget {
   userId: string;
   deviceId: string;
-  kind: "APNS" | "WEB";
-  /** APNs: the device token, hex. Web Push: the subscription, as JSON. */
-  token: string;
+  /** As Session has it. */
+  token: PushToken;
 }
 
 /** What a device is shown. */

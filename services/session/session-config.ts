@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { accessTokenMsMax } from "../../mesh/access-token.ts";
 import { type ConfigOf, defineConfig } from "../../mesh/config.ts";
+import { publicHostsConfig } from "../../mesh/public-hosts.ts";
 
 const minuteMs = 60_000;
 const dayMs = 86_400_000;
@@ -93,6 +94,7 @@ export const sessionConfig = defineConfig({
     secret: false,
     description: "How many accounts may be made from one client address.",
   },
+  ...publicHostsConfig,
 });
 
 /** The parsed settings. */

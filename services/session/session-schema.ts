@@ -62,4 +62,15 @@ export const sessionMigrations: readonly Migration[] = [
       );
     `,
   },
+  {
+    name: "0002_push_tokens",
+    text: `
+      CREATE TABLE push_tokens (
+        device_id text COLLATE "C" PRIMARY KEY REFERENCES devices ON DELETE CASCADE,
+        address text COLLATE "C" NOT NULL UNIQUE,
+        token bytea NOT NULL,
+        register_time timestamptz NOT NULL
+      );
+    `,
+  },
 ];

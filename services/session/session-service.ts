@@ -13,6 +13,7 @@ import { listUsers } from "./list-users.ts";
 import { logIn } from "./log-in.ts";
 import { Passwords } from "./passwords.ts";
 import { profileHandlers } from "./profile.ts";
+import { pushTokenHandlers } from "./push-tokens.ts";
 import { refreshTokens } from "./refresh-tokens.ts";
 import { Revocations } from "./revocations.ts";
 import type { SessionConfig } from "./session-config.ts";
@@ -71,6 +72,7 @@ export async function createSessionService(
       listUsers: listUsers(parts),
       ...friendHandlers(parts),
       ...listFriendHandlers(parts),
+      ...pushTokenHandlers(parts),
       listSigningKeys: async () => ({ keys: await signingKeys.list() }),
     },
     codes: sessionCodes,

@@ -259,6 +259,103 @@ export declare type SigningKey = Message<"parley.session.v1.SigningKey"> & {
 export declare const SigningKeySchema: GenMessage<SigningKey>;
 
 /**
+ * Where pushes to a device go.
+ *
+ * @generated from message parley.session.v1.PushToken
+ */
+export declare type PushToken = Message<"parley.session.v1.PushToken"> & {
+  /**
+   * Required.
+   *
+   * @generated from oneof parley.session.v1.PushToken.service
+   */
+  service: {
+    /**
+     * Apple's.
+     *
+     * @generated from field: parley.session.v1.ApnsToken apns = 1;
+     */
+    value: ApnsToken;
+    case: "apns";
+  } | {
+    /**
+     * A browser's.
+     *
+     * @generated from field: parley.session.v1.WebPushSubscription web_push = 2;
+     */
+    value: WebPushSubscription;
+    case: "webPush";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message parley.session.v1.PushToken.
+ * Use `create(PushTokenSchema)` to create a new message.
+ */
+export declare const PushTokenSchema: GenMessage<PushToken>;
+
+/**
+ * What `didRegisterForRemoteNotificationsWithDeviceToken` gives an app.
+ *
+ * @generated from message parley.session.v1.ApnsToken
+ */
+export declare type ApnsToken = Message<"parley.session.v1.ApnsToken"> & {
+  /**
+   * 32 to 100 bytes, as hexadecimal digits.
+   *
+   * @generated from field: string device_token = 1;
+   */
+  deviceToken: string;
+
+  /**
+   * Which of Apple's services it is for: the entitlement `aps-environment` of the app.
+   *
+   * @generated from field: parley.session.v1.ApnsEnvironment environment = 2;
+   */
+  environment: ApnsEnvironment;
+};
+
+/**
+ * Describes the message parley.session.v1.ApnsToken.
+ * Use `create(ApnsTokenSchema)` to create a new message.
+ */
+export declare const ApnsTokenSchema: GenMessage<ApnsToken>;
+
+/**
+ * What `PushManager.subscribe` gives a page (RFC 8030, RFC 8291).
+ *
+ * @generated from message parley.session.v1.WebPushSubscription
+ */
+export declare type WebPushSubscription = Message<"parley.session.v1.WebPushSubscription"> & {
+  /**
+   * An https URL of at most 1,024 characters, at a host on the public internet.
+   *
+   * @generated from field: string endpoint = 1;
+   */
+  endpoint: string;
+
+  /**
+   * `getKey("p256dh")`: an uncompressed point of P-256, 65 bytes.
+   *
+   * @generated from field: bytes p256dh = 2;
+   */
+  p256dh: Uint8Array;
+
+  /**
+   * `getKey("auth")`: 16 bytes.
+   *
+   * @generated from field: bytes auth = 3;
+   */
+  auth: Uint8Array;
+};
+
+/**
+ * Describes the message parley.session.v1.WebPushSubscription.
+ * Use `create(WebPushSubscriptionSchema)` to create a new message.
+ */
+export declare const WebPushSubscriptionSchema: GenMessage<WebPushSubscription>;
+
+/**
  * Who may see something.
  *
  * @generated from enum parley.session.v1.Audience
@@ -337,4 +434,37 @@ export enum FriendState {
  * Describes the enum parley.session.v1.FriendState.
  */
 export declare const FriendStateSchema: GenEnum<FriendState>;
+
+/**
+ * Apple's services.
+ *
+ * @generated from enum parley.session.v1.ApnsEnvironment
+ */
+export enum ApnsEnvironment {
+  /**
+   * Taken as PRODUCTION.
+   *
+   * @generated from enum value: APNS_ENVIRONMENT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * For apps from the App Store, TestFlight and the like.
+   *
+   * @generated from enum value: APNS_ENVIRONMENT_PRODUCTION = 1;
+   */
+  PRODUCTION = 1,
+
+  /**
+   * For apps that were built for development.
+   *
+   * @generated from enum value: APNS_ENVIRONMENT_DEVELOPMENT = 2;
+   */
+  DEVELOPMENT = 2,
+}
+
+/**
+ * Describes the enum parley.session.v1.ApnsEnvironment.
+ */
+export declare const ApnsEnvironmentSchema: GenEnum<ApnsEnvironment>;
 

@@ -6,7 +6,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Audience, Device, Friend, FriendState, Profile, Settings, SigningKey, Tokens, User } from "./session_pb.js";
+import type { Audience, Device, Friend, FriendState, Profile, PushToken, Settings, SigningKey, Tokens, User } from "./session_pb.js";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file parley/session/v1/session_service.proto.
@@ -833,6 +834,217 @@ export declare type ListFriendIdsResponse = Message<"parley.session.v1.ListFrien
 export declare const ListFriendIdsResponseSchema: GenMessage<ListFriendIdsResponse>;
 
 /**
+ * Where pushes to the calling device go.
+ *
+ * @generated from message parley.session.v1.RegisterPushTokenRequest
+ */
+export declare type RegisterPushTokenRequest = Message<"parley.session.v1.RegisterPushTokenRequest"> & {
+  /**
+   * Required.
+   *
+   * @generated from field: parley.session.v1.PushToken token = 1;
+   */
+  token?: PushToken | undefined;
+};
+
+/**
+ * Describes the message parley.session.v1.RegisterPushTokenRequest.
+ * Use `create(RegisterPushTokenRequestSchema)` to create a new message.
+ */
+export declare const RegisterPushTokenRequestSchema: GenMessage<RegisterPushTokenRequest>;
+
+/**
+ * It is registered.
+ *
+ * @generated from message parley.session.v1.RegisterPushTokenResponse
+ */
+export declare type RegisterPushTokenResponse = Message<"parley.session.v1.RegisterPushTokenResponse"> & {
+};
+
+/**
+ * Describes the message parley.session.v1.RegisterPushTokenResponse.
+ * Use `create(RegisterPushTokenResponseSchema)` to create a new message.
+ */
+export declare const RegisterPushTokenResponseSchema: GenMessage<RegisterPushTokenResponse>;
+
+/**
+ * The calling device wants no pushes.
+ *
+ * @generated from message parley.session.v1.UnregisterPushTokenRequest
+ */
+export declare type UnregisterPushTokenRequest = Message<"parley.session.v1.UnregisterPushTokenRequest"> & {
+};
+
+/**
+ * Describes the message parley.session.v1.UnregisterPushTokenRequest.
+ * Use `create(UnregisterPushTokenRequestSchema)` to create a new message.
+ */
+export declare const UnregisterPushTokenRequestSchema: GenMessage<UnregisterPushTokenRequest>;
+
+/**
+ * It gets none.
+ *
+ * @generated from message parley.session.v1.UnregisterPushTokenResponse
+ */
+export declare type UnregisterPushTokenResponse = Message<"parley.session.v1.UnregisterPushTokenResponse"> & {
+};
+
+/**
+ * Describes the message parley.session.v1.UnregisterPushTokenResponse.
+ * Use `create(UnregisterPushTokenResponseSchema)` to create a new message.
+ */
+export declare const UnregisterPushTokenResponseSchema: GenMessage<UnregisterPushTokenResponse>;
+
+/**
+ * Whom to push to.
+ *
+ * @generated from message parley.session.v1.ListPushTargetsRequest
+ */
+export declare type ListPushTargetsRequest = Message<"parley.session.v1.ListPushTargetsRequest"> & {
+  /**
+   * 1 to 300, each once: what is told of so many fits into an answer.
+   *
+   * @generated from field: repeated string user_ids = 1;
+   */
+  userIds: string[];
+};
+
+/**
+ * Describes the message parley.session.v1.ListPushTargetsRequest.
+ * Use `create(ListPushTargetsRequestSchema)` to create a new message.
+ */
+export declare const ListPushTargetsRequestSchema: GenMessage<ListPushTargetsRequest>;
+
+/**
+ * Those of them who can be reached.
+ *
+ * @generated from message parley.session.v1.ListPushTargetsResponse
+ */
+export declare type ListPushTargetsResponse = Message<"parley.session.v1.ListPushTargetsResponse"> & {
+  /**
+   * Ordered by user id.
+   *
+   * @generated from field: repeated parley.session.v1.PushRecipient recipients = 1;
+   */
+  recipients: PushRecipient[];
+};
+
+/**
+ * Describes the message parley.session.v1.ListPushTargetsResponse.
+ * Use `create(ListPushTargetsResponseSchema)` to create a new message.
+ */
+export declare const ListPushTargetsResponseSchema: GenMessage<ListPushTargetsResponse>;
+
+/**
+ * A user who can be reached by pushes.
+ *
+ * @generated from message parley.session.v1.PushRecipient
+ */
+export declare type PushRecipient = Message<"parley.session.v1.PushRecipient"> & {
+  /**
+   * The user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * 1 to 10 devices, ordered by device id.
+   *
+   * @generated from field: repeated parley.session.v1.PushTarget targets = 2;
+   */
+  targets: PushTarget[];
+
+  /**
+   * Whether a push shows the text.
+   *
+   * @generated from field: bool previews = 3;
+   */
+  previews: boolean;
+};
+
+/**
+ * Describes the message parley.session.v1.PushRecipient.
+ * Use `create(PushRecipientSchema)` to create a new message.
+ */
+export declare const PushRecipientSchema: GenMessage<PushRecipient>;
+
+/**
+ * A device that can be reached by pushes.
+ *
+ * @generated from message parley.session.v1.PushTarget
+ */
+export declare type PushTarget = Message<"parley.session.v1.PushTarget"> & {
+  /**
+   * The device.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * Where its pushes go.
+   *
+   * @generated from field: parley.session.v1.PushToken token = 2;
+   */
+  token?: PushToken | undefined;
+};
+
+/**
+ * Describes the message parley.session.v1.PushTarget.
+ * Use `create(PushTargetSchema)` to create a new message.
+ */
+export declare const PushTargetSchema: GenMessage<PushTarget>;
+
+/**
+ * A token that is gone.
+ *
+ * @generated from message parley.session.v1.DeletePushTokenRequest
+ */
+export declare type DeletePushTokenRequest = Message<"parley.session.v1.DeletePushTokenRequest"> & {
+  /**
+   * Whose it is.
+   *
+   * @generated from field: string device_id = 1;
+   */
+  deviceId: string;
+
+  /**
+   * As it was listed.
+   *
+   * @generated from field: parley.session.v1.PushToken token = 2;
+   */
+  token?: PushToken | undefined;
+
+  /**
+   * Since when; what was registered later stays. Unset: whenever it was registered.
+   *
+   * @generated from field: google.protobuf.Timestamp gone_time = 3;
+   */
+  goneTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message parley.session.v1.DeletePushTokenRequest.
+ * Use `create(DeletePushTokenRequestSchema)` to create a new message.
+ */
+export declare const DeletePushTokenRequestSchema: GenMessage<DeletePushTokenRequest>;
+
+/**
+ * It is deleted, or had been replaced.
+ *
+ * @generated from message parley.session.v1.DeletePushTokenResponse
+ */
+export declare type DeletePushTokenResponse = Message<"parley.session.v1.DeletePushTokenResponse"> & {
+};
+
+/**
+ * Describes the message parley.session.v1.DeletePushTokenResponse.
+ * Use `create(DeletePushTokenResponseSchema)` to create a new message.
+ */
+export declare const DeletePushTokenResponseSchema: GenMessage<DeletePushTokenResponse>;
+
+/**
  * The keys are asked for.
  *
  * @generated from message parley.session.v1.ListSigningKeysRequest
@@ -1091,6 +1303,58 @@ export declare const SessionService: GenService<{
     methodKind: "unary";
     input: typeof ListFriendIdsRequestSchema;
     output: typeof ListFriendIdsResponseSchema;
+  },
+  /**
+   * Registers where pushes to the calling device go, in the place of what it registered before.
+   * Apps do so at each start: the service that brings pushes may have changed the token, and one
+   * that it called gone meanwhile lives again. A device that takes over another's token (somebody
+   * else has signed in on that phone) takes the pushes with it. Log-out, revocation and deletion
+   * of the account end it. Of an account, the 10 devices that registered last get pushes.
+   *
+   * INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.session.v1.SessionService.RegisterPushToken
+   */
+  registerPushToken: {
+    methodKind: "unary";
+    input: typeof RegisterPushTokenRequestSchema;
+    output: typeof RegisterPushTokenResponseSchema;
+  },
+  /**
+   * Ends pushes to the calling device.
+   *
+   * @generated from rpc parley.session.v1.SessionService.UnregisterPushToken
+   */
+  unregisterPushToken: {
+    methodKind: "unary";
+    input: typeof UnregisterPushTokenRequestSchema;
+    output: typeof UnregisterPushTokenResponseSchema;
+  },
+  /**
+   * Where pushes to users go, and what their settings say of pushes. Users without a device that
+   * gets pushes are left out.
+   *
+   * INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.session.v1.SessionService.ListPushTargets
+   */
+  listPushTargets: {
+    methodKind: "unary";
+    input: typeof ListPushTargetsRequestSchema;
+    output: typeof ListPushTargetsResponseSchema;
+  },
+  /**
+   * Deletes a device's token that the service which brings pushes calls gone, unless the device
+   * has registered another one, or the same one later.
+   *
+   * INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.session.v1.SessionService.DeletePushToken
+   */
+  deletePushToken: {
+    methodKind: "unary";
+    input: typeof DeletePushTokenRequestSchema;
+    output: typeof DeletePushTokenResponseSchema;
   },
   /**
    * The keys that access tokens are signed with, the present one first.

@@ -1,0 +1,123 @@
+import { fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type PushToken, PushTokenSchema } from "../../gen/parley/session/v1/session_pb.js";
+import type { PushRecipientSchema } from "../../gen/parley/session/v1/session_service_pb.js";
+import { DomainError, fieldInvalid, unavailable } from "../../mesh/errors.ts";
+import { type SqlQueries, UniqueViolation } from "../../mesh/sql.ts";
+import { requireId } from "./fields.ts";
+import { addressOf, requirePushToken } from "./push-token-fields.ts";
+import { callerOf, type SessionHandlers, type SessionParts } from "./session-parts.ts";
+
+/** Devices of an account that get pushes: those that registered last. */
+const targetsMax = 10;
+/** 10 targets of 1.2 KB for each of so many are below the 4 MB of an answer. */
+const usersMax = 300;
+
+interface TargetRow {
+  user_id: string;
+  push_previews: boolean;
+  device_id: string;
+  token: Uint8Array;
+}
+
+type Recipient = MessageInitShape<typeof PushRecipientSchema>;
+
+/** Where pushes go. A token is a row that its device's sign-in takes with it when it ends. */
+export function pushTokenHandlers(
+  parts: SessionParts,
+): Pick<
+  SessionHandlers,
+  "registerPushToken" | "unregisterPushToken" | "listPushTargets" | "deletePushToken"
+> {
+  const { sql, clock, config } = parts;
+
+  async function store(
+    transaction: SqlQueries,
+    userId: string,
+    deviceId: string,
+    token: PushToken,
+  ): Promise<void> {
+    const address = addressOf(token);
+    await transaction.query("DELETE FROM push_tokens WHERE address = $1 AND device_id <> $2", [
+      address,
+      deviceId,
+    ]);
+    const stored = await transaction.query(
+      `INSERT INTO push_tokens (device_id, address, token, register_time)
+      SELECT device_id, $3, $4, $5 FROM devices WHERE user_id = $1 AND device_id = $2 FOR KEY SHARE
+      ON CONFLICT (device_id) DO UPDATE SET address = $3, token = $4, register_time = $5
+      RETURNING device_id`,
+      [userId, deviceId, address, toBinary(PushTokenSchema, token), new Date(clock.nowMs())],
+    );
+    if (stored.length === 0) {
+      throw new DomainError("TOKEN_REVOKED", "the device has been signed out");
+    }
+    await transaction.query(
+      `DELETE FROM push_tokens WHERE device_id IN (
+        SELECT device_id FROM push_tokens JOIN devices USING (device_id) WHERE user_id = $1
+        ORDER BY register_time DESC, device_id OFFSET ${targetsMax})`,
+      [userId],
+    );
+  }
+
+  return {
+    async registerPushToken(request, context) {
+      const { userId, deviceId } = callerOf(context);
+      const token = requirePushToken("token", request.token, config.privateHosts);
+      try {
+        await sql.transaction((transaction) => store(transaction, userId, deviceId, token));
+      } catch (error) {
+        if (!(error instanceof UniqueViolation)) throw error;
+        throw unavailable("another device registers the same token", 100, error);
+      }
+      return {};
+    },
+
+    async unregisterPushToken(_request, context) {
+      const { deviceId } = callerOf(context);
+      await sql.query("DELETE FROM push_tokens WHERE device_id = $1", [deviceId]);
+      return {};
+    },
+
+    async listPushTargets({ userIds }) {
+      if (userIds.length < 1 || userIds.length > usersMax) {
+        throw fieldInvalid("user_ids", `${userIds.length} are not 1 to ${usersMax}`);
+      }
+      userIds.forEach((userId, i) => {
+        requireId(`user_ids[${i}]`, userId);
+      });
+      const rows = await sql.query<TargetRow>(
+        `SELECT user_id, push_previews, device_id, token
+        FROM users JOIN devices USING (user_id) JOIN push_tokens USING (device_id)
+        WHERE user_id = ANY($1::text[]) AND refresh_expire_time > $2
+        ORDER BY user_id, device_id`,
+        [userIds, new Date(clock.nowMs())],
+      );
+      return { recipients: recipientsOf(rows) };
+    },
+
+    async deletePushToken({ deviceId, token, goneTime }) {
+      requireId("device_id", deviceId);
+      if (!token?.service.case) throw fieldInvalid("token", "it names no service");
+      await sql.query(
+        `DELETE FROM push_tokens WHERE device_id = $1 AND address = $2
+          AND register_time <= coalesce($3, register_time)`,
+        [deviceId, addressOf(token), goneTime ? new Date(timestampMs(goneTime)) : null],
+      );
+      return {};
+    },
+  };
+}
+
+/** Rows of one user follow one another. */
+function recipientsOf(rows: readonly TargetRow[]): Recipient[] {
+  const recipients: (Recipient & { targets: object[] })[] = [];
+  for (const { user_id, push_previews, device_id, token } of rows) {
+    if (recipients.at(-1)?.userId !== user_id) {
+      recipients.push({ userId: user_id, previews: push_previews, targets: [] });
+    }
+    const target = { deviceId: device_id, token: fromBinary(PushTokenSchema, token) };
+    recipients.at(-1)!.targets.push(target);
+  }
+  return recipients;
+}
