@@ -183,10 +183,16 @@ class Pull implements Listener {
     const status = statusOf(message);
     if (status === heartbeat) return;
     if (status === 0) this.deliver(message);
+    else if (isCompletion(status, message)) this.checkComplete();
     else if (!endsRequest(status, message)) this.end(statusText(message));
     else if (numberIn(message, pendingMessages) !== this.left) this.end("entries were lost");
     else this.left = 0;
     this.continue();
+  }
+
+  /** What says so follows the last entry, after which the next request is mostly on its way. */
+  private checkComplete(): void {
+    if (this.left !== 0 && this.left !== this.batchMax) this.end("entries were lost");
   }
 
   private deliver(message: Msg): void {
@@ -213,10 +219,15 @@ class Pull implements Listener {
 
 const heartbeat = 100;
 
+/** All that was asked for has been sent. */
+function isCompletion(status: number, message: Msg): boolean {
+  return status === 409 && statusText(message).startsWith("409 Batch Completed");
+}
+
 /** Its time is over, or its bytes are used up. */
 function endsRequest(status: number, message: Msg): boolean {
   if (status === 408) return true;
-  return status === 409 && /^(Batch Completed|Message Size)/.test(statusText(message).slice(4));
+  return status === 409 && statusText(message).startsWith("409 Message Size");
 }
 
 /** Reads "$JS.ACK.<stream>.<consumer>.<times>.<sequence>.<delivery>...", newer: two tokens more. */
