@@ -50,6 +50,12 @@ export const helloCloseCodes: Readonly<Record<string, CloseCode>> = {
   UNAVAILABLE: CloseCode.UNAVAILABLE,
 };
 
+/** The name of a code: "TOKEN_EXPIRED". */
+export function closeCodeName(code: CloseCode): keyof typeof CloseCode {
+  const names = Object.keys(CloseCode) as (keyof typeof CloseCode)[];
+  return names.find((name) => CloseCode[name] === code)!;
+}
+
 /** The status of an HTTP response that says nothing but this. */
 export function httpStatus(code: CloseCode): number {
   return httpStatuses[code] ?? 503;

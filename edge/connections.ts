@@ -5,7 +5,7 @@ import { Connection } from "./connection.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import type { FrameCodec } from "./frame-codec.ts";
 import type { FrameSocket } from "./frame-socket.ts";
-import { HandshakeRefused } from "./handshake.ts";
+import { HttpRefused } from "./http-problem.ts";
 
 /** All connections of an edge. */
 export class Connections {
@@ -23,12 +23,12 @@ export class Connections {
     return this.all.size;
   }
 
-  /** @throws HandshakeRefused where no further one is accepted. */
+  /** @throws HttpRefused where no further one is accepted. */
   checkCapacity(): void {
     const { connectionsMax } = this.edge.config;
-    if (this.isDraining) throw new HandshakeRefused(503, "this edge is shutting down");
+    if (this.isDraining) throw noRoom("DRAINING", "this edge is shutting down");
     if (this.all.size >= connectionsMax) {
-      throw new HandshakeRefused(503, `this edge has ${connectionsMax} connections, its limit`);
+      throw noRoom("OVERLOADED", `this edge has ${connectionsMax} connections, its limit`);
     }
   }
 
@@ -67,6 +67,11 @@ export class Connections {
     this.isDraining = true;
     for (const connection of this.all) connection.drop();
   }
+}
+
+/** There may be room soon, or on another edge at once. */
+function noRoom(reason: string, message: string): HttpRefused {
+  return new HttpRefused(503, reason, message, { "retry-after": "1" });
 }
 
 const drainSliceMs = 250;

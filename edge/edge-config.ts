@@ -3,6 +3,9 @@ import { type ConfigOf, defineConfig } from "../mesh/config.ts";
 
 const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
 
+const isOrigin = (text: string) =>
+  text === "*" || (URL.canParse(text) && new URL(text).origin === text);
+
 /** The settings of an edge. */
 export const edgeConfig = defineConfig({
   host: {
@@ -23,17 +26,20 @@ export const edgeConfig = defineConfig({
   },
   origins: {
     env: "PARLEY_EDGE_ORIGINS",
-    schema: z.string().transform((text) =>
-      text
-        .split(",")
-        .map((origin) => origin.trim())
-        .filter((origin) => origin !== ""),
-    ),
-    default: "*",
+    schema: z
+      .string()
+      .transform((text) =>
+        text
+          .split(",")
+          .map((origin) => origin.trim())
+          .filter((origin) => origin !== ""),
+      )
+      .refine((origins) => origins.every(isOrigin), "only * and origins like https://chat.example"),
+    default: "",
     unit: "",
     secret: false,
     description:
-      "The web origins whose pages may connect, separated by commas; * for any, as nothing here rests on cookies.",
+      "The web origins whose pages may connect and call besides the edge's own, separated by commas; * for any, as nothing here rests on cookies.",
   },
   forwardedHops: {
     env: "PARLEY_EDGE_FORWARDED_HOPS",

@@ -2,8 +2,9 @@
  * The edge: holds sockets and nothing else. What it knows of a connection (user, device, position
  * in the inbox) it has from the token and the client; a restart loses nothing.
  */
-import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import { MessageService } from "../gen/parley/message/v1/message_service_pb.js";
 import { AccessTokenChecks, type AccessTokenChecksOptions } from "../mesh/access-token-checks.ts";
 import { ChannelFeeds } from "../mesh/channel-feeds.ts";
@@ -20,6 +21,7 @@ import { Devices, type PresenceReporter } from "./devices.ts";
 import type { EdgeConfig } from "./edge-config.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import { createEdgeMetrics } from "./edge-metrics.ts";
+import { endWithProblem, type Problem } from "./http-problem.ts";
 import { HttpRoutes } from "./http-routes.ts";
 import type { OtherEdges } from "./other-edges.ts";
 import type { SendLinks } from "./send-links.ts";
@@ -103,7 +105,6 @@ class RunningEdge implements Edge {
   private readonly context: EdgeContext;
   private readonly tokens: AccessTokenChecks;
   private readonly connections: Connections;
-  private readonly http: HttpRoutes;
   private readonly server: Server;
   private isReady = false;
 
@@ -112,11 +113,15 @@ class RunningEdge implements Edge {
     this.tokens = tokens;
     this.connections = new Connections(context);
     const webSockets = new WebSockets(context, this.connections);
-    this.http = new HttpRoutes(context, this.connections);
+    const http = new HttpRoutes(context, this.connections, () => this.isReady);
     const { headerBytesMax, connectionsMax, httpConnectionsMax } = context.config;
-    this.server = createServer({ ...httpTimeouts, maxHeaderSize: headerBytesMax }, this.answer);
+    const serverOptions = { ...httpTimeouts, maxHeaderSize: headerBytesMax };
+    this.server = createServer(serverOptions, (request, response) => {
+      http.handle(request, response);
+    });
     this.server.maxConnections = connectionsMax + httpConnectionsMax;
     this.server.on("error", (err) => context.log.error({ event: "edge_server_failed", err }));
+    this.server.on("clientError", refuseUnreadable);
     this.server.on("upgrade", (request, socket, head) => {
       webSockets.upgrade(request, socket, head);
     });
@@ -166,16 +171,28 @@ class RunningEdge implements Edge {
     feeds.close();
     channels.close();
   }
-
-  private readonly answer: RequestListener = (request, response) => {
-    if (request.url !== "/healthz") {
-      this.http.handle(request, response);
-      return;
-    }
-    response.writeHead(this.isReady ? 200 : 503, { "content-type": "text/plain" });
-    response.end(this.isReady ? "ready\n" : "not ready\n");
-  };
 }
+
+/** Answers what could not be read as a request, where there is still somebody to answer. */
+function refuseUnreadable({ code }: NodeJS.ErrnoException, socket: Duplex): void {
+  if (code === "ECONNRESET" || !socket.writable) socket.destroy();
+  else endWithProblem(socket, unreadable[code ?? ""] ?? notHttp);
+}
+
+const notHttp: Problem = { status: 400, reason: "REQUEST_INVALID", detail: "not an HTTP request" };
+/** By Node's codes for what a client did. */
+const unreadable: Readonly<Record<string, Problem>> = {
+  HPE_HEADER_OVERFLOW: {
+    status: 431,
+    reason: "HEADERS_TOO_LARGE",
+    detail: "the headers exceed the limit",
+  },
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    status: 408,
+    reason: "REQUEST_TIMEOUT",
+    detail: "the request did not arrive in time",
+  },
+};
 
 /** Who sends a request more slowly than this is answered 408. */
 const httpTimeouts = { headersTimeout: 10_000, requestTimeout: 30_000, keepAliveTimeout: 60_000 };

@@ -186,7 +186,9 @@ export class HttpClient extends FrameClient {
   }
 
   private readPoll(text: string): void {
-    const { frames, lastEventId, close } = fromJsonString(ServerFramesSchema, text);
+    const { frames, lastEventId, close } = fromJsonString(ServerFramesSchema, text, {
+      ignoreUnknownFields: true,
+    });
     for (const { frame } of frames) this.hear(frame);
     this.lastEventId = lastEventId;
     if (close) this.onEnd(close);

@@ -88,8 +88,8 @@ describe("[T2] a post of frames", () => {
     {
       what: "1.5 MB and more",
       frames: " ".repeat(1_572_865),
-      status: 400,
-      reason: "FIELD_INVALID",
+      status: 413,
+      reason: "BODY_TOO_LARGE",
     },
   ])("with $what is refused as a whole: $status", async ({ frames, token, status, reason }) => {
     await using fixture = await new EdgeFixture().start();
@@ -107,7 +107,7 @@ describe("[T2] a post of frames", () => {
     await waiting;
     const refused = await post(fixture, []);
     expect(refused.status).toBe(429);
-    expect(await refused.json()).toMatchObject({ reason: "OVERLOADED", retryAfterMs: 500 });
+    expect(await refused.json()).toMatchObject({ reason: "OVERLOADED", retry_after_ms: 500 });
     fixture.sends[0]!.done(create(SendMessageResponseSchema, { channelSequence: 1 }));
     await (await waiting).text();
   });
@@ -119,16 +119,5 @@ describe("[T2] a post of frames", () => {
     const text = await (await post(fixture, calls)).text();
     expect(text.match(/OVERLOADED/g)).toHaveLength(1);
     expect(text.trimEnd().split("\n")).toHaveLength(3);
-  });
-
-  it("is open to pages of the allowed origins alone", async () => {
-    await using fixture = await new EdgeFixture({ origins: ["https://chat.example"] }).start();
-    const url = `http://${fixture.edge.address}/v1/events`;
-    const preflight = (origin: string) => fetch(url, { method: "OPTIONS", headers: { origin } });
-    const allowed = (await preflight("https://chat.example")).headers;
-    expect(allowed.get("access-control-allow-origin")).toBe("https://chat.example");
-    expect(allowed.get("access-control-allow-headers")).toContain("last-event-id");
-    const other = { ...headers, origin: "https://other.example" };
-    expect((await fetch(url, { headers: other })).status).toBe(403);
   });
 });

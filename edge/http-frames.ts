@@ -12,7 +12,7 @@ import type { EdgeContext } from "./edge-context.ts";
 import type { ServerFrameContent } from "./frame-codec.ts";
 import { jsonFrames } from "./frames-json.ts";
 import { clientAddress } from "./handshake.ts";
-import { answerError } from "./http-error.ts";
+import { answerProblem, toProblem } from "./http-problem.ts";
 import { bearerToken, readJson } from "./http-request.ts";
 import type { HttpTurns } from "./http-turns.ts";
 import { connectionHeader } from "./other-edges.ts";
@@ -51,7 +51,7 @@ export class HttpFrames {
       for (const { frame } of frames) post.take(frame);
       post.end();
     } catch (error) {
-      answerError(response, error);
+      answerProblem(response, toProblem(error));
     }
   }
 }

@@ -3,6 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { fromJsonString } from "@bufbuild/protobuf";
 import { fieldInvalid } from "../mesh/errors.ts";
+import { HttpRefused } from "./http-problem.ts";
 
 /** The access token of a request; empty: it has none. */
 export function bearerToken(authorization: string | null | undefined): string {
@@ -12,7 +13,8 @@ export function bearerToken(authorization: string | null | undefined): string {
 
 /**
  * Reads a body in JSON; undefined: there is none.
- * @throws DomainError FIELD_INVALID where it is longer, or no such message
+ * @throws HttpRefused BODY_TOO_LARGE
+ * @throws DomainError FIELD_INVALID where it is no such message
  */
 export async function readJson<Schema extends DescMessage>(
   request: IncomingMessage,
@@ -23,7 +25,7 @@ export async function readJson<Schema extends DescMessage>(
   let bytes = 0;
   for await (const chunk of request) {
     bytes += chunk.length;
-    if (bytes > bytesMax) throw fieldInvalid("body", `more than ${bytesMax} bytes`);
+    if (bytes > bytesMax) throw bodyTooLarge(bytesMax);
     chunks.push(chunk);
   }
   if (bytes === 0) return undefined;
@@ -34,4 +36,9 @@ export async function readJson<Schema extends DescMessage>(
     const description = `not a ${schema.typeName}: ${(error as Error).message}`;
     throw fieldInvalid("body", description.slice(0, 500));
   }
+}
+
+/** A body exceeds the limit of its path. */
+export function bodyTooLarge(bytesMax: number): HttpRefused {
+  return new HttpRefused(413, "BODY_TOO_LARGE", `the body exceeds ${bytesMax} bytes, the limit`);
 }

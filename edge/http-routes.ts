@@ -1,26 +1,30 @@
 /** Which HTTP request is whose, which pages may see the answer, and how many are under way. */
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { cors } from "@connectrpc/connect";
 import { Code, RpcError } from "../mesh/errors.ts";
 import type { Connections } from "./connections.ts";
+import { answerPreflight, shareAnswer } from "./cors.ts";
 import type { EdgeContext } from "./edge-context.ts";
-import { isOriginAllowed } from "./handshake.ts";
 import { createHttpApi } from "./http-api.ts";
 import { HttpFrames } from "./http-frames.ts";
+import { answerProblem } from "./http-problem.ts";
 import { HttpTurns } from "./http-turns.ts";
-import { connectionHeader, passOn } from "./other-edges.ts";
+import { passOn } from "./other-edges.ts";
+import { requestIdHeader, takeRequestId } from "./request-id.ts";
 import { EventStreamTurn, PollTurn } from "./turns.ts";
 
 /** Answers the HTTP requests of an edge. */
 export class HttpRoutes {
   private readonly edge: EdgeContext;
+  private readonly isReady: () => boolean;
   private readonly turns: HttpTurns;
   private readonly frames: HttpFrames;
   private readonly api: RequestListener;
   private underWay = 0;
 
-  constructor(edge: EdgeContext, connections: Connections) {
+  /** @param isReady what health checks are told */
+  constructor(edge: EdgeContext, connections: Connections, isReady: () => boolean) {
     this.edge = edge;
+    this.isReady = isReady;
     this.turns = new HttpTurns(edge, connections);
     this.frames = new HttpFrames(edge, this.turns, this.checkLoad);
     this.api = createHttpApi(edge, this.checkLoad);
@@ -28,16 +32,17 @@ export class HttpRoutes {
 
   /** Answers one request. Browsers let only pages of the allowed origins see the answer. */
   handle(request: IncomingMessage, response: ServerResponse): void {
-    const { origin } = request.headers;
-    if (origin !== undefined && isOriginAllowed(origin, this.edge.config.origins)) {
-      response.setHeaders(new Map([...corsHeaders, ["access-control-allow-origin", origin]]));
-    }
-    if (request.method === "OPTIONS") {
-      response.writeHead(204).end();
-      return;
-    }
-    const path = request.url?.split("?", 1)[0];
-    const elsewhere = path?.startsWith("/v1/") && this.edge.otherEdges.addressFor(request);
+    const path = request.url!.split("?", 1)[0]!;
+    response.setHeader(requestIdHeader, takeRequestId(request));
+    response.once("finish", () => this.logFailure(request, response, path));
+    shareAnswer(request, response, this.edge.config.origins);
+    if (request.method === "OPTIONS") answerPreflight(response);
+    else if (path === "/healthz") this.answerHealth(response);
+    else this.route(path, request, response);
+  }
+
+  private route(path: string, request: IncomingMessage, response: ServerResponse): void {
+    const elsewhere = path.startsWith("/v1/") && this.edge.otherEdges.addressFor(request);
     if (elsewhere) passOn(elsewhere, request, response);
     else if (path === "/v1/events") void this.turns.answer(request, new EventStreamTurn(response));
     else if (path === "/v1/poll") void this.turns.answer(request, new PollTurn(response));
@@ -49,6 +54,27 @@ export class HttpRoutes {
     }
   }
 
+  private answerHealth(response: ServerResponse): void {
+    if (this.isReady()) response.writeHead(200, { "content-type": "text/plain" }).end("ready\n");
+    else answerProblem(response, { status: 503, reason: "NOT_READY", detail: "not ready" });
+  }
+
+  /**
+   * Never the query, which may hold a request. What clients do wrong is for debugging, and so is
+   * 503: who has no room for requests has none for lines.
+   */
+  private logFailure(request: IncomingMessage, { statusCode }: ServerResponse, path: string): void {
+    if (statusCode < 400) return;
+    const isFault = statusCode >= 500 && statusCode !== 503;
+    this.edge.log[isFault ? "warn" : "debug"]({
+      event: "http_request_failed",
+      request_id: request.headers[requestIdHeader],
+      method: request.method,
+      path: path.slice(0, loggedPathMax),
+      status: statusCode,
+    });
+  }
+
   private readonly checkLoad = (): void => {
     const { httpCallsMax } = this.edge.config;
     if (this.underWay <= httpCallsMax) return;
@@ -57,13 +83,4 @@ export class HttpRoutes {
   };
 }
 
-const corsHeaders: [string, string][] = [
-  ["access-control-allow-methods", cors.allowedMethods.join(", ")],
-  [
-    "access-control-allow-headers",
-    [...cors.allowedHeaders, "authorization", "last-event-id", connectionHeader].join(", "),
-  ],
-  ["access-control-expose-headers", cors.exposedHeaders.join(", ")],
-  ["access-control-max-age", "7200"],
-  ["vary", "origin"],
-];
+const loggedPathMax = 200;

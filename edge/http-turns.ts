@@ -12,10 +12,12 @@ import { DomainError, fieldInvalid } from "../mesh/errors.ts";
 import { CloseCode, helloCloseCodes } from "./close-codes.ts";
 import type { Connection } from "./connection.ts";
 import type { Connections } from "./connections.ts";
+import { checkOrigin } from "./cors.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import { type EventId, readEventId } from "./event-id.ts";
 import { jsonFrames } from "./frames-json.ts";
-import { answerText, clientAddress, HandshakeRefused, isOriginAllowed } from "./handshake.ts";
+import { clientAddress } from "./handshake.ts";
+import { answerProblem, HttpRefused, toProblem } from "./http-problem.ts";
 import { bearerToken, readJson } from "./http-request.ts";
 import { HttpSocket } from "./http-socket.ts";
 import type { Turn } from "./turns.ts";
@@ -38,9 +40,7 @@ export class HttpTurns {
   async answer(request: IncomingMessage, turn: Turn): Promise<void> {
     const { response } = turn;
     try {
-      if (!isOriginAllowed(request.headers.origin, this.edge.config.origins)) {
-        throw new HandshakeRefused(403, "pages of this origin may not connect");
-      }
+      checkOrigin(request, this.edge.config.origins);
       const accessToken = bearerToken(request.headers.authorization);
       const lastEventId = request.headers["last-event-id"];
       const eventId = lastEventId ? readEventId(String(lastEventId)) : undefined;
@@ -94,9 +94,9 @@ export class HttpTurns {
 
   private refuse(turn: Turn, error: unknown): void {
     const { log, metrics } = this.edge;
-    if (error instanceof HandshakeRefused) {
+    if (error instanceof HttpRefused) {
       metrics.refused.inc({ status: error.status });
-      answerText(turn.response, error);
+      answerProblem(turn.response, toProblem(error));
       return;
     }
     const code = error instanceof DomainError ? helloCloseCodes[error.reason] : undefined;

@@ -4,8 +4,9 @@
  * balancer.
  */
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
+import { unavailable } from "../mesh/errors.ts";
 import type { Instance } from "../mesh/registry.ts";
-import { answerText, HandshakeRefused } from "./handshake.ts";
+import { answerProblem, toProblem } from "./http-problem.ts";
 
 /** Names the connection that posted frames are for. */
 export const connectionHeader = "parley-connection";
@@ -53,8 +54,7 @@ export function passOn(address: string, request: IncomingMessage, response: Serv
     answer.on("error", () => response.destroy());
   });
   passed.on("error", () => {
-    if (response.headersSent) response.destroy();
-    else answerText(response, new HandshakeRefused(503, "the edge of this connection is away"));
+    answerProblem(response, toProblem(unavailable("the edge of this connection is away")));
   });
   response.on("close", () => passed.destroy());
   request.pipe(passed);

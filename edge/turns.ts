@@ -4,7 +4,8 @@
  */
 import type { ServerResponse } from "node:http";
 import type { CloseCode } from "./close-codes.ts";
-import { httpStatus } from "./close-codes.ts";
+import { closeCodeName, httpStatus } from "./close-codes.ts";
+import { answerProblem } from "./http-problem.ts";
 
 /** Why a connection has ended. */
 export interface Closing {
@@ -102,9 +103,13 @@ export class PollTurn implements Turn {
 }
 
 function refuse(response: ServerResponse, closing: Closing): void {
-  const status = httpStatus(closing.code);
-  response.writeHead(status, { ...unbuffered, "content-type": "application/json" });
-  response.end(JSON.stringify({ frames: [], close: closing }));
+  answerProblem(response, {
+    status: httpStatus(closing.code),
+    reason: closeCodeName(closing.code),
+    detail: closing.reason,
+    headers: unbuffered,
+    more: { close: closing },
+  });
 }
 
 /** How long an EventSource waits before it comes back. */

@@ -7,7 +7,8 @@ import { createSocketServer } from "./edge-socket.ts";
 import type { FrameCodec } from "./frame-codec.ts";
 import { jsonFrames } from "./frames-json.ts";
 import { protobufFrames } from "./frames-protobuf.ts";
-import { checkHandshake, clientAddress, HandshakeRefused, refuseHandshake } from "./handshake.ts";
+import { checkHandshake, clientAddress } from "./handshake.ts";
+import { endWithProblem, HttpRefused, toProblem } from "./http-problem.ts";
 
 /** Turns requests for a WebSocket into connections. */
 export class WebSockets {
@@ -37,11 +38,12 @@ export class WebSockets {
       });
     } catch (error) {
       raw.on("error", () => {});
-      const refused =
-        error instanceof HandshakeRefused ? error : new HandshakeRefused(500, "internal error");
-      if (refused !== error) this.edge.log.error({ event: "handshake_failed", err: error });
-      this.edge.metrics.refused.inc({ status: refused.status });
-      refuseHandshake(raw, refused);
+      if (!(error instanceof HttpRefused)) {
+        this.edge.log.error({ event: "handshake_failed", err: error });
+      }
+      const problem = toProblem(error);
+      this.edge.metrics.refused.inc({ status: problem.status });
+      endWithProblem(raw, problem, request);
     }
   }
 }

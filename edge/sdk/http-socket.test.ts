@@ -213,7 +213,7 @@ describe("[T2] a socket over HTTP", () => {
     const { asked, ends, socket } = await start("sse");
     socket.send(ack);
     await settled();
-    asked[1]!.answer(Response.json({ reason, message: "no" }, { status }));
+    asked[1]!.answer(Response.json({ reason, detail: "no" }, { status }));
     await settled();
     expect(ends).toEqual([{ code, reason: "no" }]);
     expect(asked[0]!.signal.aborted).toBe(true);

@@ -165,8 +165,8 @@ export class HttpSocket implements WebSocketLike {
       if (response.status === 200) {
         for await (const line of readLines(response.body!)) this.tell(JSON.parse(line));
       } else {
-        const { reason, message } = await response.json();
-        this.end(reason === "TOKEN_EXPIRED" ? tokenExpired : lost, message);
+        const { reason, detail } = await response.json();
+        this.end(reason === "TOKEN_EXPIRED" ? tokenExpired : lost, detail);
       }
     } catch (error) {
       this.end(lost, `a post was lost: ${error}`);

@@ -103,6 +103,33 @@ export declare type RetryInfo = Message<"google.rpc.RetryInfo"> & {
 export declare const RetryInfoSchema: GenMessage<RetryInfo>;
 
 /**
+ * Which request it was, as the edge calls it: also the header `x-request-id` of its answer.
+ *
+ * @generated from message google.rpc.RequestInfo
+ */
+export declare type RequestInfo = Message<"google.rpc.RequestInfo"> & {
+  /**
+   * What to name when asking about it.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * Never sent.
+   *
+   * @generated from field: string serving_data = 2;
+   */
+  servingData: string;
+};
+
+/**
+ * Describes the message google.rpc.RequestInfo.
+ * Use `create(RequestInfoSchema)` to create a new message.
+ */
+export declare const RequestInfoSchema: GenMessage<RequestInfo>;
+
+/**
  * Which fields of the request were bad.
  *
  * @generated from message google.rpc.BadRequest
