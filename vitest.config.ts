@@ -12,6 +12,8 @@ const onCluster = ["tests/cluster/{instances,role-alone}.test.ts"];
 const onBoth = ["tests/{e2e,model}/**/*.test.ts", "tests/{chat,sdk}.test.ts"];
 /** What those have about the one process itself. */
 const onOneProcess = ["tests/e2e/{kill,run}.test.ts"];
+/** Tests of what is in a database: on PGlite, and once more on PostgreSQL. */
+const onBothDatabases = ["services/session/*.test.ts"];
 const never = ["node_modules/**", "dist/**", "data/**"];
 
 export default defineConfig({
@@ -35,9 +37,10 @@ export default defineConfig({
         extends: true,
         test: {
           name: "servers",
-          include: onServers,
+          include: [...onServers, ...onBothDatabases],
           exclude: [...never, ...onCluster],
           globalSetup: "deploy/servers/vitest-setup.ts",
+          provide: { sql: "postgres" },
         },
       },
       {

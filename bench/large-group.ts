@@ -20,6 +20,7 @@ import { LogFeeds } from "../mesh/log-feed.ts";
 import { silentLogger as logger } from "../mesh/logger.ts";
 import { logSubject } from "../mesh/streams.ts";
 import { openLmdbStreams } from "../mesh/streams-lmdb.ts";
+import { Blocks } from "../services/message/channel/blocks.ts";
 import {
   createGroup,
   type Decide,
@@ -77,7 +78,8 @@ async function openParts(folder: string) {
     return Array.from({ length: count }, () => ++lastId);
   };
   const usernames = new Usernames(async () => [], clock);
-  const channels = new Channels({ log, store, clock, usernames, takeIds });
+  const blocks = new Blocks(async () => [], clock);
+  const channels = new Channels({ log, store, clock, usernames, blocks, takeIds });
   const publishLog = streams.publishLog.bind(streams);
   const work = { log, inbox, deadLetters, store, clock, logger, publishLog };
   const workers = [startPersist(work), startFanOut(work)];

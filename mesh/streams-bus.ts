@@ -1,5 +1,18 @@
 import type { LiveMessage, Running } from "./streams.ts";
 
+/** The one subject of a bus that tells of accounts: the message is the account's id. */
+export const accountsSubject = "changed";
+
+/** Calls `onChange` with each account that a bus tells of. */
+export function toAccounts(onChange: (userId: string) => void): (message: LiveMessage) => void {
+  return ({ data }) => onChange(Buffer.from(data).toString());
+}
+
+/** What a bus tells of an account. */
+export function accountMessage(userId: string): LiveMessage {
+  return { subject: accountsSubject, data: Buffer.from(userId), sequence: 0, prevSequence: 0 };
+}
+
 /**
  * Who listens to which subject, within one process. A process has tens of thousands of
  * subscriptions: each is one small object in a list, without closures of its own.

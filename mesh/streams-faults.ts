@@ -91,6 +91,13 @@ export function withFaults(streams: Streams, options: StreamFaultsOptions): Stre
     subscribeLog: (channelId, onMessage) =>
       subscribe(onMessage, (hear) => streams.subscribeLog(channelId, hear)),
     publishLog: (channelId, entry) => streams.publishLog(channelId, entry),
+    async subscribeAccounts(onChange) {
+      failIfUnavailable(faults);
+      return streams.subscribeAccounts((userId) => {
+        if (!faults.strikes("liveLost")) onChange(userId);
+      });
+    },
+    publishAccount: (userId) => streams.publishAccount(userId),
     close: () => streams.close(),
   };
 

@@ -121,6 +121,20 @@ export function liveContract(test: OpenStreams): void {
       expect(heard).toEqual(["second 1"]);
     });
 
+    it("[A2] tells all who listen of accounts that have changed, and nobody who has stopped", async () => {
+      const heard: string[] = [];
+      const listen = (name: string) =>
+        test.streams.subscribeAccounts((userId) => heard.push(`${name} ${userId}`));
+      const first = await listen("first");
+      await listen("second");
+      test.streams.publishAccount("ann");
+      await test.until(() => heard.length === 2);
+      await first.stop();
+      test.streams.publishAccount("ben");
+      await test.until(() => heard.length === 3);
+      expect(heard.sort()).toEqual(["first ann", "second ann", "second ben"]);
+    });
+
     it("tells all subscribers of an inbox, and none that has stopped", async () => {
       const heard = new Set<string>();
       const subscribe = (name: string) =>

@@ -13,7 +13,7 @@ import { type LmdbDatabase, type LmdbEnvironment, openDatabase, openLmdb } from 
 import { GroupCommit, type GroupOwner } from "./lmdb-group-commit.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import type { LiveMessage, PublishedEntry, Running, Streams } from "./streams.ts";
-import { LiveBus } from "./streams-bus.ts";
+import { accountMessage, accountsSubject, LiveBus, toAccounts } from "./streams-bus.ts";
 import { checkSubject } from "./streams-input.ts";
 import { LmdbDeadLetters } from "./streams-lmdb-dead-letters.ts";
 import { LmdbStream } from "./streams-lmdb-stream.ts";
@@ -48,6 +48,7 @@ class LmdbStreams implements Streams, GroupOwner {
   private readonly streams: readonly LmdbStream[];
   private readonly bus = new LiveBus();
   private readonly logBus = new LiveBus();
+  private readonly accountBus = new LiveBus();
   private readonly logger: Logger;
   private closed: Promise<void> | undefined;
 
@@ -103,6 +104,16 @@ class LmdbStreams implements Streams, GroupOwner {
     queueMicrotask(() => this.logBus.deliver(message));
   }
 
+  async subscribeAccounts(onChange: (userId: string) => void): Promise<Running> {
+    this.log.checkOpen();
+    return this.accountBus.subscribe(accountsSubject, toAccounts(onChange));
+  }
+
+  publishAccount(userId: string): void {
+    checkSubject(userId);
+    queueMicrotask(() => this.accountBus.deliver(accountMessage(userId)));
+  }
+
   close(): Promise<void> {
     this.closed ??= this.closeOnce();
     return this.closed;
@@ -114,6 +125,7 @@ class LmdbStreams implements Streams, GroupOwner {
     await this.commits.idle();
     this.bus.clear();
     this.logBus.clear();
+    this.accountBus.clear();
     await this.environment.close();
   }
 

@@ -22,7 +22,7 @@ import {
   type TrimOptions,
   type WorkOptions,
 } from "./streams.ts";
-import { LiveBus } from "./streams-bus.ts";
+import { accountMessage, accountsSubject, LiveBus, toAccounts } from "./streams-bus.ts";
 import {
   checkListLimit,
   deadLetterKey,
@@ -61,9 +61,10 @@ export class MemoryStreamsServer {
   readonly revocations: MemoryStreamState;
   /** Encoded, by their keys. */
   readonly deadLetters = new Map<string, Uint8Array>();
-  /** Those of the connections that are open: of inboxes, and of logs. */
+  /** Those of the connections that are open: of inboxes, of logs, of accounts. */
   readonly buses = new Set<LiveBus>();
   readonly logBuses = new Set<LiveBus>();
+  readonly accountBuses = new Set<LiveBus>();
 
   constructor({ clock, retention = defaultRetention, epoch = "memory" }: MemoryStreamsOptions) {
     this.clock = clock;
@@ -100,6 +101,7 @@ class MemoryStreams implements Streams {
   private readonly server: MemoryStreamsServer;
   private readonly bus = new LiveBus();
   private readonly logBus = new LiveBus();
+  private readonly accountBus = new LiveBus();
 
   constructor(server: MemoryStreamsServer) {
     this.server = server;
@@ -109,6 +111,7 @@ class MemoryStreams implements Streams {
     this.deadLetters = new MemoryDeadLetters(server.deadLetters, () => this.log.checkOpen());
     server.buses.add(this.bus);
     server.logBuses.add(this.logBus);
+    server.accountBuses.add(this.accountBus);
   }
 
   async subscribeInbox(
@@ -141,11 +144,23 @@ class MemoryStreams implements Streams {
     publish(this.server.logBuses, message);
   }
 
+  async subscribeAccounts(onChange: (userId: string) => void): Promise<Running> {
+    this.log.checkOpen();
+    return this.accountBus.subscribe(accountsSubject, toAccounts(onChange));
+  }
+
+  publishAccount(userId: string): void {
+    checkSubject(userId);
+    publish(this.server.accountBuses, accountMessage(userId));
+  }
+
   async close(): Promise<void> {
     this.server.buses.delete(this.bus);
     this.server.logBuses.delete(this.logBus);
+    this.server.accountBuses.delete(this.accountBus);
     this.bus.clear();
     this.logBus.clear();
+    this.accountBus.clear();
     await Promise.all([this.log.close(), this.inbox.close(), this.revocations.close()]);
   }
 }

@@ -4,7 +4,8 @@
  * Each shard is a JetStream stream, `<prefix>LOG-<n>` or `<prefix>INBOX-<n>`, and there is one of
  * revocations, one of the workers' checkpoints, one of dead letters. What is stored in an inbox is
  * republished by the server on `<prefix>live.inbox.<n>.<user>`, what a worker tells of a log is
- * published on `<prefix>live.log.<n>.<channel>`. Nothing is kept per user or channel but what is
+ * published on `<prefix>live.log.<n>.<channel>`, that an account has changed on
+ * `<prefix>live.account.0.changed`. Nothing is kept per user or channel but what is
  * subscribed to.
  *
  * What the server can't promise, beside what an acknowledgement means (AckMeaning):
@@ -19,6 +20,7 @@ import type { Clock } from "./clock.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import type { Metrics } from "./metrics.ts";
 import type { LiveMessage, PublishedEntry, Running, Streams } from "./streams.ts";
+import { accountMessage, accountsSubject, toAccounts } from "./streams-bus.ts";
 import { deadLettersMax } from "./streams-dead-letters.ts";
 import { checkSubject } from "./streams-input.ts";
 import { type AckMeaning, readAckMeaning } from "./streams-nats-ack-meaning.ts";
@@ -120,6 +122,7 @@ class NatsStreamsOverShards implements NatsStreams {
   private readonly link: NatsLink;
   private readonly liveInboxes: NatsLive;
   private readonly liveLogs: NatsLive;
+  private readonly liveAccounts: NatsLive;
   private readonly checkpoints: NatsShard;
   private closed: Promise<void> | undefined;
 
@@ -134,6 +137,7 @@ class NatsStreamsOverShards implements NatsStreams {
     this.deadLetters = new NatsDeadLetters(shards.deadLetters, () => this.log.checkOpen());
     this.liveInboxes = new NatsLive(link, livePrefix(prefix, "inbox"), shards.inbox.length);
     this.liveLogs = new NatsLive(link, livePrefix(prefix, "log"), shards.log.length);
+    this.liveAccounts = new NatsLive(link, livePrefix(prefix, "account"), 1);
   }
 
   async subscribeInbox(
@@ -164,6 +168,16 @@ class NatsStreamsOverShards implements NatsStreams {
     this.liveLogs.publishEntry(channelId, entry);
   }
 
+  async subscribeAccounts(onChange: (userId: string) => void): Promise<Running> {
+    this.log.checkOpen();
+    return this.liveAccounts.subscribe(accountsSubject, toAccounts(onChange));
+  }
+
+  publishAccount(userId: string): void {
+    checkSubject(userId);
+    this.liveAccounts.publish(accountsSubject, accountMessage(userId).data);
+  }
+
   close(): Promise<void> {
     this.closed ??= this.closeOnce();
     return this.closed;
@@ -174,6 +188,7 @@ class NatsStreamsOverShards implements NatsStreams {
     await this.checkpoints.appends.idle();
     this.liveInboxes.close();
     this.liveLogs.close();
+    this.liveAccounts.close();
     await this.link.close();
   }
 }
@@ -237,7 +252,7 @@ async function inOrder<T>(count: number, make: (n: number) => Promise<T>): Promi
   return made;
 }
 
-function livePrefix(prefix: string, stream: "inbox" | "log"): string {
+function livePrefix(prefix: string, stream: "inbox" | "log" | "account"): string {
   return `${prefix}live.${stream}.`;
 }
 

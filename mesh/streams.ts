@@ -263,6 +263,16 @@ export interface Streams {
    */
   publishLog(channelId: string, entry: PublishedEntry): void;
 
+  /**
+   * Hears of accounts of which something has changed that others keep for a while: settings,
+   * friends, blocks. May be lost, so that what is kept needs a greatest age. The callback must not
+   * throw.
+   */
+  subscribeAccounts(onChange: (userId: string) => void): Promise<Running>;
+
+  /** Tells the subscribers of all processes, this one's too, of an account. */
+  publishAccount(userId: string): void;
+
   /** Stops all workers and closes; what was acknowledged is durable. */
   close(): Promise<void>;
 }

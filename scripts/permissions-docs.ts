@@ -28,8 +28,10 @@ export function permissionsDocs(): string {
     ...columns.map((standing) => `- **${standing}**: ${standings[standing]}.`),
     "",
     "Nobody removes or bans the owner, and nobody oneself (leave instead). Who is banned can't be",
-    "added either (USER_BANNED). Decided is on the channel as it is at that point of its order: what",
-    "was sent before a removal counts, what comes after it does not.",
+    "added either (USER_BANNED). Whom a user has blocked, or its settings exclude, can't add it to a",
+    "group nor open a DIRECT channel with it (BLOCKED, NOT_IN_AUDIENCE). Decided is on the channel as",
+    "it is at that point of its order: what was sent before a removal counts, what comes after it does",
+    "not. A block counts within moments.",
     "",
   ].join("\n");
 }

@@ -39,7 +39,11 @@ const runtime: Runtime = {
 
 /** Everybody is a friend of ben. */
 const sessions = {
-  listFriendIds: async () => ({ userIds: ["ben"], presenceAudience: Audience.FRIENDS }),
+  listFriendIds: async () => ({
+    userIds: ["ben"],
+    presenceAudience: Audience.FRIENDS,
+    lastSeenAudience: Audience.FRIENDS,
+  }),
 } as unknown as Handlers<typeof SessionService>;
 
 describe("Presence over gRPC", () => {

@@ -5,8 +5,9 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
+import { Contact_Verdict as Verdict } from "../../gen/parley/session/v1/session_service_pb.js";
 import { ManualClock } from "../../mesh/clock-manual.ts";
-import { toRpcError } from "../../mesh/errors.ts";
+import { Code, RpcError, toRpcError } from "../../mesh/errors.ts";
 import { Faults } from "../../mesh/faults.ts";
 import { firstMessageIdAt } from "../../mesh/ids.ts";
 import { silentLogger } from "../../mesh/logger.ts";
@@ -14,6 +15,7 @@ import type { CallContext } from "../../mesh/rpc.ts";
 import type { Served } from "../../mesh/serve.ts";
 import { type StreamFault, withFaults } from "../../mesh/streams-faults.ts";
 import { MemoryStreamsServer } from "../../mesh/streams-memory.ts";
+import { Blocks } from "./channel/blocks.ts";
 import type { WriterDependencies } from "./channel/channel-writer.ts";
 import { decode } from "./channel/log-entries.ts";
 import { Usernames } from "./channel/usernames.ts";
@@ -46,9 +48,15 @@ export class MessageFixture {
     log: this.streams.log,
     store: this.store,
     clock: this.clock,
+    blocks: new Blocks((userId) => this.blockedBy(userId), this.clock),
     usernames: new Usernames((names) => this.lookUpNames(names), this.clock),
     takeIds: (count, greaterThan) => this.takeIds(count, greaterThan),
   };
+  /** Whom a user has blocked; change it with {@link block}. */
+  readonly blockedIds = new Map<string, string[]>();
+  /** Users who let nobody message or add them. */
+  readonly unwilling = new Set<string>();
+  isSessionAway = false;
   private lastId = 0n;
   private clientIds = 0;
 
@@ -59,7 +67,7 @@ export class MessageFixture {
       streams: this.streams,
       lookUpNames: (names) => this.lookUpNames(names),
       index: this.index,
-      existingUsers: async (userIds) => new Set(userIds.filter((id) => !id.startsWith("nobody"))),
+      checkContacts: async (userId, _kind, otherIds) => this.contactsOf(userId, otherIds),
       inviteSecret: "s3cret",
       logger: silentLogger,
     });
@@ -94,6 +102,27 @@ export class MessageFixture {
   async entriesOf(channelId: string) {
     const { entries } = await this.server.connect().log.read(channelId, { bytesMax: 1 << 30 });
     return entries.map(decode);
+  }
+
+  /** A user blocks others from now on, and no others; Message is told. */
+  block(userId: string, ...otherIds: string[]): void {
+    this.blockedIds.set(userId, otherIds);
+    this.writing.blocks.cache.expire(userId);
+  }
+
+  private async blockedBy(userId: string): Promise<string[]> {
+    if (this.isSessionAway) throw sessionAway();
+    return this.blockedIds.get(userId) ?? [];
+  }
+
+  private contactsOf(userId: string, otherIds: readonly string[]) {
+    if (this.isSessionAway) throw sessionAway();
+    const existing = otherIds.filter((otherId) => !otherId.startsWith("nobody"));
+    return existing.map((otherId) => {
+      const isBlocked = this.blockedIds.get(otherId)?.includes(userId);
+      const willing = this.unwilling.has(otherId) ? Verdict.NOT_IN_AUDIENCE : Verdict.ALLOWED;
+      return { userId: otherId, verdict: isBlocked ? Verdict.BLOCKED : willing };
+    });
   }
 
   /** Everybody whose name does not begin with "nobody" is called as the user id. */
@@ -145,6 +174,10 @@ export class MessageInstance {
       throw toRpcError(thrown, messageCodes);
     }
   }
+}
+
+function sessionAway(): RpcError {
+  return new RpcError(Code.UNAVAILABLE, "UNAVAILABLE", "Session is away");
 }
 
 /** Lets everything go on that waits for nothing but its turn. */

@@ -6,6 +6,7 @@ import {
   SyncChannelsRequestSchema,
 } from "../../gen/parley/message/v1/message_service_pb.js";
 import { ChannelUpdateSchema } from "../../gen/parley/message/v1/sync_pb.js";
+import { CheckContactsRequest_Kind as Kind } from "../../gen/parley/session/v1/session_service_pb.js";
 import { ChannelFeeds } from "../../mesh/channel-feeds.ts";
 import type { Clock } from "../../mesh/clock.ts";
 import type { ConfigOf } from "../../mesh/config.ts";
@@ -14,9 +15,10 @@ import { InboxFeeds } from "../../mesh/inbox-feed.ts";
 import { LogFeeds } from "../../mesh/log-feed.ts";
 import type { Logger } from "../../mesh/logger.ts";
 import type { Metrics } from "../../mesh/metrics.ts";
-import type { Handlers, Identity } from "../../mesh/rpc.ts";
+import type { Handlers } from "../../mesh/rpc.ts";
 import { type Served, served } from "../../mesh/serve.ts";
 import type { Running, Streams } from "../../mesh/streams.ts";
+import type { Blocks } from "./channel/blocks.ts";
 import { createDirect, directChannelId } from "./channel/changes.ts";
 import type { Outcome } from "./channel/channel-change.ts";
 import { Channels } from "./channel/channels.ts";
@@ -27,6 +29,7 @@ import { getDeviceCursor, markDelivered } from "./cursors/device-cursors.ts";
 import { Typing } from "./cursors/typing.ts";
 import { serveFollow } from "./follow/follow.ts";
 import { ChannelCalls } from "./groups/channel-calls.ts";
+import type { CheckContacts } from "./groups/contacts.ts";
 import { groupMethods } from "./groups/group-methods.ts";
 import { listMembers } from "./groups/list-members.ts";
 import { listMessages } from "./history/history.ts";
@@ -64,8 +67,10 @@ export interface MessageDependencies {
   takeIds(count: number, greaterThan: bigint): bigint[] | Promise<bigint[]>;
   /** See WriterDependencies.snapshotAgeMaxMs. */
   snapshotAgeMaxMs?: number;
-  /** The users of these that exist. */
-  existingUsers(userIds: readonly string[], caller: Identity): Promise<ReadonlySet<string>>;
+  /** Whom each user has blocked. */
+  blocks: Blocks;
+  /** See ChannelCallDependencies.checkContacts. */
+  checkContacts: CheckContacts;
   /** What tokens of invite links are made with: the same in all instances. */
   inviteSecret: string;
   clock: Clock;
@@ -99,7 +104,7 @@ export function createMessageService(deps: MessageDependencies): Served {
     log: logger,
   });
   const cursors = new Cursors({ ...history, streams, clock });
-  const typing = new Typing({ channels, streams, clock });
+  const typing = new Typing({ channels, streams, clock, blocks: deps.blocks });
   const sendTimeoutMs = sendDeadlineMs(MessageService);
 
   const handlers: Handlers<typeof MessageService> = {
@@ -120,9 +125,9 @@ export function createMessageService(deps: MessageDependencies): Served {
       const { userId } = requireIdentity(context);
       checkUserId("user_id", request.userId);
       if (request.userId === userId) throw fieldInvalid("user_id", "is the caller");
-      await calls.requireUsers([request.userId], context);
+      const refusal = await calls.refusal(Kind.MESSAGE, [request.userId], context);
       const channelId = directChannelId(userId, request.userId);
-      const decide = createDirect(channelId, userId, request.userId, clock.nowMs());
+      const decide = createDirect(channelId, userId, request.userId, clock.nowMs(), refusal);
       // It needs no client id: what is created twice is the same.
       return { channel: await calls.changed({ channelId, clientMessageId: "", decide }, context) };
     },

@@ -1,12 +1,14 @@
 /** The Message role and its workers, made from a runtime. */
 import { IdGenService } from "../../gen/parley/idgen/v1/idgen_service_pb.js";
 import { SessionService } from "../../gen/parley/session/v1/session_service_pb.js";
+import { followAccounts } from "../../mesh/account-cache.ts";
 import { parseConfig } from "../../mesh/config.ts";
 import { IdSource } from "../../mesh/id-source.ts";
 import { newInstanceId, type Role, type Runtime } from "../../mesh/runtime.ts";
 import type { Sql } from "../../mesh/sql.ts";
 import type { Streams } from "../../mesh/streams.ts";
 import { WorkShare } from "../../mesh/work-share.ts";
+import { Blocks } from "./channel/blocks.ts";
 import { snapshotAgeMaxMsDefault } from "./channel/channel-writer.ts";
 import { messageConfig } from "./message-config.ts";
 import { createMessageService, startMessageWorkers } from "./message-service.ts";
@@ -15,6 +17,8 @@ import type { MessageStore } from "./store/message-store.ts";
 
 /** How long a text waits to learn whom it mentions. */
 const namesTimeoutMs = 500;
+/** How long a text waits to learn whether its sender is blocked. */
+const blocksTimeoutMs = 500;
 
 /** Makes an instance of the Message service. */
 export function startMessage(
@@ -31,12 +35,17 @@ export function startMessage(
     reserve: (count, greaterThan) => idgen.reserveIds({ count, greaterThan }),
     clock,
   });
+  const blocks = new Blocks(async (userId) => {
+    const options = { timeoutMs: blocksTimeoutMs };
+    return (await sessions.listBlockedUserIds({ userId }, options)).userIds;
+  }, clock);
+  const log = runtime.log("message");
   const served = createMessageService({
     streams,
     store,
     index: new SqlSearchIndex(sql),
     clock,
-    logger: runtime.log("message"),
+    logger: log,
     metrics: runtime.metrics,
     inviteSecret: runtime.meshSecret,
     takeIds: (count, greaterThan) => ids.take(count, greaterThan),
@@ -46,12 +55,15 @@ export function startMessage(
       const { users } = await sessions.listUsers({ usernames: [...usernames] }, options);
       return users;
     },
-    async existingUsers(userIds, identity) {
-      const { users } = await sessions.listUsers({ userIds: [...userIds] }, { identity });
-      return new Set(users.map(({ userId }) => userId));
+    blocks,
+    async checkContacts(userId, kind, otherUserIds) {
+      const request = { userId, kind, otherUserIds: [...otherUserIds] };
+      return (await sessions.checkContacts(request)).contacts;
     },
   });
-  return { instanceId: newInstanceId("message"), served, streams, stop: async () => {} };
+  const following = followAccounts(blocks.cache, { streams, clock, log });
+  const stop = () => following.stop();
+  return { instanceId: newInstanceId("message"), served, streams, stop };
 }
 
 /** Under this name workers are registered. They serve no gRPC, and have no address. */

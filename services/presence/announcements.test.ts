@@ -6,8 +6,14 @@ import { Audience } from "../../gen/parley/session/v1/session_pb.js";
 import { ManualClock } from "../../mesh/clock-manual.ts";
 import { silentLogger } from "../../mesh/logger.ts";
 import { Announcements } from "./announcements.ts";
-import { type FriendList, FriendLists } from "./friend-lists.ts";
+import { type FriendList, friendLists } from "./friend-lists.ts";
 
+const listOf = (friendId: string): FriendList => ({
+  userIds: [friendId],
+  presenceAudience: Audience.FRIENDS,
+  lastSeenAudience: Audience.FRIENDS,
+  blockedUserIds: [],
+});
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 
 describe("Announcements", () => {
@@ -18,7 +24,7 @@ describe("Announcements", () => {
   beforeEach(() => {
     told = [];
     answers = [];
-    const friends = new FriendLists({
+    const friends = friendLists({
       load: () => new Promise((resolve) => answers.push(resolve)),
       maxAgeMs: 0,
       clock: new ManualClock(),
@@ -32,7 +38,7 @@ describe("Announcements", () => {
   });
 
   async function answer(): Promise<void> {
-    answers.shift()!({ userIds: ["ben"], presenceAudience: Audience.FRIENDS });
+    answers.shift()!(listOf("ben"));
     await settle();
   }
 
@@ -64,9 +70,9 @@ describe("Announcements", () => {
       announcements.add({ userId: `user-${i}`, isOnline: true, lastActiveMs: 1 });
     }
     await settle();
-    for (let i = 0; i < 32; i++) answers[i]!({ userIds: ["x"], presenceAudience: 1 });
+    for (let i = 0; i < 32; i++) answers[i]!(listOf("x"));
     await settle();
-    answers[32]!({ userIds: ["ben"], presenceAudience: 1 });
+    answers[32]!(listOf("ben"));
     await settle();
     expect(told.at(-1)).toBe("user-33 ONLINE → ben");
   });

@@ -74,13 +74,17 @@ export class Announcements {
     const list = await this.options.friends.get(row.userId);
     if (!list) throw new Error("the user's friends are not known");
     if (list.presenceAudience === Audience.NOBODY || this.waiting.has(row.userId)) return;
-    const event = encodeEvent(row);
+    const event = encodeEvent(row, list.lastSeenAudience !== Audience.NOBODY);
     for (const friendId of list.userIds) this.options.streams.publishInbox(friendId, event);
   }
 }
 
-function encodeEvent({ userId, isOnline, lastActiveMs }: PresenceRow): Uint8Array {
+function encodeEvent(
+  { userId, isOnline, lastActiveMs }: PresenceRow,
+  showsLastSeen: boolean,
+): Uint8Array {
   const status = isOnline ? Status.ONLINE : Status.OFFLINE;
-  const value = { userId, status, lastActiveTime: timestampFromMs(lastActiveMs) };
+  const lastActive = showsLastSeen ? { lastActiveTime: timestampFromMs(lastActiveMs) } : {};
+  const value = { userId, status, ...lastActive };
   return toBinary(EventSchema, create(EventSchema, { event: { case: "presence", value } }));
 }

@@ -81,11 +81,12 @@ export class PresenceReads {
       log.warn({ event: "presence_not_read", err: error });
       return [];
     });
-    const visible = Promise.all(userIds.map((userId) => this.maySee(identity?.userId, userId)));
-    const [storedRows, isVisible] = await Promise.all([stored, visible]);
-    const presences = userIds.map((userId, i) =>
-      isVisible[i] ? this.presence(userId, storedRows[i]) : unknown(userId),
-    );
+    const views = Promise.all(userIds.map((userId) => this.viewOf(userId, identity?.userId)));
+    const [storedRows, allowed] = await Promise.all([stored, views]);
+    const presences = userIds.map((userId, i) => {
+      const { presence, lastSeen } = allowed[i]!;
+      return presence ? this.presence(userId, storedRows[i], lastSeen) : unknown(userId);
+    });
     return { presences };
   }
 
@@ -118,23 +119,41 @@ export class PresenceReads {
     }
   }
 
-  private presence(userId: string, stored: PresenceRow | undefined): PresenceInit {
+  private presence(
+    userId: string,
+    stored: PresenceRow | undefined,
+    showsLastSeen: boolean,
+  ): PresenceInit {
     const { state, settling } = this.options;
     const activeMs = state.lastActiveMs(userId) ?? stored?.lastActiveMs;
-    const lastActive = activeMs === undefined ? {} : { lastActiveTime: timestampFromMs(activeMs) };
+    const isShown = showsLastSeen && activeMs !== undefined;
+    const lastActive = isShown ? { lastActiveTime: timestampFromMs(activeMs) } : {};
     let status = Status.UNSPECIFIED;
     if (state.isOnline(userId)) status = Status.ONLINE;
     else if (settling.canTellOffline(userId)) status = Status.OFFLINE;
     return { userId, status, ...lastActive };
   }
 
-  /** Where friends can't be looked up presence is hidden. */
-  private async maySee(viewerId: string | undefined, userId: string): Promise<boolean> {
-    if (viewerId === undefined || viewerId === userId) return true;
+  /** What a viewer (undefined: a service) may see. Nothing where friends can't be looked up. */
+  private async viewOf(userId: string, viewerId: string | undefined): Promise<View> {
+    if (viewerId === undefined || viewerId === userId) return { presence: true, lastSeen: true };
     const list = await this.options.friends.get(userId);
-    if (!list || list.presenceAudience === Audience.NOBODY) return false;
-    return list.presenceAudience !== Audience.FRIENDS || list.userIds.includes(viewerId);
+    if (!list || list.blockedUserIds.includes(viewerId))
+      return { presence: false, lastSeen: false };
+    const includes = (audience: Audience) =>
+      audience !== Audience.NOBODY &&
+      (audience !== Audience.FRIENDS || list.userIds.includes(viewerId));
+    return {
+      presence: includes(list.presenceAudience),
+      lastSeen: includes(list.lastSeenAudience),
+    };
   }
+}
+
+/** What somebody may see of a user; not the time without the presence, which it would betray. */
+interface View {
+  presence: boolean;
+  lastSeen: boolean;
 }
 
 function unknown(userId: string): PresenceInit {

@@ -100,6 +100,34 @@ describe("PresenceService", () => {
     expect(await cluster.statuses("p1", ["anna"], "anna")).toEqual(["ONLINE"]);
   });
 
+  it("[P6] the time of the last activity has an audience of its own, within presence'", async () => {
+    const link = await settled();
+    await report(link, Kind.ATTACHED, "anna");
+    const heardMs = cluster.clock.nowMs();
+    cluster.lastSeenAudiences.set("anna", Audience.FRIENDS);
+    cluster.accounts.publishAccount("anna");
+    await settle();
+    expect(await cluster.get("p1", ["anna"], "ben")).toEqual([`anna ONLINE ${heardMs}`]);
+    expect(await cluster.get("p1", ["anna"], "stranger")).toEqual(["anna ONLINE"]);
+    cluster.lastSeenAudiences.set("anna", Audience.EVERYBODY);
+    cluster.audiences.set("anna", Audience.FRIENDS);
+    cluster.accounts.publishAccount("anna");
+    await settle();
+    expect(await cluster.get("p1", ["anna"], "stranger")).toEqual(["anna UNSPECIFIED"]);
+  });
+
+  it("[A2] [P6] who is blocked sees nothing, as soon as Presence has heard of it", async () => {
+    const link = await settled();
+    await report(link, Kind.ATTACHED, "anna");
+    expect(await cluster.statuses("p1", ["anna"], "stranger")).toEqual(["ONLINE"]);
+    cluster.blocks.set("anna", ["stranger"]);
+    expect(await cluster.statuses("p1", ["anna"], "stranger")).toEqual(["ONLINE"]);
+    cluster.accounts.publishAccount("anna");
+    await settle();
+    expect(await cluster.get("p1", ["anna"], "stranger")).toEqual(["anna UNSPECIFIED"]);
+    expect(await cluster.statuses("p1", ["anna"], "other")).toEqual(["ONLINE"]);
+  });
+
   it("[P6] what Session can't be asked about is hidden, unless it is remembered", async () => {
     const link = await settled();
     await report(link, Kind.ATTACHED, "anna");

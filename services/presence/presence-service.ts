@@ -1,15 +1,16 @@
 /** PresenceService: puts together who is connected, who is told, and who may know. */
 import { PresenceService } from "../../gen/parley/presence/v1/presence_service_pb.js";
 import { SessionService } from "../../gen/parley/session/v1/session_service_pb.js";
+import { followAccounts } from "../../mesh/account-cache.ts";
 import type { Clock } from "../../mesh/clock.ts";
 import type { CodeTable } from "../../mesh/errors.ts";
 import { type Logger, silentLogger } from "../../mesh/logger.ts";
 import type { Registry, Watch } from "../../mesh/registry.ts";
 import type { Handlers, Mesh } from "../../mesh/rpc.ts";
-import type { Streams } from "../../mesh/streams.ts";
+import type { Running, Streams } from "../../mesh/streams.ts";
 import { Announcements } from "./announcements.ts";
 import { EdgeLinks } from "./edge-links.ts";
-import { FriendLists } from "./friend-lists.ts";
+import { type FriendLists, friendLists } from "./friend-lists.ts";
 import type { PresenceConfig } from "./presence-config.ts";
 import { type CallOwner, PresenceReads } from "./presence-reads.ts";
 import { PresenceState } from "./presence-state.ts";
@@ -21,7 +22,7 @@ import { WriteBehind } from "./write-behind.ts";
 /** What Presence needs. */
 export interface PresenceOptions {
   mesh: Pick<Mesh, "client" | "instanceIds" | "watchInstances">;
-  streams: Pick<Streams, "publishInbox">;
+  streams: Pick<Streams, "publishInbox" | "subscribeAccounts">;
   /** Tells which edges there are, as instances of "parley.edge" whose ids they report under. */
   registry: Pick<Registry, "watch">;
   store: PresenceStore;
@@ -59,7 +60,9 @@ class PresenceInstance implements Presence {
   private readonly links: EdgeLinks;
   private readonly rows: WriteBehind;
   private readonly changes: StatusChanges;
+  private readonly friends: FriendLists;
   private edges: Watch | undefined;
+  private accounts: Running | undefined;
   private closed = false;
 
   constructor(options: PresenceOptions) {
@@ -79,11 +82,12 @@ class PresenceInstance implements Presence {
     this.links = new EdgeLinks({ state, settling, beatIntervalMs, clock, log });
     this.rows = new WriteBehind({ store, delayMs: config.writeDelayMs, clock, log });
     const sessions = mesh.client(SessionService);
-    const friends = new FriendLists({
+    const friends = friendLists({
       load: (userId) => sessions.listFriendIds({ userId }, { timeoutMs: friendsTimeoutMs }),
       maxAgeMs: config.friendsMaxAgeMs,
       clock,
     });
+    this.friends = friends;
     const announcements = new Announcements({ friends, streams, log });
     const { rows } = this;
     this.changes = new StatusChanges({ state, settling, rows, store, announcements, clock, log });
@@ -99,6 +103,8 @@ class PresenceInstance implements Presence {
 
   start(): void {
     const { mesh, registry } = this.options;
+    const { streams, clock, log = silentLogger } = this.options;
+    this.accounts = followAccounts(this.friends, { streams, clock, log });
     this.edges = registry.watch("parley.edge", (edges) =>
       this.settling.setEdges(edges.map(({ instanceId }) => instanceId)),
     );
@@ -110,6 +116,7 @@ class PresenceInstance implements Presence {
   async close(): Promise<void> {
     this.closed = true;
     this.edges?.stop();
+    await this.accounts?.stop();
     this.links.stop();
     // Also those who have another owner by now: its verdicts come later than this.
     for (const userId of this.state.userIds) {

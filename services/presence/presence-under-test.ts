@@ -17,6 +17,8 @@ import { type MemoryDuplex, memoryDuplex } from "../../mesh/duplex-memory.ts";
 import { unavailable } from "../../mesh/errors.ts";
 import { LocalRegistry } from "../../mesh/registry-local.ts";
 import type { CallContext, Mesh } from "../../mesh/rpc.ts";
+import type { Streams } from "../../mesh/streams.ts";
+import { openMemoryStreams } from "../../mesh/streams-memory.ts";
 import { createPresenceService, type Presence } from "./presence-service.ts";
 import type { PresenceStore } from "./presence-store.ts";
 import { MemoryPresenceStore } from "./presence-store-memory.ts";
@@ -50,9 +52,13 @@ export class PresenceCluster {
   onTold: (told: Told) => void = () => {};
   readonly friends = new Map<string, string[]>();
   readonly audiences = new Map<string, Audience>();
+  readonly lastSeenAudiences = new Map<string, Audience>();
+  readonly blocks = new Map<string, string[]>();
   /** Calls of Session. */
   friendLookUps = 0;
   isSessionAway = false;
+  /** Tells of accounts that have changed. */
+  readonly accounts: Streams = openMemoryStreams({ clock: this.clock });
   /** How much later than the first each watcher learns of a change of the instances. */
   watchLagMs: (watcher: number) => number = () => 0;
   /** Calls of these instances fail. */
@@ -72,6 +78,7 @@ export class PresenceCluster {
           this.told.push(told);
           this.onTold(told);
         },
+        subscribeAccounts: (onChange) => this.accounts.subscribeAccounts(onChange),
       },
       registry: this.registry,
       store: this.store,
@@ -107,7 +114,12 @@ export class PresenceCluster {
           this.friendLookUps++;
           if (this.isSessionAway) throw unavailable("Session is away");
           const presenceAudience = this.audiences.get(userId) ?? Audience.UNSPECIFIED;
-          return { userIds: this.friends.get(userId) ?? [], presenceAudience };
+          return {
+            userIds: this.friends.get(userId) ?? [],
+            presenceAudience,
+            lastSeenAudience: this.lastSeenAudiences.get(userId) ?? Audience.UNSPECIFIED,
+            blockedUserIds: this.blocks.get(userId) ?? [],
+          };
         },
       }) as never,
     instanceIds: () => [...this.instances.keys()],

@@ -1,6 +1,5 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Audience } from "../../gen/parley/session/v1/session_pb.js";
 import { Code } from "../../mesh/errors.ts";
 import type { Identity } from "../../mesh/rpc.ts";
 import { sessionCodes } from "./session-errors.ts";
@@ -174,34 +173,6 @@ describe("accounts", () => {
     });
   });
 
-  describe("GetSettings and UpdateSettings", () => {
-    it("[A1] settings begin open and are replaced whole", async () => {
-      const { userId, deviceId } = await session.signUp();
-      const own = session.as({ userId, deviceId });
-      expect((await own.getSettings({})).settings).toMatchObject({
-        presenceAudience: Audience.EVERYBODY,
-        pushPreviews: true,
-      });
-      const settings = { presenceAudience: Audience.FRIENDS, pushPreviews: false };
-      expect((await own.updateSettings({ settings })).settings).toMatchObject(settings);
-      expect((await own.getSettings({})).settings).toMatchObject(settings);
-      expect((await own.updateSettings({ settings: {} })).settings).toMatchObject({
-        presenceAudience: Audience.EVERYBODY,
-        pushPreviews: false,
-      });
-    });
-
-    it("[A1] refuses missing settings and an unknown audience", async () => {
-      const { userId, deviceId } = await session.signUp();
-      const own = session.as({ userId, deviceId });
-      await expect(own.updateSettings({})).rejects.toMatchObject({ reason: "FIELD_INVALID" });
-      const unknown = { presenceAudience: 7 as Audience };
-      await expect(own.updateSettings({ settings: unknown })).rejects.toThrow(
-        "settings.presence_audience: 7 is not 0 to 3",
-      );
-    });
-  });
-
   describe("DeleteAccount", () => {
     it("[A1] ends every device, frees the names, and needs the password", async () => {
       const names = { username: "leaving", email: "leaving@example.org" };
@@ -219,6 +190,27 @@ describe("accounts", () => {
       });
       expect((await session.as().listUsers({ userIds: [userId] })).users).toEqual([]);
       await session.signUp(names);
+    });
+
+    it("[A1] leaves nothing of the account in any table but the revocation on its way", async () => {
+      const [leaving, staying] = [await session.signUp(), await session.signUp()];
+      const own = session.as(leaving);
+      await own.requestFriend({ userId: staying.userId });
+      await session.as(staying).acceptFriend({ userId: leaving.userId });
+      await own.blockUser({ userId: (await session.signUp()).userId });
+      await session.as(await session.signUp()).blockUser({ userId: leaving.userId });
+      await own.deleteAccount({ password });
+      const columns = await session.sql.query<{ table: string; column: string }>(
+        `SELECT table_name AS table, column_name AS column FROM information_schema.columns
+        WHERE table_schema = 'public' AND data_type = 'text'`,
+      );
+      expect(columns.map(({ table }) => table)).toContain("blocks");
+      for (const { table, column } of columns) {
+        const statement = `SELECT 1 FROM ${table} WHERE ${column} = $1`;
+        const rows = await session.sql.query(statement, [leaving.userId]);
+        expect({ table, column, rows }).toEqual({ table, column, rows: [] });
+      }
+      expect(session.changed).toContain(leaving.userId);
     });
 
     it("[A1] what the deleted account's device still asks is answered TOKEN_REVOKED", async () => {
@@ -292,7 +284,13 @@ describe("accounts", () => {
 
   it("[A1] every reason has a code that callers can act on", () => {
     expect(new Set(Object.values(sessionCodes))).toEqual(
-      new Set([Code.UNAUTHENTICATED, Code.NOT_FOUND, Code.ALREADY_EXISTS, Code.RESOURCE_EXHAUSTED]),
+      new Set([
+        Code.UNAUTHENTICATED,
+        Code.PERMISSION_DENIED,
+        Code.NOT_FOUND,
+        Code.ALREADY_EXISTS,
+        Code.RESOURCE_EXHAUSTED,
+      ]),
     );
   });
 });

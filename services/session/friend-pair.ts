@@ -1,6 +1,10 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type FriendSchema, FriendState } from "../../gen/parley/session/v1/session_pb.js";
+import {
+  type Audience,
+  type FriendSchema,
+  FriendState,
+} from "../../gen/parley/session/v1/session_pb.js";
 import { fieldInvalid } from "../../mesh/errors.ts";
 import type { CallContext } from "../../mesh/rpc.ts";
 import type { SqlQueries } from "../../mesh/sql.ts";
@@ -17,12 +21,15 @@ import {
 
 /** Friends and unanswered requests of one's own, together; and requests by others. */
 export const friendsMax = 5_000;
+/** Users whom one account may block. */
+export const blocksMax = 5_000;
 
 /**
  * Runs `work` with both users locked, always in the order of their ids: requests that cross see
- * each other, and never wait for each other in a circle.
+ * each other, and never wait for each other in a circle. Whoever keeps something of what they are
+ * to each other is told after it.
  */
-export function inPair<T>(
+export async function inPair<T>(
   parts: SessionParts,
   userId: string,
   context: CallContext,
@@ -31,9 +38,9 @@ export function inPair<T>(
   const callerId = callerOf(context).userId;
   const otherId = requireId("user_id", userId);
   if (otherId === callerId) throw fieldInvalid("user_id", `${otherId} is the caller`);
-  return parts.sql.transaction(async (transaction) => {
-    const users = await transaction.query<UserRow>(
-      `SELECT ${userColumns} FROM users WHERE user_id IN ($1, $2)
+  const done = await parts.sql.transaction(async (transaction) => {
+    const users = await transaction.query<PairedUser>(
+      `SELECT ${userColumns}, friend_request_audience FROM users WHERE user_id IN ($1, $2)
       ORDER BY user_id FOR NO KEY UPDATE`,
       [callerId, otherId],
     );
@@ -43,11 +50,23 @@ export function inPair<T>(
       WHERE (user_id = $1 AND friend_id = $2) OR (user_id = $2 AND friend_id = $1)`,
       [callerId, otherId],
     );
+    const blocks = await transaction.query<{ user_id: string }>(
+      `SELECT user_id FROM blocks
+      WHERE (user_id = $1 AND blocked_id = $2) OR (user_id = $2 AND blocked_id = $1)`,
+      [callerId, otherId],
+    );
+    const blockerIds = blocks.map((block) => block.user_id);
     const other = users.find((user) => user.user_id === otherId);
     const now = new Date(parts.clock.nowMs());
-    return work(new Pair(transaction, { callerId, otherId, other, rows, now }));
+    return work(new Pair(transaction, { callerId, otherId, other, rows, blockerIds, now }));
   });
+  parts.streams.publishAccount(callerId);
+  parts.streams.publishAccount(otherId);
+  return done;
 }
+
+/** A user's row, as far as another's standing hangs on it. */
+type PairedUser = UserRow & { friend_request_audience: Audience };
 
 interface FriendRow {
   user_id: string;
@@ -60,11 +79,13 @@ export class Pair {
   readonly callerId: string;
   readonly otherId: string;
   /** Undefined: there is no such user. */
-  readonly other: UserRow | undefined;
+  readonly other: PairedUser | undefined;
   /** How the other stands to the caller. */
   readonly mine: FriendState;
   /** How the caller stands to the other. */
   readonly theirs: FriendState;
+  /** Who of the two has blocked the other. */
+  readonly blockerIds: readonly string[];
   private readonly since: Date;
   private readonly now: Date;
   private readonly transaction: SqlQueries;
@@ -74,8 +95,9 @@ export class Pair {
     found: {
       callerId: string;
       otherId: string;
-      other: UserRow | undefined;
+      other: PairedUser | undefined;
       rows: FriendRow[];
+      blockerIds: string[];
       now: Date;
     },
   ) {
@@ -83,6 +105,7 @@ export class Pair {
     this.callerId = found.callerId;
     this.otherId = found.otherId;
     this.other = found.other;
+    this.blockerIds = found.blockerIds;
     this.now = found.now;
     const mine = found.rows.find((row) => row.user_id === found.callerId);
     const theirs = found.rows.find((row) => row.user_id === found.otherId);
@@ -117,6 +140,27 @@ export class Pair {
       "DELETE FROM friends WHERE user_id = ANY($1::text[]) AND friend_id IN ($2, $3)",
       [userIds, this.callerId, this.otherId],
     );
+  }
+
+  /** The caller blocks the other. @throws DomainError TOO_MANY_BLOCKS */
+  async block(): Promise<void> {
+    if (this.blockerIds.includes(this.callerId)) return;
+    const stored = await this.transaction.query(
+      `INSERT INTO blocks (user_id, blocked_id, create_time)
+      SELECT $1, $2, $3 WHERE (SELECT count(*) FROM blocks WHERE user_id = $1) < ${blocksMax}
+      RETURNING 1`,
+      [this.callerId, this.otherId, this.now],
+    );
+    if (stored.length > 0) return;
+    throw sessionError("TOO_MANY_BLOCKS", `${this.callerId} has blocked ${blocksMax} users`);
+  }
+
+  /** The caller blocks the other no longer. */
+  async unblock(): Promise<void> {
+    await this.transaction.query("DELETE FROM blocks WHERE user_id = $1 AND blocked_id = $2", [
+      this.callerId,
+      this.otherId,
+    ]);
   }
 
   /** @throws DomainError TOO_MANY_FRIENDS where the user has the most of these states. */

@@ -1,4 +1,4 @@
-import { FriendState } from "../../gen/parley/session/v1/session_pb.js";
+import { Audience, FriendState } from "../../gen/parley/session/v1/session_pb.js";
 import { inPair } from "./friend-pair.ts";
 import { sessionError } from "./session-errors.ts";
 import type { SessionHandlers, SessionParts } from "./session-parts.ts";
@@ -18,8 +18,14 @@ export function friendHandlers(
       const friend = await inPair(parts, request.userId, context, async (pair) => {
         if (!pair.other) throw sessionError("USER_NOT_FOUND", `no user ${pair.otherId}`);
         if (pair.mine === REQUESTED || pair.mine === FRIENDS) return pair.asFriend();
+        if (pair.blockerIds.length > 0) {
+          throw sessionError("BLOCKED", `${pair.blockerIds[0]} has blocked the other`);
+        }
         await pair.requireRoom(pair.callerId, [REQUESTED, FRIENDS], "friends and requests");
         if (pair.mine === INVITED || pair.theirs === REQUESTED) return pair.put(FRIENDS, FRIENDS);
+        if (pair.other.friend_request_audience === Audience.NOBODY) {
+          throw sessionError("NOT_IN_AUDIENCE", `${pair.otherId} wants no requests`);
+        }
         await pair.requireRoom(pair.otherId, [INVITED], "unanswered requests by others");
         return pair.put(REQUESTED, INVITED);
       });

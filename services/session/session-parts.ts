@@ -5,6 +5,7 @@ import type { Clock } from "../../mesh/clock.ts";
 import { DomainError } from "../../mesh/errors.ts";
 import type { CallContext, Handlers, Identity } from "../../mesh/rpc.ts";
 import type { Sql } from "../../mesh/sql.ts";
+import type { Streams } from "../../mesh/streams.ts";
 import type { Allowance } from "./allowance.ts";
 import type { Passwords } from "./passwords.ts";
 import type { Revocations } from "./revocations.ts";
@@ -19,6 +20,8 @@ export interface SessionParts {
   passwords: Passwords;
   signingKeys: SigningKeys;
   revocations: Revocations;
+  /** Tells whoever keeps something of an account for a while that it has changed. */
+  streams: Pick<Streams, "publishAccount">;
   allowances: {
     /** By client address. */
     signUps: Allowance;

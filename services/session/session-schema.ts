@@ -3,7 +3,8 @@ import type { Migration } from "../../mesh/sql-migrations.ts";
 /**
  * Session's tables. Names and addresses are unique without regard to case by indexes on `lower`;
  * queries fold with the same function, so that nothing else decides what is equal. Ids sort by
- * bytes, whatever the database's locale.
+ * bytes, whatever the database's locale. Enums are the contract's numbers; `do_not_disturb` is the
+ * contract's message, encoded.
  */
 export const sessionMigrations: readonly Migration[] = [
   {
@@ -71,6 +72,27 @@ export const sessionMigrations: readonly Migration[] = [
         token bytea NOT NULL,
         register_time timestamptz NOT NULL
       );
+    `,
+  },
+  {
+    name: "0003_blocks_and_audiences",
+    text: `
+      CREATE TABLE blocks (
+        user_id text COLLATE "C" NOT NULL REFERENCES users ON DELETE CASCADE,
+        blocked_id text COLLATE "C" NOT NULL REFERENCES users ON DELETE CASCADE,
+        create_time timestamptz NOT NULL,
+        PRIMARY KEY (user_id, blocked_id)
+      );
+      CREATE INDEX blocks_by_blocked ON blocks (blocked_id);
+
+      ALTER TABLE users
+        ADD CHECK (presence_audience BETWEEN 1 AND 3),
+        ADD last_seen_audience integer NOT NULL DEFAULT 1 CHECK (last_seen_audience BETWEEN 1 AND 3),
+        ADD message_audience integer NOT NULL DEFAULT 1 CHECK (message_audience BETWEEN 1 AND 3),
+        ADD group_add_audience integer NOT NULL DEFAULT 1 CHECK (group_add_audience BETWEEN 1 AND 3),
+        ADD friend_request_audience integer NOT NULL DEFAULT 1
+          CHECK (friend_request_audience IN (1, 3)),
+        ADD do_not_disturb bytea;
     `,
   },
 ];

@@ -2,9 +2,11 @@ import type { Clock } from "../../mesh/clock.ts";
 import { type Logger, silentLogger } from "../../mesh/logger.ts";
 import type { Sql } from "../../mesh/sql.ts";
 import { migrate } from "../../mesh/sql-migrations.ts";
-import type { Stream } from "../../mesh/streams.ts";
+import type { Stream, Streams } from "../../mesh/streams.ts";
 import { Allowance } from "./allowance.ts";
+import { blockHandlers } from "./blocks.ts";
 import { changePassword } from "./change-password.ts";
+import { checkContacts } from "./contacts.ts";
 import { deleteAccount } from "./delete-account.ts";
 import { deviceHandlers } from "./devices.ts";
 import { friendHandlers } from "./friends.ts";
@@ -20,13 +22,14 @@ import type { SessionConfig } from "./session-config.ts";
 import { sessionCodes } from "./session-errors.ts";
 import type { SessionHandlers, SessionParts } from "./session-parts.ts";
 import { sessionMigrations } from "./session-schema.ts";
+import { settingsHandlers } from "./settings.ts";
 import { signUp } from "./sign-up.ts";
 import { SigningKeys } from "./signing-keys.ts";
 
 /** What the service is made of. It closes none of it. */
 export interface SessionServiceOptions {
   sql: Sql;
-  streams: { revocations: Pick<Stream, "append"> };
+  streams: Pick<Streams, "publishAccount"> & { revocations: Pick<Stream, "append"> };
   clock: Clock;
   config: SessionConfig;
   log?: Logger;
@@ -59,7 +62,8 @@ export async function createSessionService(
 
   const passwords = new Passwords(config);
   const allowances = makeAllowances(config, clock);
-  const parts = { sql, clock, config, passwords, signingKeys, revocations, allowances };
+  const shared = { sql, streams, clock, config };
+  const parts = { ...shared, passwords, signingKeys, revocations, allowances };
   return {
     handlers: {
       signUp: signUp(parts),
@@ -67,12 +71,15 @@ export async function createSessionService(
       refreshTokens: refreshTokens(parts),
       ...deviceHandlers(parts),
       ...profileHandlers(parts),
+      ...settingsHandlers(parts),
       changePassword: changePassword(parts),
       deleteAccount: deleteAccount(parts),
       listUsers: listUsers(parts),
       ...friendHandlers(parts),
       ...listFriendHandlers(parts),
       ...pushTokenHandlers(parts),
+      ...blockHandlers(parts),
+      checkContacts: checkContacts(parts),
       listSigningKeys: async () => ({ keys: await signingKeys.list() }),
     },
     codes: sessionCodes,

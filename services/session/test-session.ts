@@ -1,19 +1,31 @@
-/** A Session service for tests: PGlite and streams in memory, a clock that stands still. */
+/** A Session service for tests: a database, streams in memory, a clock that stands still. */
 import { create, type DescMethodUnary, fromBinary } from "@bufbuild/protobuf";
+import { inject } from "vitest";
 import { type Revocation, RevocationSchema } from "../../gen/parley/log/v1/log_pb.js";
 import {
   SessionService,
   type SignUpResponse,
 } from "../../gen/parley/session/v1/session_service_pb.js";
+import { systemClock } from "../../mesh/clock.ts";
 import { ManualClock } from "../../mesh/clock-manual.ts";
 import { parseConfig } from "../../mesh/config.ts";
+import { silentLogger } from "../../mesh/logger.ts";
 import type { CallContext, Client, Identity } from "../../mesh/rpc.ts";
 import type { Sql } from "../../mesh/sql.ts";
 import { openPglite } from "../../mesh/sql-pglite.ts";
+import { openPostgres } from "../../mesh/sql-postgres.ts";
+import { makeTestDatabase } from "../../mesh/sql-postgres-under-test.ts";
 import { AppendOutcomeUnknown, type Streams } from "../../mesh/streams.ts";
 import { openMemoryStreams } from "../../mesh/streams-memory.ts";
 import { sessionConfig } from "./session-config.ts";
 import { createSessionService, type RunningSessionService } from "./session-service.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** What these tests run on; see vitest.config.ts. */
+    sql?: "postgres";
+  }
+}
 
 /** Calls the service as a mesh does. */
 export type SessionClient = Client<typeof SessionService>;
@@ -32,17 +44,22 @@ export class TestSession {
   readonly streams: Streams = openMemoryStreams({ clock: this.clock });
   readonly sql: Sql;
   service!: RunningSessionService;
+  /** Accounts that others were told of. */
+  readonly changed: string[] = [];
   /** So many appends of revocations fail from now on. */
   appendsToFail = 0;
   private count = 0;
 
-  private constructor(sql: Sql) {
+  private readonly drop: () => Promise<void>;
+
+  constructor(sql: Sql, drop: () => Promise<void>) {
     this.sql = sql;
+    this.drop = drop;
   }
 
   /** Takes 2 s: once a file. */
   static async open(environment: Record<string, string> = {}): Promise<TestSession> {
-    const session = new TestSession(await openPglite());
+    const session = await (inject("sql") === "postgres" ? onPostgres() : onPglite());
     await session.restart(environment);
     return session;
   }
@@ -55,6 +72,7 @@ export class TestSession {
       sql,
       clock,
       streams: {
+        publishAccount: (userId) => this.changed.push(userId),
         revocations: {
           append: async (...args) => {
             if (this.appendsToFail-- > 0) throw new AppendOutcomeUnknown("cut off");
@@ -69,6 +87,7 @@ export class TestSession {
   async close(): Promise<void> {
     await this.service.close();
     await this.sql.close();
+    await this.drop();
     await this.streams.close();
   }
 
@@ -128,4 +147,14 @@ function contextOf(identity: Identity | undefined): CallContext {
     traceParent: "",
     clientAddress: "192.0.2.1",
   };
+}
+
+async function onPglite(): Promise<TestSession> {
+  return new TestSession(await openPglite(), async () => {});
+}
+
+async function onPostgres(): Promise<TestSession> {
+  const { url, drop } = await makeTestDatabase(inject("servers").postgresUrl);
+  const options = { url, clock: systemClock, log: silentLogger };
+  return new TestSession(await openPostgres(options), drop);
 }

@@ -1,6 +1,12 @@
 /** A channel with somebody of every standing, and what each operation of the table is as a call. */
 import type { Client } from "@connectrpc/connect";
-import { MemberRole, type MessageService } from "../../edge/sdk/index.ts";
+import { expect } from "vitest";
+import {
+  errorReason,
+  MemberRole,
+  type MessageService,
+  SessionService,
+} from "../../edge/sdk/index.ts";
 import type { Condition, Operation, Standing } from "../../services/message/channel/permissions.ts";
 import type { Device } from "./device.ts";
 
@@ -11,6 +17,8 @@ export type Calls = Client<typeof MessageService>;
 export type Cast = Record<Exclude<Standing, "DIRECT">, Device> & {
   otherMember: Device;
   otherAdmin: Device;
+  /** Is in no group. */
+  other: Device;
 };
 
 /** A channel to try something in. */
@@ -55,10 +63,16 @@ export async function groupScene(cast: Cast, condition?: Condition, holds = fals
   };
 }
 
-/** The channel of two users. */
-export async function directScene(cast: Cast): Promise<Scene> {
-  const channelId = await cast.OWNER.openDirect(cast.MEMBER);
-  const texts = await sendTexts(channelId, [cast.OWNER, cast.MEMBER]);
+/** The channel of two users, the second of whom may have blocked the first. */
+export async function directScene(cast: Cast, isBlocked = false): Promise<Scene> {
+  const [first, second] = [cast.OWNER, isBlocked ? cast.other : cast.MEMBER];
+  const channelId = await first.openDirect(second);
+  const texts = await sendTexts(channelId, [first, second]);
+  if (isBlocked) {
+    await second.http(SessionService).blockUser({ userId: first.userId });
+    const typing = () => first.calls.sendTyping({ channelId }).then(() => "ALLOWED", errorReason);
+    await expect.poll(typing).toBe("BLOCKED");
+  }
   return { channelId, inviteToken: "not-a-token", inviteLinkId: 1, texts, cast };
 }
 
@@ -70,7 +84,7 @@ async function sendTexts(channelId: string, senders: Device[]): Promise<Map<Devi
 /** A text of the caller's where it has sent one, and one of somebody else's. */
 function textIds({ texts, cast }: Scene, caller: Device) {
   const owners = texts.get(cast.OWNER)!;
-  const members = texts.get(cast.MEMBER)!;
+  const members = texts.get(cast.MEMBER) ?? texts.get(cast.other)!;
   return { own: texts.get(caller) ?? owners, anothers: caller === cast.OWNER ? members : owners };
 }
 

@@ -38,6 +38,7 @@ beforeAll(async () => {
     "BANNED",
     "otherMember",
     "otherAdmin",
+    "other",
   ];
   const devices = await newDevices(parley.nextUrl, ...names.map((name) => name.toLowerCase()));
   cast = Object.fromEntries(names.map((name, i) => [name, devices[i]!])) as Cast;
@@ -80,14 +81,15 @@ const tries: Try[] = operations.flatMap((operation) =>
 );
 
 function newScene({ standing, condition, holds }: Try): Promise<Scene> {
-  return standing === "DIRECT" ? directScene(cast) : groupScene(cast, condition, holds);
+  if (standing !== "DIRECT") return groupScene(cast, condition, holds);
+  return directScene(cast, condition === "isNotBlocked" && !holds);
 }
 
 /** Scenes for what is refused: it leaves them as they were, for the next. */
 const refusedScenes = new Map<string, Promise<Scene>>();
 
 function refusedScene(cell: Try): Promise<Scene> {
-  const key = cell.standing === "DIRECT" ? cell.standing : `${cell.condition}`;
+  const key = `${cell.standing === "DIRECT"} ${cell.condition}`;
   const scene = refusedScenes.get(key) ?? newScene(cell);
   refusedScenes.set(key, scene);
   return scene;

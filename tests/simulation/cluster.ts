@@ -1,9 +1,11 @@
 /** The processes of a run: they die, freeze, and are started anew. */
 import type { MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
+import { Contact_Verdict } from "../../gen/parley/session/v1/session_service_pb.js";
 import type { InboxFeeds } from "../../mesh/inbox-feed.ts";
 import type { Logger } from "../../mesh/logger.ts";
 import { rendezvous } from "../../mesh/rendezvous.ts";
 import type { Handlers } from "../../mesh/rpc.ts";
+import { Blocks } from "../../services/message/channel/blocks.ts";
 import { MemorySearchIndex } from "../../services/message/search/search-index-memory.ts";
 import type { RunFaults } from "./faults.ts";
 import type { Parts } from "./parts.ts";
@@ -118,14 +120,15 @@ export class Cluster {
     const { parts, userIds, idgen } = this.options;
     const process = this.newProcess("message");
     const ids = idgen.connect(process);
-    const existing = new Set(userIds);
+    const contacts = userIds.map((userId) => ({ userId, verdict: Contact_Verdict.ALLOWED }));
     const { handlers } = parts.messageService({
       streams: this.options.streams.connect(process),
       store: this.options.store.connect(process),
       index: this.index,
       takeIds: (count, greaterThan) => ids.take(count, greaterThan),
       lookUpNames: async () => [],
-      existingUsers: async () => existing,
+      blocks: new Blocks(async () => [], process.clock),
+      checkContacts: async () => contacts,
       inviteSecret: "s3cret",
       clock: process.clock,
       logger: this.logger(process),

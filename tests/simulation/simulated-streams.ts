@@ -92,6 +92,12 @@ export class StreamsServer {
         return hops.ask(() => streams.subscribeLog(channelId, hear), away);
       },
       publishLog: (channelId, entry) => streams.publishLog(channelId, entry),
+      subscribeAccounts: (onChange) => {
+        const lane = new Lane(time);
+        const hear = (userId: string) => hops.tell(lane, () => onChange(userId));
+        return hops.ask(() => streams.subscribeAccounts(hear), away);
+      },
+      publishAccount: (userId) => streams.publishAccount(userId),
       close: () => streams.close(),
     };
   }

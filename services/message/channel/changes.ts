@@ -50,8 +50,9 @@ export function sendText(
   text: string,
   replyToMessageId: bigint,
 ): Decide {
-  return (current, { target, userIdsByName }) => {
-    const state = authorise("SEND", current, channelId, senderId);
+  return (current, basis) => {
+    const { target, userIdsByName } = basis;
+    const state = authorise("SEND", current, channelId, senderId, basis);
     // While the history can't be read, chat goes on: an old message is taken on trust.
     if (replyToMessageId !== 0n && target !== "unreadable") {
       requireTarget(target, state, senderId, replyToMessageId);
@@ -61,15 +62,20 @@ export function sendText(
   };
 }
 
-/** Opens the channel of two users; both are in it from the first item on. */
+/**
+ * Opens the channel of two users; both are in it from the first item on.
+ * @param refusal why the user may not, unless the channel is there already
+ */
 export function createDirect(
   channelId: string,
   userId: string,
   otherId: string,
   nowMs: number,
+  refusal?: DomainError,
 ): Decide {
   return (state) => {
     if (state) return undefined;
+    if (refusal) throw refusal;
     const kind = ChannelKind.DIRECT;
     const newChannel = channel(
       { channelId, kind, creatorId: userId, historyBeforeJoining: true },

@@ -41,6 +41,8 @@ export interface Basis {
   target: Found;
   /** By name in lower case; names of nobody, or that can't be looked up now, are missing. */
   userIdsByName: ReadonlyMap<string, string>;
+  /** Whether the other of a DIRECT channel has blocked the sender, as far as is known. */
+  isBlocked: boolean;
 }
 
 /** What to append: a message or a revision of one. */

@@ -12,6 +12,7 @@ import { DomainError } from "../../../mesh/errors.ts";
 import { AppendOutcomeUnknown, type Stream, WrongLastSequence } from "../../../mesh/streams.ts";
 import { asUnavailable, refuse } from "../message-codes.ts";
 import type { MessageStore } from "../store/message-store.ts";
+import type { Blocks } from "./blocks.ts";
 import type { Basis, Change } from "./channel-change.ts";
 import { Draft } from "./channel-draft.ts";
 import { type LoadedChannel, loadChannel, refreshChannel } from "./channel-loader.ts";
@@ -34,6 +35,8 @@ export interface WriterDependencies {
   snapshotAgeMaxMs?: number;
   /** Who is mentioned. */
   usernames: Usernames;
+  /** Who is blocked. */
+  blocks: Blocks;
   clock: Clock;
 }
 
@@ -234,14 +237,16 @@ export class ChannelWriter {
 
   /** What the decisions of a batch ask for, each. */
   private async basesOf(batch: readonly Change[], loaded: LoadedChannel): Promise<Basis[]> {
-    const { log, store, usernames } = this.deps;
+    const { log, store, usernames, blocks } = this.deps;
     const targetIds = batch.flatMap(({ targetId }) => targetId || []);
-    const [targets, userIds] = await Promise.all([
+    const [targets, userIds, blocked] = await Promise.all([
       findTargets(this.channelId, targetIds, loaded, log, store),
       Promise.all(batch.map(({ names = [], senderId }) => usernames.resolve(names, senderId))),
+      Promise.all(batch.map(({ senderId }) => blocks.isBlocked(loaded.state, senderId))),
     ]);
     return batch.map(({ targetId = 0n }, i) => {
-      return { target: targets.get(targetId) ?? "missing", userIdsByName: userIds[i]! };
+      const target = targets.get(targetId) ?? "missing";
+      return { target, userIdsByName: userIds[i]!, isBlocked: blocked[i]! };
     });
   }
 

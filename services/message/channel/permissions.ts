@@ -28,6 +28,7 @@ export const conditions = {
   membersMayAdd: "the group's setting `members_may_add` says so",
   membersMayRename: "the group's setting `members_may_rename` says so",
   linkIsUsable: "the link can be used",
+  isNotBlocked: "the other has not blocked the user",
 } as const;
 export type Condition = keyof typeof conditions;
 
@@ -45,6 +46,7 @@ const ban = "BANNED";
 const its = "NOT_THE_SENDER";
 const ifPublic = { where: "public", otherwise: "NOT_PUBLIC" } as const;
 const ifLink = { where: "linkIsUsable", otherwise: "INVITE_LINK_INVALID" } as const;
+const open = { where: "isNotBlocked", otherwise: "BLOCKED" } as const;
 const mayAdd = { where: "membersMayAdd", otherwise: low } as const;
 const mayRename = { where: "membersMayRename", otherwise: low } as const;
 
@@ -56,19 +58,19 @@ export interface Permission extends Record<Standing, Verdict> {
 /** The table. */
 export const permissions = {
   // In the order of the standings: OWNER, ADMIN, MEMBER, FORMER, NONE, BANNED, DIRECT.
-  SEND: row(yes, yes, yes, out, out, out, yes, "send a text"),
-  EDIT_OWN: row(yes, yes, yes, out, out, out, yes, "edit an own text"),
+  SEND: row(yes, yes, yes, out, out, out, open, "send a text"),
+  EDIT_OWN: row(yes, yes, yes, out, out, out, open, "edit an own text"),
   EDIT_ANOTHERS: row(its, its, its, out, out, out, its, "edit another's text"),
   DELETE_OWN: row(yes, yes, yes, out, out, out, yes, "delete an own text"),
   DELETE_ANOTHERS: row(yes, yes, its, out, out, out, its, "delete another's text"),
-  REACT: row(yes, yes, yes, out, out, out, yes, "react to a text, or take it back"),
+  REACT: row(yes, yes, yes, out, out, out, open, "react to a text, or take it back"),
   READ_HISTORY: row(yes, yes, yes, yes, out, yes, yes, "read what was sent during own stays"),
   LIST_REVISED: row(yes, yes, yes, yes, out, yes, yes, "list what was changed of it"),
   LIST_REACTIONS: row(yes, yes, yes, yes, out, yes, yes, "list reactions to it"),
   SEARCH: row(yes, yes, yes, yes, out, yes, yes, "search in it"),
   READ_CHANNEL: row(yes, yes, yes, out, out, out, yes, "read the channel"),
   LIST_MEMBERS: row(yes, yes, yes, out, out, out, yes, "list members"),
-  TYPE: row(yes, yes, yes, out, out, out, yes, "tell that one is writing"),
+  TYPE: row(yes, yes, yes, out, out, out, open, "tell that one is writing"),
   MARK_READ: row(yes, yes, yes, out, out, out, yes, "mark as read"),
   LIST_CURSORS: row(yes, yes, yes, out, out, out, yes, "list read cursors"),
   ADD: row(yes, yes, mayAdd, out, out, out, two, "add members"),
@@ -98,9 +100,16 @@ function row(...columns: [...Seven<Verdict>, string]): Permission {
   return { what, OWNER, ADMIN, MEMBER, FORMER, NONE, BANNED, DIRECT };
 }
 
+/** What the channel itself does not say; unset: no. */
+export interface Circumstances {
+  /** The user has such a link. */
+  linkIsUsable?: boolean;
+  /** The channel is DIRECT, and the other has blocked the user. */
+  isBlocked?: boolean;
+}
+
 /**
  * Checks that a user may do something in the channel as it is (undefined: it does not exist).
- * @param linkIsUsable whether the user has such a link
  * @throws DomainError with the table's reason
  */
 export function authorise(
@@ -108,10 +117,10 @@ export function authorise(
   state: ChannelState | undefined,
   channelId: string,
   userId: string,
-  linkIsUsable = false,
+  circumstances: Circumstances = {},
 ): ChannelState {
   const verdict: Verdict = permissions[operation][standingOf(state, userId)];
-  const reason = refusal(verdict, state?.channel, linkIsUsable);
+  const reason = refusal(verdict, state?.channel, circumstances);
   if (state && !reason) return state;
   if (!reason || reason === "NOT_A_MEMBER") throw notAMember(channelId);
   throw refuse(reason, `${userId} may not ${permissions[operation].what}: ${channelId}`);
@@ -120,13 +129,22 @@ export function authorise(
 function refusal(
   verdict: Verdict,
   channel: Channel | undefined,
-  linkIsUsable: boolean,
+  circumstances: Circumstances,
 ): MessageReason | undefined {
   if (verdict === "ALLOWED") return undefined;
   if (typeof verdict === "string") return verdict;
   const { where, otherwise } = verdict;
-  const holds = where === "linkIsUsable" ? linkIsUsable : channel?.[where];
-  return holds ? undefined : otherwise;
+  return holds(where, channel, circumstances) ? undefined : otherwise;
+}
+
+function holds(
+  condition: Condition,
+  channel: Channel | undefined,
+  { linkIsUsable = false, isBlocked = false }: Circumstances,
+): boolean {
+  if (condition === "linkIsUsable") return linkIsUsable;
+  if (condition === "isNotBlocked") return !isBlocked;
+  return channel?.[condition] ?? false;
 }
 
 /** What a user is there now. Who has been there before is not told apart from who has not. */

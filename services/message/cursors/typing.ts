@@ -4,8 +4,10 @@ import type { Clock } from "../../../mesh/clock.ts";
 import { RecentMap } from "../../../mesh/recent-map.ts";
 import type { Identity } from "../../../mesh/rpc.ts";
 import type { Streams } from "../../../mesh/streams.ts";
+import type { Blocks } from "../channel/blocks.ts";
 import type { ChannelState } from "../channel/channel-state.ts";
 import type { Channels } from "../channel/channels.ts";
+import { refuse } from "../message-codes.ts";
 import { tell } from "./member-events.ts";
 
 /** Of a device's calls closer to each other than this the later ones do nothing. */
@@ -17,6 +19,7 @@ const devicesMax = 20_000;
 export interface TypingOptions {
   channels: Channels;
   streams: Pick<Streams, "publishInbox">;
+  blocks: Blocks;
   clock: Clock;
 }
 
@@ -29,14 +32,17 @@ export class Typing {
     this.options = options;
   }
 
-  /** Tells the other members of a COPY channel. @throws DomainError NOT_A_MEMBER, UNAVAILABLE */
+  /** Tells the other members of a COPY channel. @throws DomainError NOT_A_MEMBER, BLOCKED, UNAVAILABLE */
   async send({ userId, deviceId }: Identity, channelId: string): Promise<void> {
-    const { channels, streams, clock } = this.options;
+    const { channels, streams, blocks, clock } = this.options;
     const look = (state: ChannelState) => ({
       mode: state.channel.mode,
       others: [...state.members.keys()].filter((memberId) => memberId !== userId),
+      blocked: blocks.isBlocked(state, userId),
     });
-    const { mode, others } = await channels.lookAsMember(channelId, userId, look, "TYPE");
+    const found = await channels.lookAsMember(channelId, userId, look, "TYPE");
+    const { mode, others, blocked } = found;
+    if (await blocked) throw refuse("BLOCKED", `${others[0]} has blocked ${userId}`);
     if (mode !== DeliveryMode.COPY) return;
     const nowMs = clock.monotonicMs();
     const lastMs = this.toldMs.get(deviceId);

@@ -1,23 +1,25 @@
 /** What methods do with one channel on behalf of a caller: change it, or look at it. */
 import { clone } from "@bufbuild/protobuf";
 import { type Channel, ChannelSchema } from "../../../gen/parley/message/v1/message_pb.js";
+import type { CheckContactsRequest_Kind as Kind } from "../../../gen/parley/session/v1/session_service_pb.js";
 import type { Clock } from "../../../mesh/clock.ts";
-import type { CallContext, Identity } from "../../../mesh/rpc.ts";
+import type { DomainError } from "../../../mesh/errors.ts";
+import type { CallContext } from "../../../mesh/rpc.ts";
 import type { Decide } from "../channel/changes.ts";
 import type { Outcome } from "../channel/channel-change.ts";
 import type { ChannelState } from "../channel/channel-state.ts";
 import type { Channels } from "../channel/channels.ts";
 import { mentionableNames } from "../channel/mentions.ts";
 import { authorise, type Operation } from "../channel/permissions.ts";
-import { refuse } from "../message-codes.ts";
 import { checkChannelId, checkClientMessageId, requireIdentity } from "../request-fields.ts";
+import { type CheckContacts, refusalOf } from "./contacts.ts";
 
 /** What calls work on. */
 export interface ChannelCallDependencies {
   channels: Channels;
   clock: Clock;
-  /** The users of these that exist. */
-  existingUsers(userIds: readonly string[], caller: Identity): Promise<ReadonlySet<string>>;
+  /** Whether users let a caller message or add them. */
+  checkContacts: CheckContacts;
 }
 
 /** A change that a call asks for. */
@@ -85,11 +87,22 @@ export class ChannelCalls {
     return take(authorise(operation, state, channelId, userId));
   }
 
-  /** @throws DomainError USER_NOT_FOUND */
-  async requireUsers(userIds: readonly string[], context: CallContext): Promise<void> {
-    if (userIds.length === 0) return;
-    const existing = await this.deps.existingUsers(userIds, requireIdentity(context));
-    const missing = userIds.find((userId) => !existing.has(userId));
-    if (missing) throw refuse("USER_NOT_FOUND", `user ${missing} does not exist`);
+  /** @throws DomainError BLOCKED, NOT_IN_AUDIENCE, USER_NOT_FOUND, UNAVAILABLE */
+  async requireContacts(
+    kind: Kind,
+    userIds: readonly string[],
+    context: CallContext,
+  ): Promise<void> {
+    const refusal = await this.refusal(kind, userIds, context);
+    if (refusal) throw refusal;
+  }
+
+  /** Why the caller may not message or add these users, or it can't be told; undefined: it may. */
+  refusal(
+    kind: Kind,
+    userIds: readonly string[],
+    context: CallContext,
+  ): Promise<DomainError | undefined> {
+    return refusalOf(this.deps.checkContacts, requireIdentity(context).userId, kind, userIds);
   }
 }

@@ -1,6 +1,7 @@
 /** The methods that make and keep groups. */
 import { MemberRole } from "../../../gen/parley/message/v1/message_pb.js";
 import type { MessageService } from "../../../gen/parley/message/v1/message_service_pb.js";
+import { CheckContactsRequest_Kind as Kind } from "../../../gen/parley/session/v1/session_service_pb.js";
 import type { Clock } from "../../../mesh/clock.ts";
 import { fieldInvalid } from "../../../mesh/errors.ts";
 import type { Handlers } from "../../../mesh/rpc.ts";
@@ -68,7 +69,7 @@ export function groupMethods(
       checkClientMessageId(clientMessageId, now());
       checkGroupName(request.name);
       checkUserIds("user_ids", userIds, 0, 99);
-      await calls.requireUsers(userIds, context);
+      await calls.requireContacts(Kind.GROUP_ADD, userIds, context);
       const channelId = groupChannelId(userId, clientMessageId);
       const decide = createGroup(channelId, userId, request.name, request, userIds, now());
       const wanted = { channelId, clientMessageId, decide, userIds };
@@ -78,7 +79,7 @@ export function groupMethods(
     async addMembers({ channelId, clientMessageId, userIds }, context) {
       const { userId } = requireIdentity(context);
       checkUserIds("user_ids", userIds, 1, 99);
-      await calls.requireUsers(userIds, context);
+      await calls.requireContacts(Kind.GROUP_ADD, userIds, context);
       const decide = addMembers(channelId, userId, userIds);
       const wanted = { channelId, clientMessageId, decide, userIds };
       return { channel: await calls.changed(wanted, context) };

@@ -114,7 +114,8 @@ export function joinGroup(
   return (state) => {
     const link = token === "" ? undefined : usableLink(state, token, now());
     const operation = token === "" ? "JOIN" : "JOIN_BY_LINK";
-    const group = authorise(operation, state, channelId, userId, link !== undefined);
+    const circumstances = { linkIsUsable: link !== undefined };
+    const group = authorise(operation, state, channelId, userId, circumstances);
     if (group.members.has(userId)) return undefined;
     checkSize(group, 1);
     const newOwnerId = group.channel.memberCount === 0 ? userId : "";

@@ -91,10 +91,10 @@ function textOf(
   messageId: bigint,
   [own, anothers]: readonly [Operation, Operation],
 ) {
-  const state = authorise(own, current, channelId, actorId);
+  const state = authorise(own, current, channelId, actorId, basis);
   const target = requireTarget(basis.target, state, actorId, messageId);
   if (!target.isText) throw refuse("NOT_A_TEXT", `message ${messageId} is not a text`);
-  if (target.senderId !== actorId) authorise(anothers, state, channelId, actorId);
+  if (target.senderId !== actorId) authorise(anothers, state, channelId, actorId, basis);
   return { state, target };
 }
 

@@ -2113,8 +2113,8 @@ export declare const MessageService: GenService<{
    * away, the text goes all the same, and names that are not known yet stay plain text.
    *
    * INVALID_ARGUMENT (TEXT_EMPTY, TEXT_TOO_LONG, CLIENT_MESSAGE_ID_INVALID, FIELD_INVALID),
-   * PERMISSION_DENIED (NOT_A_MEMBER, also for a channel that does not exist),
-   * NOT_FOUND (MESSAGE_NOT_FOUND: the message that it answers),
+   * PERMISSION_DENIED (NOT_A_MEMBER, also for a channel that does not exist; BLOCKED: the other of a
+   * DIRECT channel has blocked the caller), NOT_FOUND (MESSAGE_NOT_FOUND: the message that it answers),
    * ALREADY_EXISTS (CLIENT_MESSAGE_ID_REUSED: the same id with another text).
    *
    * @generated from rpc parley.message.v1.MessageService.SendMessage
@@ -2128,10 +2128,10 @@ export declare const MessageService: GenService<{
    * Replaces the text of one of the caller's own messages. Its place in the history stays.
    *
    * INVALID_ARGUMENT (TEXT_EMPTY, TEXT_TOO_LONG, CLIENT_MESSAGE_ID_INVALID, FIELD_INVALID),
-   * PERMISSION_DENIED (NOT_A_MEMBER, NOT_THE_SENDER), NOT_FOUND (MESSAGE_NOT_FOUND: none that the
-   * caller may see), FAILED_PRECONDITION (MESSAGE_DELETED, NOT_A_TEXT), ALREADY_EXISTS
-   * (CLIENT_MESSAGE_ID_REUSED). UNAVAILABLE also where the message is old and the history can't be
-   * read.
+   * PERMISSION_DENIED (NOT_A_MEMBER, NOT_THE_SENDER; BLOCKED as SendMessage), NOT_FOUND
+   * (MESSAGE_NOT_FOUND: none that the caller may see), FAILED_PRECONDITION (MESSAGE_DELETED,
+   * NOT_A_TEXT), ALREADY_EXISTS (CLIENT_MESSAGE_ID_REUSED). UNAVAILABLE also where the message is old
+   * and the history can't be read.
    *
    * @generated from rpc parley.message.v1.MessageService.EditMessage
    */
@@ -2144,7 +2144,7 @@ export declare const MessageService: GenService<{
    * Deletes a text: its place stays, as a tombstone. The caller's own, or as a group's owner or
    * admin anybody's. A message that is deleted already stays as it is.
    *
-   * As EditMessage.
+   * As EditMessage, but who is blocked may delete what it sent.
    *
    * @generated from rpc parley.message.v1.MessageService.DeleteMessage
    */
@@ -2207,9 +2207,12 @@ export declare const MessageService: GenService<{
     output: typeof ListRevisedMessagesResponseSchema;
   },
   /**
-   * Opens the channel of the caller and another user, or returns it where it exists.
+   * Opens the channel of the caller and another user, or returns it where it exists, whatever they
+   * are to each other by now.
    *
-   * INVALID_ARGUMENT (FIELD_INVALID: oneself), NOT_FOUND (USER_NOT_FOUND).
+   * INVALID_ARGUMENT (FIELD_INVALID: oneself), NOT_FOUND (USER_NOT_FOUND), PERMISSION_DENIED
+   * (BLOCKED: the other has blocked the caller; NOT_IN_AUDIENCE: the other's settings exclude it),
+   * UNAVAILABLE (also where Session is away, for a new channel).
    *
    * @generated from rpc parley.message.v1.MessageService.CreateDirectChannel
    */
@@ -2221,7 +2224,8 @@ export declare const MessageService: GenService<{
   /**
    * Creates a group that the caller owns.
    *
-   * INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (USER_NOT_FOUND), RESOURCE_EXHAUSTED
+   * INVALID_ARGUMENT (FIELD_INVALID), NOT_FOUND (USER_NOT_FOUND), PERMISSION_DENIED (BLOCKED,
+   * NOT_IN_AUDIENCE: one of the users does not want to be added by the caller), RESOURCE_EXHAUSTED
    * (GROUP_FULL), ALREADY_EXISTS (CLIENT_MESSAGE_ID_REUSED).
    *
    * @generated from rpc parley.message.v1.MessageService.CreateGroup
@@ -2235,8 +2239,9 @@ export declare const MessageService: GenService<{
    * Adds users to a group. Its owner and admins may, where the group's setting says so every
    * member. Users who are members already stay as they are.
    *
-   * PERMISSION_DENIED (NOT_A_MEMBER, ROLE_INSUFFICIENT), FAILED_PRECONDITION (NOT_A_GROUP,
-   * USER_BANNED: one of the users), NOT_FOUND (USER_NOT_FOUND), RESOURCE_EXHAUSTED
+   * PERMISSION_DENIED (NOT_A_MEMBER, ROLE_INSUFFICIENT; BLOCKED, NOT_IN_AUDIENCE: one of the users
+   * does not want to be added by the caller), FAILED_PRECONDITION (NOT_A_GROUP, USER_BANNED: one of
+   * the users), NOT_FOUND (USER_NOT_FOUND), RESOURCE_EXHAUSTED
    * (GROUP_FULL).
    *
    * @generated from rpc parley.message.v1.MessageService.AddMembers
@@ -2586,7 +2591,7 @@ export declare const MessageService: GenService<{
    * who hears it is not promised. Call it every 3 s while the user writes: of a device's calls
    * less than a second apart only the first counts. Does nothing in a LIVE channel.
    *
-   * PERMISSION_DENIED (NOT_A_MEMBER), INVALID_ARGUMENT (FIELD_INVALID).
+   * PERMISSION_DENIED (NOT_A_MEMBER; BLOCKED as SendMessage), INVALID_ARGUMENT (FIELD_INVALID).
    *
    * @generated from rpc parley.message.v1.MessageService.SendTyping
    */

@@ -88,7 +88,7 @@ export declare const ProfileSchema: GenMessage<Profile>;
  */
 export declare type Settings = Message<"parley.session.v1.Settings"> & {
   /**
-   * Who sees the account's presence and last-seen time.
+   * Who sees whether the account is online.
    *
    * @generated from field: parley.session.v1.Audience presence_audience = 1;
    */
@@ -100,6 +100,41 @@ export declare type Settings = Message<"parley.session.v1.Settings"> & {
    * @generated from field: bool push_previews = 2;
    */
   pushPreviews: boolean;
+
+  /**
+   * Who sees when the account was last active, of those who see whether it is online.
+   *
+   * @generated from field: parley.session.v1.Audience last_seen_audience = 3;
+   */
+  lastSeenAudience: Audience;
+
+  /**
+   * Who may open a DIRECT channel with the account. Those that exist go on.
+   *
+   * @generated from field: parley.session.v1.Audience message_audience = 4;
+   */
+  messageAudience: Audience;
+
+  /**
+   * Who may add the account to groups. It may join any that it is invited to by a link.
+   *
+   * @generated from field: parley.session.v1.Audience group_add_audience = 5;
+   */
+  groupAddAudience: Audience;
+
+  /**
+   * Who may ask to be friends: EVERYBODY or NOBODY.
+   *
+   * @generated from field: parley.session.v1.Audience friend_request_audience = 6;
+   */
+  friendRequestAudience: Audience;
+
+  /**
+   * When no push is sent; unset: one always is.
+   *
+   * @generated from field: parley.session.v1.DoNotDisturb do_not_disturb = 7;
+   */
+  doNotDisturb?: DoNotDisturb | undefined;
 };
 
 /**
@@ -107,6 +142,82 @@ export declare type Settings = Message<"parley.session.v1.Settings"> & {
  * Use `create(SettingsSchema)` to create a new message.
  */
 export declare const SettingsSchema: GenMessage<Settings>;
+
+/**
+ * When an account wants no push.
+ *
+ * @generated from message parley.session.v1.DoNotDisturb
+ */
+export declare type DoNotDisturb = Message<"parley.session.v1.DoNotDisturb"> & {
+  /**
+   * None now, whatever the schedule says.
+   *
+   * @generated from field: bool on = 1;
+   */
+  on: boolean;
+
+  /**
+   * When `on` ends by itself; unset: it doesn't.
+   *
+   * @generated from field: google.protobuf.Timestamp until_time = 2;
+   */
+  untilTime?: Timestamp | undefined;
+
+  /**
+   * None in these periods, week after week. At most 28; they may overlap.
+   *
+   * @generated from field: repeated parley.session.v1.QuietPeriod schedule = 3;
+   */
+  schedule: QuietPeriod[];
+
+  /**
+   * Whose clock the schedule goes by, as in the IANA database: "Europe/Berlin". Empty: UTC.
+   *
+   * @generated from field: string time_zone = 4;
+   */
+  timeZone: string;
+};
+
+/**
+ * Describes the message parley.session.v1.DoNotDisturb.
+ * Use `create(DoNotDisturbSchema)` to create a new message.
+ */
+export declare const DoNotDisturbSchema: GenMessage<DoNotDisturb>;
+
+/**
+ * A part of every week, by the clock on the wall: where that is put forward or back the period is
+ * shorter or longer by as much.
+ *
+ * @generated from message parley.session.v1.QuietPeriod
+ */
+export declare type QuietPeriod = Message<"parley.session.v1.QuietPeriod"> & {
+  /**
+   * The day on which it begins: 1 is Monday, 7 is Sunday.
+   *
+   * @generated from field: int32 weekday = 1;
+   */
+  weekday: number;
+
+  /**
+   * When it begins, in minutes of that day: 0 to 1,439.
+   *
+   * @generated from field: int32 start_minute = 2;
+   */
+  startMinute: number;
+
+  /**
+   * The first minute after it: 0 to 1,439. One that is not after the start is the next day's.
+   *
+   * @generated from field: int32 end_minute = 3;
+   */
+  endMinute: number;
+};
+
+/**
+ * Describes the message parley.session.v1.QuietPeriod.
+ * Use `create(QuietPeriodSchema)` to create a new message.
+ */
+export declare const QuietPeriodSchema: GenMessage<QuietPeriod>;
 
 /**
  * A signed-in device.
@@ -230,6 +341,33 @@ export declare type Friend = Message<"parley.session.v1.Friend"> & {
  * Use `create(FriendSchema)` to create a new message.
  */
 export declare const FriendSchema: GenMessage<Friend>;
+
+/**
+ * A user that the caller has blocked.
+ *
+ * @generated from message parley.session.v1.BlockedUser
+ */
+export declare type BlockedUser = Message<"parley.session.v1.BlockedUser"> & {
+  /**
+   * Who.
+   *
+   * @generated from field: parley.session.v1.User user = 1;
+   */
+  user?: User | undefined;
+
+  /**
+   * Since when.
+   *
+   * @generated from field: google.protobuf.Timestamp block_time = 2;
+   */
+  blockTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message parley.session.v1.BlockedUser.
+ * Use `create(BlockedUserSchema)` to create a new message.
+ */
+export declare const BlockedUserSchema: GenMessage<BlockedUser>;
 
 /**
  * A public key that access tokens are verified with.
@@ -356,7 +494,7 @@ export declare type WebPushSubscription = Message<"parley.session.v1.WebPushSubs
 export declare const WebPushSubscriptionSchema: GenMessage<WebPushSubscription>;
 
 /**
- * Who may see something.
+ * Who may see or do something. Whom the account has blocked may not, whatever the audience.
  *
  * @generated from enum parley.session.v1.Audience
  */

@@ -11,7 +11,7 @@ import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
  * Describes the file parley/session/v1/session.proto.
  */
 export const file_parley_session_v1_session = /*@__PURE__*/
-  fileDesc("Ch9wYXJsZXkvc2Vzc2lvbi92MS9zZXNzaW9uLnByb3RvEhFwYXJsZXkuc2Vzc2lvbi52MSI/CgRVc2VyEg8KB3VzZXJfaWQYASABKAkSEAoIdXNlcm5hbWUYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJInAKB1Byb2ZpbGUSJQoEdXNlchgBIAEoCzIXLnBhcmxleS5zZXNzaW9uLnYxLlVzZXISDQoFZW1haWwYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlkKCFNldHRpbmdzEjYKEXByZXNlbmNlX2F1ZGllbmNlGAEgASgOMhsucGFybGV5LnNlc3Npb24udjEuQXVkaWVuY2USFQoNcHVzaF9wcmV2aWV3cxgCIAEoCCKiAQoGRGV2aWNlEhEKCWRldmljZV9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI1ChFsYXN0X3JlZnJlc2hfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHY3VycmVudBgFIAEoCCKmAQoGVG9rZW5zEhQKDGFjY2Vzc190b2tlbhgBIAEoCRI2ChJhY2Nlc3NfZXhwaXJlX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDXJlZnJlc2hfdG9rZW4YAyABKAkSNwoTcmVmcmVzaF9leHBpcmVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijwEKBkZyaWVuZBIlCgR1c2VyGAEgASgLMhcucGFybGV5LnNlc3Npb24udjEuVXNlchItCgVzdGF0ZRgCIAEoDjIeLnBhcmxleS5zZXNzaW9uLnYxLkZyaWVuZFN0YXRlEi8KC2NoYW5nZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIwCgpTaWduaW5nS2V5Eg4KBmtleV9pZBgBIAEoCRISCgpwdWJsaWNfa2V5GAIgASgMIoABCglQdXNoVG9rZW4SLAoEYXBucxgBIAEoCzIcLnBhcmxleS5zZXNzaW9uLnYxLkFwbnNUb2tlbkgAEjoKCHdlYl9wdXNoGAIgASgLMiYucGFybGV5LnNlc3Npb24udjEuV2ViUHVzaFN1YnNjcmlwdGlvbkgAQgkKB3NlcnZpY2UiWgoJQXBuc1Rva2VuEhQKDGRldmljZV90b2tlbhgBIAEoCRI3CgtlbnZpcm9ubWVudBgCIAEoDjIiLnBhcmxleS5zZXNzaW9uLnYxLkFwbnNFbnZpcm9ubWVudCJFChNXZWJQdXNoU3Vic2NyaXB0aW9uEhAKCGVuZHBvaW50GAEgASgJEg4KBnAyNTZkaBgCIAEoDBIMCgRhdXRoGAMgASgMKmcKCEF1ZGllbmNlEhgKFEFVRElFTkNFX1VOU1BFQ0lGSUVEEAASFgoSQVVESUVOQ0VfRVZFUllCT0RZEAESFAoQQVVESUVOQ0VfRlJJRU5EUxACEhMKD0FVRElFTkNFX05PQk9EWRADKnsKC0ZyaWVuZFN0YXRlEhwKGEZSSUVORF9TVEFURV9VTlNQRUNJRklFRBAAEhoKFkZSSUVORF9TVEFURV9SRVFVRVNURUQQARIYChRGUklFTkRfU1RBVEVfSU5WSVRFRBACEhgKFEZSSUVORF9TVEFURV9GUklFTkRTEAMqdgoPQXBuc0Vudmlyb25tZW50EiAKHEFQTlNfRU5WSVJPTk1FTlRfVU5TUEVDSUZJRUQQABIfChtBUE5TX0VOVklST05NRU5UX1BST0RVQ1RJT04QARIgChxBUE5TX0VOVklST05NRU5UX0RFVkVMT1BNRU5UEAJiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9wYXJsZXkvc2Vzc2lvbi92MS9zZXNzaW9uLnByb3RvEhFwYXJsZXkuc2Vzc2lvbi52MSI/CgRVc2VyEg8KB3VzZXJfaWQYASABKAkSEAoIdXNlcm5hbWUYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJInAKB1Byb2ZpbGUSJQoEdXNlchgBIAEoCzIXLnBhcmxleS5zZXNzaW9uLnYxLlVzZXISDQoFZW1haWwYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIvkCCghTZXR0aW5ncxI2ChFwcmVzZW5jZV9hdWRpZW5jZRgBIAEoDjIbLnBhcmxleS5zZXNzaW9uLnYxLkF1ZGllbmNlEhUKDXB1c2hfcHJldmlld3MYAiABKAgSNwoSbGFzdF9zZWVuX2F1ZGllbmNlGAMgASgOMhsucGFybGV5LnNlc3Npb24udjEuQXVkaWVuY2USNQoQbWVzc2FnZV9hdWRpZW5jZRgEIAEoDjIbLnBhcmxleS5zZXNzaW9uLnYxLkF1ZGllbmNlEjcKEmdyb3VwX2FkZF9hdWRpZW5jZRgFIAEoDjIbLnBhcmxleS5zZXNzaW9uLnYxLkF1ZGllbmNlEjwKF2ZyaWVuZF9yZXF1ZXN0X2F1ZGllbmNlGAYgASgOMhsucGFybGV5LnNlc3Npb24udjEuQXVkaWVuY2USNwoOZG9fbm90X2Rpc3R1cmIYByABKAsyHy5wYXJsZXkuc2Vzc2lvbi52MS5Eb05vdERpc3R1cmIijwEKDERvTm90RGlzdHVyYhIKCgJvbhgBIAEoCBIuCgp1bnRpbF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCghzY2hlZHVsZRgDIAMoCzIeLnBhcmxleS5zZXNzaW9uLnYxLlF1aWV0UGVyaW9kEhEKCXRpbWVfem9uZRgEIAEoCSJICgtRdWlldFBlcmlvZBIPCgd3ZWVrZGF5GAEgASgFEhQKDHN0YXJ0X21pbnV0ZRgCIAEoBRISCgplbmRfbWludXRlGAMgASgFIqIBCgZEZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEgwKBG5hbWUYAiABKAkSLwoLY3JlYXRlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjUKEWxhc3RfcmVmcmVzaF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdjdXJyZW50GAUgASgIIqYBCgZUb2tlbnMSFAoMYWNjZXNzX3Rva2VuGAEgASgJEjYKEmFjY2Vzc19leHBpcmVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNcmVmcmVzaF90b2tlbhgDIAEoCRI3ChNyZWZyZXNoX2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKPAQoGRnJpZW5kEiUKBHVzZXIYASABKAsyFy5wYXJsZXkuc2Vzc2lvbi52MS5Vc2VyEi0KBXN0YXRlGAIgASgOMh4ucGFybGV5LnNlc3Npb24udjEuRnJpZW5kU3RhdGUSLwoLY2hhbmdlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImQKC0Jsb2NrZWRVc2VyEiUKBHVzZXIYASABKAsyFy5wYXJsZXkuc2Vzc2lvbi52MS5Vc2VyEi4KCmJsb2NrX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjAKClNpZ25pbmdLZXkSDgoGa2V5X2lkGAEgASgJEhIKCnB1YmxpY19rZXkYAiABKAwigAEKCVB1c2hUb2tlbhIsCgRhcG5zGAEgASgLMhwucGFybGV5LnNlc3Npb24udjEuQXBuc1Rva2VuSAASOgoId2ViX3B1c2gYAiABKAsyJi5wYXJsZXkuc2Vzc2lvbi52MS5XZWJQdXNoU3Vic2NyaXB0aW9uSABCCQoHc2VydmljZSJaCglBcG5zVG9rZW4SFAoMZGV2aWNlX3Rva2VuGAEgASgJEjcKC2Vudmlyb25tZW50GAIgASgOMiIucGFybGV5LnNlc3Npb24udjEuQXBuc0Vudmlyb25tZW50IkUKE1dlYlB1c2hTdWJzY3JpcHRpb24SEAoIZW5kcG9pbnQYASABKAkSDgoGcDI1NmRoGAIgASgMEgwKBGF1dGgYAyABKAwqZwoIQXVkaWVuY2USGAoUQVVESUVOQ0VfVU5TUEVDSUZJRUQQABIWChJBVURJRU5DRV9FVkVSWUJPRFkQARIUChBBVURJRU5DRV9GUklFTkRTEAISEwoPQVVESUVOQ0VfTk9CT0RZEAMqewoLRnJpZW5kU3RhdGUSHAoYRlJJRU5EX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWRlJJRU5EX1NUQVRFX1JFUVVFU1RFRBABEhgKFEZSSUVORF9TVEFURV9JTlZJVEVEEAISGAoURlJJRU5EX1NUQVRFX0ZSSUVORFMQAyp2Cg9BcG5zRW52aXJvbm1lbnQSIAocQVBOU19FTlZJUk9OTUVOVF9VTlNQRUNJRklFRBAAEh8KG0FQTlNfRU5WSVJPTk1FTlRfUFJPRFVDVElPThABEiAKHEFQTlNfRU5WSVJPTk1FTlRfREVWRUxPUE1FTlQQAmIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * Describes the message parley.session.v1.User.
@@ -35,53 +35,74 @@ export const SettingsSchema = /*@__PURE__*/
   messageDesc(file_parley_session_v1_session, 2);
 
 /**
+ * Describes the message parley.session.v1.DoNotDisturb.
+ * Use `create(DoNotDisturbSchema)` to create a new message.
+ */
+export const DoNotDisturbSchema = /*@__PURE__*/
+  messageDesc(file_parley_session_v1_session, 3);
+
+/**
+ * Describes the message parley.session.v1.QuietPeriod.
+ * Use `create(QuietPeriodSchema)` to create a new message.
+ */
+export const QuietPeriodSchema = /*@__PURE__*/
+  messageDesc(file_parley_session_v1_session, 4);
+
+/**
  * Describes the message parley.session.v1.Device.
  * Use `create(DeviceSchema)` to create a new message.
  */
 export const DeviceSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session, 3);
+  messageDesc(file_parley_session_v1_session, 5);
 
 /**
  * Describes the message parley.session.v1.Tokens.
  * Use `create(TokensSchema)` to create a new message.
  */
 export const TokensSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session, 4);
+  messageDesc(file_parley_session_v1_session, 6);
 
 /**
  * Describes the message parley.session.v1.Friend.
  * Use `create(FriendSchema)` to create a new message.
  */
 export const FriendSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session, 5);
+  messageDesc(file_parley_session_v1_session, 7);
+
+/**
+ * Describes the message parley.session.v1.BlockedUser.
+ * Use `create(BlockedUserSchema)` to create a new message.
+ */
+export const BlockedUserSchema = /*@__PURE__*/
+  messageDesc(file_parley_session_v1_session, 8);
 
 /**
  * Describes the message parley.session.v1.SigningKey.
  * Use `create(SigningKeySchema)` to create a new message.
  */
 export const SigningKeySchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session, 6);
+  messageDesc(file_parley_session_v1_session, 9);
 
 /**
  * Describes the message parley.session.v1.PushToken.
  * Use `create(PushTokenSchema)` to create a new message.
  */
 export const PushTokenSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session, 7);
+  messageDesc(file_parley_session_v1_session, 10);
 
 /**
  * Describes the message parley.session.v1.ApnsToken.
  * Use `create(ApnsTokenSchema)` to create a new message.
  */
 export const ApnsTokenSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session, 8);
+  messageDesc(file_parley_session_v1_session, 11);
 
 /**
  * Describes the message parley.session.v1.WebPushSubscription.
  * Use `create(WebPushSubscriptionSchema)` to create a new message.
  */
 export const WebPushSubscriptionSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session, 9);
+  messageDesc(file_parley_session_v1_session, 12);
 
 /**
  * Describes the enum parley.session.v1.Audience.
@@ -90,7 +111,7 @@ export const AudienceSchema = /*@__PURE__*/
   enumDesc(file_parley_session_v1_session, 0);
 
 /**
- * Who may see something.
+ * Who may see or do something. Whom the account has blocked may not, whatever the audience.
  *
  * @generated from enum parley.session.v1.Audience
  */

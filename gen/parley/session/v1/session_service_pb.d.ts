@@ -4,10 +4,10 @@
 // @generated from file parley/session/v1/session_service.proto (package parley.session.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Audience, Device, Friend, FriendState, Profile, PushToken, Settings, SigningKey, Tokens, User } from "./session_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Audience, BlockedUser, Device, Friend, FriendState, Profile, PushToken, Settings, SigningKey, Tokens, User } from "./session_pb.js";
+import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file parley/session/v1/session_service.proto.
@@ -354,11 +354,19 @@ export declare const GetSettingsResponseSchema: GenMessage<GetSettingsResponse>;
  */
 export declare type UpdateSettingsRequest = Message<"parley.session.v1.UpdateSettingsRequest"> & {
   /**
-   * All of them.
+   * As they are to be.
    *
    * @generated from field: parley.session.v1.Settings settings = 1;
    */
   settings?: Settings | undefined;
+
+  /**
+   * The fields of Settings to replace, "do_not_disturb" as a whole; empty: all. Name them, so that
+   * settings which the client does not know stay as they are.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 2;
+   */
+  updateMask?: FieldMask | undefined;
 };
 
 /**
@@ -787,6 +795,322 @@ export declare type ListFriendsResponse = Message<"parley.session.v1.ListFriends
 export declare const ListFriendsResponseSchema: GenMessage<ListFriendsResponse>;
 
 /**
+ * Whom to block.
+ *
+ * @generated from message parley.session.v1.BlockUserRequest
+ */
+export declare type BlockUserRequest = Message<"parley.session.v1.BlockUserRequest"> & {
+  /**
+   * The other user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message parley.session.v1.BlockUserRequest.
+ * Use `create(BlockUserRequestSchema)` to create a new message.
+ */
+export declare const BlockUserRequestSchema: GenMessage<BlockUserRequest>;
+
+/**
+ * It is blocked.
+ *
+ * @generated from message parley.session.v1.BlockUserResponse
+ */
+export declare type BlockUserResponse = Message<"parley.session.v1.BlockUserResponse"> & {
+};
+
+/**
+ * Describes the message parley.session.v1.BlockUserResponse.
+ * Use `create(BlockUserResponseSchema)` to create a new message.
+ */
+export declare const BlockUserResponseSchema: GenMessage<BlockUserResponse>;
+
+/**
+ * Whom to block no longer.
+ *
+ * @generated from message parley.session.v1.UnblockUserRequest
+ */
+export declare type UnblockUserRequest = Message<"parley.session.v1.UnblockUserRequest"> & {
+  /**
+   * The other user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message parley.session.v1.UnblockUserRequest.
+ * Use `create(UnblockUserRequestSchema)` to create a new message.
+ */
+export declare const UnblockUserRequestSchema: GenMessage<UnblockUserRequest>;
+
+/**
+ * It is not blocked.
+ *
+ * @generated from message parley.session.v1.UnblockUserResponse
+ */
+export declare type UnblockUserResponse = Message<"parley.session.v1.UnblockUserResponse"> & {
+};
+
+/**
+ * Describes the message parley.session.v1.UnblockUserResponse.
+ * Use `create(UnblockUserResponseSchema)` to create a new message.
+ */
+export declare const UnblockUserResponseSchema: GenMessage<UnblockUserResponse>;
+
+/**
+ * A page of blocked users.
+ *
+ * @generated from message parley.session.v1.ListBlockedUsersRequest
+ */
+export declare type ListBlockedUsersRequest = Message<"parley.session.v1.ListBlockedUsersRequest"> & {
+  /**
+   * 0: 100; more than 1,000 is taken as 1,000; negative is refused.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * From the page before; empty: the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message parley.session.v1.ListBlockedUsersRequest.
+ * Use `create(ListBlockedUsersRequestSchema)` to create a new message.
+ */
+export declare const ListBlockedUsersRequestSchema: GenMessage<ListBlockedUsersRequest>;
+
+/**
+ * A page of blocked users.
+ *
+ * @generated from message parley.session.v1.ListBlockedUsersResponse
+ */
+export declare type ListBlockedUsersResponse = Message<"parley.session.v1.ListBlockedUsersResponse"> & {
+  /**
+   * Ordered by user id.
+   *
+   * @generated from field: repeated parley.session.v1.BlockedUser blocked_users = 1;
+   */
+  blockedUsers: BlockedUser[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message parley.session.v1.ListBlockedUsersResponse.
+ * Use `create(ListBlockedUsersResponseSchema)` to create a new message.
+ */
+export declare const ListBlockedUsersResponseSchema: GenMessage<ListBlockedUsersResponse>;
+
+/**
+ * Whose blocks.
+ *
+ * @generated from message parley.session.v1.ListBlockedUserIdsRequest
+ */
+export declare type ListBlockedUserIdsRequest = Message<"parley.session.v1.ListBlockedUserIdsRequest"> & {
+  /**
+   * The user.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+};
+
+/**
+ * Describes the message parley.session.v1.ListBlockedUserIdsRequest.
+ * Use `create(ListBlockedUserIdsRequestSchema)` to create a new message.
+ */
+export declare const ListBlockedUserIdsRequestSchema: GenMessage<ListBlockedUserIdsRequest>;
+
+/**
+ * A user's blocks.
+ *
+ * @generated from message parley.session.v1.ListBlockedUserIdsResponse
+ */
+export declare type ListBlockedUserIdsResponse = Message<"parley.session.v1.ListBlockedUserIdsResponse"> & {
+  /**
+   * At most 5,000, the limit of blocks. Of an unknown user: none.
+   *
+   * @generated from field: repeated string user_ids = 1;
+   */
+  userIds: string[];
+};
+
+/**
+ * Describes the message parley.session.v1.ListBlockedUserIdsResponse.
+ * Use `create(ListBlockedUserIdsResponseSchema)` to create a new message.
+ */
+export declare const ListBlockedUserIdsResponseSchema: GenMessage<ListBlockedUserIdsResponse>;
+
+/**
+ * Who wants what of whom.
+ *
+ * @generated from message parley.session.v1.CheckContactsRequest
+ */
+export declare type CheckContactsRequest = Message<"parley.session.v1.CheckContactsRequest"> & {
+  /**
+   * The user who wants it.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * The others, 1 to 100.
+   *
+   * @generated from field: repeated string other_user_ids = 2;
+   */
+  otherUserIds: string[];
+
+  /**
+   * What the user wants.
+   *
+   * @generated from field: parley.session.v1.CheckContactsRequest.Kind kind = 3;
+   */
+  kind: CheckContactsRequest_Kind;
+};
+
+/**
+ * Describes the message parley.session.v1.CheckContactsRequest.
+ * Use `create(CheckContactsRequestSchema)` to create a new message.
+ */
+export declare const CheckContactsRequestSchema: GenMessage<CheckContactsRequest>;
+
+/**
+ * What is wanted.
+ *
+ * @generated from enum parley.session.v1.CheckContactsRequest.Kind
+ */
+export enum CheckContactsRequest_Kind {
+  /**
+   * Refused.
+   *
+   * @generated from enum value: KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * To open a DIRECT channel.
+   *
+   * @generated from enum value: KIND_MESSAGE = 1;
+   */
+  MESSAGE = 1,
+
+  /**
+   * To add to a group.
+   *
+   * @generated from enum value: KIND_GROUP_ADD = 2;
+   */
+  GROUP_ADD = 2,
+}
+
+/**
+ * Describes the enum parley.session.v1.CheckContactsRequest.Kind.
+ */
+export declare const CheckContactsRequest_KindSchema: GenEnum<CheckContactsRequest_Kind>;
+
+/**
+ * What the others think of it.
+ *
+ * @generated from message parley.session.v1.CheckContactsResponse
+ */
+export declare type CheckContactsResponse = Message<"parley.session.v1.CheckContactsResponse"> & {
+  /**
+   * Ordered by user id; unknown users are left out.
+   *
+   * @generated from field: repeated parley.session.v1.Contact contacts = 1;
+   */
+  contacts: Contact[];
+};
+
+/**
+ * Describes the message parley.session.v1.CheckContactsResponse.
+ * Use `create(CheckContactsResponseSchema)` to create a new message.
+ */
+export declare const CheckContactsResponseSchema: GenMessage<CheckContactsResponse>;
+
+/**
+ * One of those who were asked about.
+ *
+ * @generated from message parley.session.v1.Contact
+ */
+export declare type Contact = Message<"parley.session.v1.Contact"> & {
+  /**
+   * The other.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * What may be done.
+   *
+   * @generated from field: parley.session.v1.Contact.Verdict verdict = 2;
+   */
+  verdict: Contact_Verdict;
+};
+
+/**
+ * Describes the message parley.session.v1.Contact.
+ * Use `create(ContactSchema)` to create a new message.
+ */
+export declare const ContactSchema: GenMessage<Contact>;
+
+/**
+ * Whether the user may do it.
+ *
+ * @generated from enum parley.session.v1.Contact.Verdict
+ */
+export enum Contact_Verdict {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: VERDICT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It may.
+   *
+   * @generated from enum value: VERDICT_ALLOWED = 1;
+   */
+  ALLOWED = 1,
+
+  /**
+   * It is blocked.
+   *
+   * @generated from enum value: VERDICT_BLOCKED = 2;
+   */
+  BLOCKED = 2,
+
+  /**
+   * The other's settings let only others do it.
+   *
+   * @generated from enum value: VERDICT_NOT_IN_AUDIENCE = 3;
+   */
+  NOT_IN_AUDIENCE = 3,
+}
+
+/**
+ * Describes the enum parley.session.v1.Contact.Verdict.
+ */
+export declare const Contact_VerdictSchema: GenEnum<Contact_Verdict>;
+
+/**
  * Whose friends.
  *
  * @generated from message parley.session.v1.ListFriendIdsRequest
@@ -825,6 +1149,20 @@ export declare type ListFriendIdsResponse = Message<"parley.session.v1.ListFrien
    * @generated from field: parley.session.v1.Audience presence_audience = 2;
    */
   presenceAudience: Audience;
+
+  /**
+   * Who of them may see when the user was last active.
+   *
+   * @generated from field: parley.session.v1.Audience last_seen_audience = 3;
+   */
+  lastSeenAudience: Audience;
+
+  /**
+   * Who may see neither. At most 5,000, the limit of blocks.
+   *
+   * @generated from field: repeated string blocked_user_ids = 4;
+   */
+  blockedUserIds: string[];
 };
 
 /**
@@ -1165,7 +1503,7 @@ export declare const SessionService: GenService<{
     output: typeof GetSettingsResponseSchema;
   },
   /**
-   * Replaces the caller's settings.
+   * Replaces the caller's settings, or those that the mask names. They apply within moments.
    *
    * INVALID_ARGUMENT (FIELD_INVALID).
    *
@@ -1189,8 +1527,9 @@ export declare const SessionService: GenService<{
     output: typeof ChangePasswordResponseSchema;
   },
   /**
-   * Deletes the caller's account: every device is signed out, the names become free, messages
-   * stay.
+   * Deletes the caller's account: every device is signed out, the names become free; settings,
+   * friends and blocks go. Messages stay, under an id that nobody has again, and so do the
+   * memberships, which other members see and admins end as any: an owner passes groups on first.
    *
    * UNAUTHENTICATED (CREDENTIALS_WRONG).
    *
@@ -1238,7 +1577,8 @@ export declare const SessionService: GenService<{
   /**
    * Asks a user to be a friend. Where that user has asked already, both are friends.
    *
-   * NOT_FOUND (USER_NOT_FOUND), INVALID_ARGUMENT (FIELD_INVALID: oneself), RESOURCE_EXHAUSTED
+   * NOT_FOUND (USER_NOT_FOUND), INVALID_ARGUMENT (FIELD_INVALID: oneself), PERMISSION_DENIED
+   * (BLOCKED: one of both has blocked the other; NOT_IN_AUDIENCE), RESOURCE_EXHAUSTED
    * (TOO_MANY_FRIENDS).
    *
    * @generated from rpc parley.session.v1.SessionService.RequestFriend
@@ -1293,6 +1633,68 @@ export declare const SessionService: GenService<{
     methodKind: "unary";
     input: typeof ListFriendsRequestSchema;
     output: typeof ListFriendsResponseSchema;
+  },
+  /**
+   * Keeps a user away from the caller: it can't message, add or befriend the caller, nor see
+   * whether the caller is online. A friendship and requests end. Known to every part of the system
+   * within moments. The caller may go on messaging the other; in groups that both are in nothing
+   * changes.
+   *
+   * NOT_FOUND (USER_NOT_FOUND), INVALID_ARGUMENT (FIELD_INVALID: oneself), RESOURCE_EXHAUSTED
+   * (TOO_MANY_BLOCKS).
+   *
+   * @generated from rpc parley.session.v1.SessionService.BlockUser
+   */
+  blockUser: {
+    methodKind: "unary";
+    input: typeof BlockUserRequestSchema;
+    output: typeof BlockUserResponseSchema;
+  },
+  /**
+   * Ends a block. They are strangers then.
+   *
+   * INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.session.v1.SessionService.UnblockUser
+   */
+  unblockUser: {
+    methodKind: "unary";
+    input: typeof UnblockUserRequestSchema;
+    output: typeof UnblockUserResponseSchema;
+  },
+  /**
+   * Lists whom the caller has blocked, ordered by user id.
+   *
+   * INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.session.v1.SessionService.ListBlockedUsers
+   */
+  listBlockedUsers: {
+    methodKind: "unary";
+    input: typeof ListBlockedUsersRequestSchema;
+    output: typeof ListBlockedUsersResponseSchema;
+  },
+  /**
+   * The ids of those whom a user has blocked, for Message's cache.
+   *
+   * @generated from rpc parley.session.v1.SessionService.ListBlockedUserIds
+   */
+  listBlockedUserIds: {
+    methodKind: "unary";
+    input: typeof ListBlockedUserIdsRequestSchema;
+    output: typeof ListBlockedUserIdsResponseSchema;
+  },
+  /**
+   * Whether a user may open a DIRECT channel with others, or add them to a group.
+   *
+   * INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.session.v1.SessionService.CheckContacts
+   */
+  checkContacts: {
+    methodKind: "unary";
+    input: typeof CheckContactsRequestSchema;
+    output: typeof CheckContactsResponseSchema;
   },
   /**
    * The ids of a user's friends, whom Presence tells of changes.

@@ -1,0 +1,65 @@
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { requireId } from "./fields.ts";
+import { blocksMax, inPair } from "./friend-pair.ts";
+import { sessionError } from "./session-errors.ts";
+import {
+  callerOf,
+  type SessionHandlers,
+  type SessionParts,
+  toUser,
+  type UserRow,
+} from "./session-parts.ts";
+import { pageOf, requirePage } from "./user-pages.ts";
+
+/** Whom a user has blocked. */
+export async function blockedIds(
+  { sql }: Pick<SessionParts, "sql">,
+  userId: string,
+): Promise<string[]> {
+  const rows = await sql.query<{ blocked_id: string }>(
+    `SELECT blocked_id FROM blocks WHERE user_id = $1 ORDER BY blocked_id LIMIT ${blocksMax}`,
+    [userId],
+  );
+  return rows.map((row) => row.blocked_id);
+}
+
+/** Blocking, unblocking, and who is blocked. Both users of a changed friendship are told of. */
+export function blockHandlers(
+  parts: SessionParts,
+): Pick<SessionHandlers, "blockUser" | "unblockUser" | "listBlockedUsers" | "listBlockedUserIds"> {
+  return {
+    async blockUser(request, context) {
+      await inPair(parts, request.userId, context, async (pair) => {
+        if (!pair.other) throw sessionError("USER_NOT_FOUND", `no user ${pair.otherId}`);
+        await pair.block();
+        await pair.delete([pair.callerId, pair.otherId]);
+      });
+      return {};
+    },
+
+    async unblockUser(request, context) {
+      await inPair(parts, request.userId, context, (pair) => pair.unblock());
+      return {};
+    },
+
+    async listBlockedUsers({ pageSize, pageToken }, context) {
+      const wanted = requirePage(pageSize, pageToken);
+      const rows = await parts.sql.query<UserRow & { create_time: Date }>(
+        `SELECT users.user_id, username, display_name, blocks.create_time
+        FROM blocks JOIN users ON users.user_id = blocked_id
+        WHERE blocks.user_id = $1 AND blocked_id > $2 ORDER BY blocked_id LIMIT $3`,
+        [callerOf(context).userId, wanted.afterUserId, wanted.size + 1],
+      );
+      const { page, nextPageToken } = pageOf(wanted, rows);
+      const blockedUsers = page.map((row) => ({
+        user: toUser(row),
+        blockTime: timestampFromDate(row.create_time),
+      }));
+      return { blockedUsers, nextPageToken };
+    },
+
+    async listBlockedUserIds(request) {
+      return { userIds: await blockedIds(parts, requireId("user_id", request.userId)) };
+    },
+  };
+}
