@@ -40,7 +40,7 @@ faults: node_modules/.installed ## every fault on a cluster of three NATS nodes 
 bench: node_modules/.installed ## measure; results in bench/results
 	@npm run --silent bench
 
-gen: ## generate gen/, docs/CONFIG.md and docs/PERMISSIONS.md
+gen: ## generate gen/ and docs/{CONFIG,PERMISSIONS,PUSH_ANSWERS}.md
 	@$(BUF) generate
 	@npm run --silent docs
 

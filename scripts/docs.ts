@@ -3,8 +3,10 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { configDocs } from "./config-docs.ts";
 import { permissionsDocs } from "./permissions-docs.ts";
+import { pushAnswersDocs } from "./push-answers-docs.ts";
 
 const at = process.argv.indexOf("--output");
 const folder = at < 0 ? "docs" : process.argv[at + 1]!;
 writeFileSync(join(folder, "CONFIG.md"), configDocs());
 writeFileSync(join(folder, "PERMISSIONS.md"), permissionsDocs());
+writeFileSync(join(folder, "PUSH_ANSWERS.md"), pushAnswersDocs());

@@ -73,7 +73,7 @@ const vendors: Record<string, RegExp> = {
   pino: /^mesh\/logger/,
   "prom-client": /^mesh\/metrics/,
   "@node-rs/argon2": /^services\/session\//,
-  jose: /access-token|apns-token|^services\/session\//,
+  jose: /access-token|apns-|stand-in|^services\/session\//,
   "web-push": /web-push/,
 };
 
