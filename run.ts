@@ -26,6 +26,7 @@ import { openLmdbMessageStore } from "./services/message/store/message-store-lmd
 import { presenceConfig } from "./services/presence/presence-config.ts";
 import { openLmdbPresenceStore } from "./services/presence/presence-store-lmdb.ts";
 import { startPresence } from "./services/presence/start-presence.ts";
+import { pushProviderConfig } from "./services/push/push-provider-config.ts";
 import { sessionConfig } from "./services/session/session-config.ts";
 import { startSession } from "./services/session/start-session.ts";
 
@@ -39,6 +40,7 @@ export const allConfigs: Readonly<Record<string, ConfigSchema>> = {
   Presence: presenceConfig,
   Session: sessionConfig,
   IdGen: idgenConfig,
+  Push: pushProviderConfig,
 };
 
 /** Runs until a signal. @returns the exit code. @throws ConfigError, FolderLocked, StoreFormatDiffers */
