@@ -233,13 +233,15 @@ describe("[T1] a handshake that is refused", () => {
     expect(await healthy.isAlive()).toBe(true);
   });
 
-  it("for want of room is answered 503, and room is made by who leaves", async () => {
+  it("[A4] for want of room is told so, and room is made by who leaves", async () => {
     await using fixture = await new EdgeFixture({ connectionsMax: 1 }).start();
-    const headers = { "sec-websocket-protocol": "parley.v1.json" };
     const first = await fixture.connect();
-    const refused = await upgrade(fixture.edge.address, "/ws", headers);
-    expect(refused.statusCode).toBe(503);
-    expect(refused.headers["retry-after"]).toBe("1");
+    const refused = await fixture.connect();
+    expect(await refused.closed).toMatchObject({ code: CloseCode.TRY_AGAIN_LATER });
+    const polled = await fetch(`http://${fixture.edge.address}/v1/poll`);
+    expect(polled.status).toBe(503);
+    expect(await polled.json()).toMatchObject({ close: { code: CloseCode.TRY_AGAIN_LATER } });
+    expect(fixture.edge.connectionCount).toBe(1);
     first.ws.close();
     await first.closed;
     await expect.poll(() => fixture.edge.connectionCount).toBe(0);

@@ -6,8 +6,13 @@
 
 /** The codes, with what a client does about each. */
 export const CloseCode = {
-  /** The edge is restarting: come back within the `retry_after_ms` that the reason names. */
+  /**
+   * The edge is restarting: come back within the `retry_after_ms` that the reason names, to the
+   * `edge` that it may name.
+   */
   SERVICE_RESTART: 1012,
+  /** The edge is full: come back, to the `edge` that the reason may name. */
+  TRY_AGAIN_LATER: 1013,
   /** A frame exceeds the limit of its subprotocol; the same frame will never pass. */
   MESSAGE_TOO_BIG: 1009,
   /** A fault of the edge. Come back. */

@@ -31,6 +31,7 @@ import { checkHello, resumePosition } from "./hello.ts";
 import { Outgoing, type OutgoingOwner } from "./outgoing.ts";
 import { Requests, type RequestsOwner } from "./requests.ts";
 import type { WheelItem } from "./timer-wheel.ts";
+import type { Closing } from "./turns.ts";
 
 /** The edge's end of one connection. */
 export class Connection
@@ -52,6 +53,8 @@ export class Connection
   private channels: ChannelSubscription | undefined;
   private isCaughtUp = false;
   private heardMs: number;
+  /** Set: the connection closes with it when nothing is unanswered any more. */
+  private retirement: Closing | undefined;
 
   constructor(
     edge: EdgeContext,
@@ -108,7 +111,7 @@ export class Connection
 
   /** Takes one frame. */
   receiveFrame(frame: ClientFrame["frame"]): void {
-    if (this.isClosed) return;
+    if (this.isClosed || this.retirement) return;
     this.edge.metrics.framesReceived.inc();
     this.hear();
     try {
@@ -132,6 +135,12 @@ export class Connection
     this.leave(code === CloseCode.LOGGED_OUT || code === CloseCode.TOKEN_REVOKED);
     this.resumeReading();
     this.socket.close(code, closeReason(reason));
+  }
+
+  /** Closes when what the device has asked is answered; what it asks from now on is ignored. */
+  retire(code: CloseCode, reason: string): void {
+    this.retirement = { code, reason };
+    this.closeIfRetired();
   }
 
   /** Ends the socket without a word. */
@@ -181,6 +190,7 @@ export class Connection
 
   send(content: ServerFrameContent): void {
     this.outgoing.send(content);
+    if (this.retirement) this.closeIfRetired();
   }
 
   pauseReading(): void {
@@ -298,6 +308,12 @@ export class Connection
         serverTime: timestampFromMs(clock.nowMs()),
       },
     });
+  }
+
+  private closeIfRetired(): void {
+    if (this.requests?.isUnanswered) return;
+    const { code, reason } = this.retirement!;
+    this.close(code, reason);
   }
 
   /** The connection counts for nothing any more. */

@@ -5,13 +5,14 @@ import { Connection } from "./connection.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import type { FrameCodec } from "./frame-codec.ts";
 import type { FrameSocket } from "./frame-socket.ts";
-import { HttpRefused } from "./http-problem.ts";
+import type { Closing } from "./turns.ts";
 
 /** All connections of an edge. */
 export class Connections {
   private readonly edge: EdgeContext;
   private readonly all = new Set<Connection>();
   private isDraining = false;
+  private onEmpty: (() => void) | undefined;
   private accepted = 0;
 
   constructor(edge: EdgeContext) {
@@ -23,13 +24,13 @@ export class Connections {
     return this.all.size;
   }
 
-  /** @throws HttpRefused where no further one is accepted. */
-  checkCapacity(): void {
-    const { connectionsMax } = this.edge.config;
-    if (this.isDraining) throw noRoom("DRAINING", "this edge is shutting down");
-    if (this.all.size >= connectionsMax) {
-      throw noRoom("OVERLOADED", `this edge has ${connectionsMax} connections, its limit`);
-    }
+  /** Why no further one is accepted, and where to go instead; undefined: there is room. */
+  get refusal(): Closing | undefined {
+    const isFull = this.all.size >= this.edge.config.connectionsMax;
+    if (!this.isDraining && !isFull) return undefined;
+    const code = this.isDraining ? CloseCode.SERVICE_RESTART : CloseCode.TRY_AGAIN_LATER;
+    this.edge.metrics.closed.inc({ code });
+    return { code, reason: this.elsewhere() };
   }
 
   /** Begins a connection, which stays until it is removed. */
@@ -41,25 +42,40 @@ export class Connections {
 
   /** The connection's socket has closed. */
   remove(connection: Connection): void {
-    if (this.all.delete(connection)) connection.onClose();
+    if (!this.all.delete(connection)) return;
+    connection.onClose();
+    if (this.all.size === 0) this.onEmpty?.();
   }
 
   /**
    * Accepts no more and closes what there is, a slice at a time, so that neither this edge nor
-   * those that the clients go to have to bear all of them at once.
+   * those that the clients go to have to bear all of them at once. Resolves when they have gone, or
+   * have had the time to.
    */
   async drain(): Promise<void> {
     this.isDraining = true;
-    const { drainMs, drainSliceMin, drainRetryAfterMs } = this.edge.config;
+    const { drainMs, drainSliceMin } = this.edge.config;
     const all = [...this.all];
     const evenly = Math.ceil(all.length / Math.max(1, Math.floor(drainMs / drainSliceMs)));
     const sliceSize = Math.max(drainSliceMin, evenly);
     for (let from = 0; from < all.length; from += sliceSize) {
       if (from > 0) await sleep(this.edge.clock, drainSliceMs);
       for (const connection of all.slice(from, from + sliceSize)) {
-        connection.close(CloseCode.SERVICE_RESTART, `retry_after_ms=${drainRetryAfterMs}`);
+        connection.retire(CloseCode.SERVICE_RESTART, this.elsewhere());
       }
     }
+    if (this.all.size === 0) return;
+    const timeout = new AbortController();
+    this.onEmpty = () => timeout.abort();
+    await sleep(this.edge.clock, lastWordsMsMax, timeout.signal).catch(() => {});
+  }
+
+  /** What clients that are sent away are told: RFC 6455 leaves it 123 bytes. */
+  private elsewhere(): string {
+    const { config, otherEdges } = this.edge;
+    const retry = `retry_after_ms=${config.drainRetryAfterMs}`;
+    const url = otherEdges.nextUrl();
+    return url === undefined ? retry : `${retry} edge=${url}`;
   }
 
   /** Accepts no more and drops what there is. */
@@ -69,9 +85,6 @@ export class Connections {
   }
 }
 
-/** There may be room soon, or on another edge at once. */
-function noRoom(reason: string, message: string): HttpRefused {
-  return new HttpRefused(503, reason, message, { "retry-after": "1" });
-}
-
 const drainSliceMs = 250;
+/** For the answers to what clients have asked, and for them to hear that they are to go. */
+const lastWordsMsMax = 5_000;

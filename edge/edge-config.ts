@@ -6,6 +6,15 @@ const integer = (min: number, max: number) => z.coerce.number().int().min(min).m
 const isOrigin = (text: string) =>
   text === "*" || (URL.canParse(text) && new URL(text).origin === text);
 
+/** With what a draining edge says besides, it fits into the reason of a close frame. */
+const publicUrlLengthMax = 96;
+
+const publicUrl = z
+  .url({ protocol: /^https?$/ })
+  .max(publicUrlLengthMax)
+  .refine((text) => !/[?#\s]/.test(text), "no query and no fragment")
+  .transform((text) => text.replace(/\/+$/, ""));
+
 /** The settings of an edge. */
 export const edgeConfig = defineConfig({
   host: {
@@ -23,6 +32,23 @@ export const edgeConfig = defineConfig({
     unit: "TCP port",
     secret: false,
     description: "The port for WebSocket and HTTP; 0 takes any free one.",
+  },
+  publicUrl: {
+    env: "PARLEY_EDGE_PUBLIC_URL",
+    schema: z.union([z.literal(""), publicUrl]),
+    default: "",
+    unit: "",
+    secret: false,
+    description:
+      'Where clients reach this very edge: "https://edge-1.example.com". Empty: through a balancer, and no client is sent here.',
+  },
+  region: {
+    env: "PARLEY_EDGE_REGION",
+    schema: z.string().regex(/^[a-zA-Z0-9_.-]{0,64}$/),
+    default: "",
+    unit: "",
+    secret: false,
+    description: "Where the edge is: clients that name the same region are sent here first.",
   },
   origins: {
     env: "PARLEY_EDGE_ORIGINS",
@@ -55,7 +81,8 @@ export const edgeConfig = defineConfig({
     default: "50000",
     unit: "connections",
     secret: false,
-    description: "Connections at once, over WebSocket or HTTP; a further one is answered 503.",
+    description:
+      "Connections at once, over WebSocket or HTTP; a further one is closed with 1013. Also the capacity by which clients are spread over edges.",
   },
   httpConnectionsMax: {
     env: "PARLEY_EDGE_HTTP_CONNECTIONS_MAX",
@@ -179,11 +206,12 @@ export const edgeConfig = defineConfig({
   },
   drainMs: {
     env: "PARLEY_EDGE_DRAIN_MS",
-    schema: integer(0, 600_000),
+    schema: integer(0, 45_000),
     default: "30000",
     unit: "ms",
     secret: false,
-    description: "Over how long a draining edge closes its connections.",
+    description:
+      "Over how long a draining edge closes its connections; a process that ends has a minute.",
   },
   drainSliceMin: {
     env: "PARLEY_EDGE_DRAIN_SLICE_MIN",

@@ -28,7 +28,7 @@ export interface EdgeContext {
   readonly acks: Acks;
   readonly wheel: TimerWheel;
   readonly turnFlush: TurnFlush;
-  readonly otherEdges: Pick<OtherEdges, "addressFor">;
+  readonly otherEdges: Pick<OtherEdges, "addressFor" | "nextUrl">;
   /** Of this edge; begins the ids of its connections. */
   readonly instanceId: string;
 }

@@ -57,7 +57,8 @@ export class EdgeFixture {
   private readonly clients: FrameClient[] = [];
 
   constructor(config: Partial<EdgeConfig> = {}, instanceId = "edge-1") {
-    this.otherEdges = new OtherEdges(instanceId);
+    const settings = { ...parseConfig(edgeConfig, {}), port: 0, drainMs: 0, ...config };
+    this.otherEdges = new OtherEdges({ instanceId, ...settings });
     this.edge = createEdge({
       instanceId,
       otherEdges: this.otherEdges,
@@ -79,7 +80,7 @@ export class EdgeFixture {
         markChannels: (delivered) => void this.delivered.push(...delivered),
       },
       clock: this.clock,
-      config: { ...parseConfig(edgeConfig, {}), port: 0, drainMs: 0, ...config },
+      config: settings,
       log: silentLogger,
       metrics: this.metrics,
     });

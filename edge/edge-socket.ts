@@ -4,6 +4,7 @@ import type { Connection } from "./connection.ts";
 import type { Connections } from "./connections.ts";
 import type { FrameCodec } from "./frame-codec.ts";
 import type { FrameSocket } from "./frame-socket.ts";
+import type { Closing } from "./turns.ts";
 
 /** A WebSocket that knows its connection, so that all of them share the same listeners. */
 export class EdgeSocket extends WebSocket implements FrameSocket {
@@ -20,6 +21,12 @@ export class EdgeSocket extends WebSocket implements FrameSocket {
     this.on("message", onMessage);
     this.on("close", onClose);
     this.on("error", onError);
+  }
+
+  /** Says why there is no connection: a page's script never sees the status of a handshake. */
+  refuse({ code, reason }: Closing): void {
+    this.on("error", onError);
+    this.close(code, reason);
   }
 
   cork(): void {

@@ -38,7 +38,7 @@ export interface EdgeOptions {
   verifier: AccessTokenChecksOptions["verifier"];
   presence: PresenceReporter;
   sends: Pick<SendLinks, "send" | "markDelivered" | "markChannels">;
-  otherEdges: Pick<OtherEdges, "addressFor">;
+  otherEdges: Pick<OtherEdges, "addressFor" | "nextUrl">;
   clock: Clock;
   config: EdgeConfig;
   log: Logger;
@@ -59,8 +59,9 @@ export interface Edge {
   /** The devices that are connected, for Presence; read bit by bit while they come and go. */
   listDevices(): Iterable<{ userId: string; deviceId: string }>;
   /**
-   * Answers "not ready" to health checks and new WebSockets, and closes the present ones in
-   * slices over `drainMs`; resolves when each was told.
+   * Answers "not ready" to health checks, takes no new connection, and closes the present ones in
+   * slices over `drainMs`, each when what it asked is answered. Resolves when all have gone, 5 s
+   * after the last slice at the latest.
    */
   drain(): Promise<void>;
   /** Drops every connection and frees the port. */
@@ -105,6 +106,7 @@ class RunningEdge implements Edge {
   private readonly context: EdgeContext;
   private readonly tokens: AccessTokenChecks;
   private readonly connections: Connections;
+  private readonly http: HttpRoutes;
   private readonly server: Server;
   private isReady = false;
 
@@ -113,11 +115,11 @@ class RunningEdge implements Edge {
     this.tokens = tokens;
     this.connections = new Connections(context);
     const webSockets = new WebSockets(context, this.connections);
-    const http = new HttpRoutes(context, this.connections, () => this.isReady);
+    this.http = new HttpRoutes(context, this.connections, () => this.isReady);
     const { headerBytesMax, connectionsMax, httpConnectionsMax } = context.config;
     const serverOptions = { ...httpTimeouts, maxHeaderSize: headerBytesMax };
     this.server = createServer(serverOptions, (request, response) => {
-      http.handle(request, response);
+      this.http.handle(request, response);
     });
     this.server.maxConnections = connectionsMax + httpConnectionsMax;
     this.server.on("error", (err) => context.log.error({ event: "edge_server_failed", err }));
@@ -155,6 +157,7 @@ class RunningEdge implements Edge {
     this.isReady = false;
     this.context.log.info({ event: "edge_draining", connections: this.connectionCount });
     await this.connections.drain();
+    await this.http.whenIdle();
     this.context.acks.flush();
   }
 

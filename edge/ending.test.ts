@@ -1,4 +1,7 @@
+import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import { SendMessageResponseSchema } from "../gen/parley/message/v1/message_service_pb.js";
+import { edgeService, offerMetadata } from "../mesh/edge-offer.ts";
 import { CloseCode } from "./close-codes.ts";
 import { EdgeFixture } from "./edge-fixture.ts";
 
@@ -117,7 +120,49 @@ describe("[R4] an edge that drains", () => {
     });
     const health = await fetch(`http://${fixture.edge.address}/healthz`);
     expect(health.status).toBe(503);
-    await expect(fixture.connect()).rejects.toThrow("503");
+    const late = await fixture.connect();
+    expect(await late.closed).toMatchObject({ code: CloseCode.SERVICE_RESTART });
+  });
+
+  it("says where to go, if clients reach edges by addresses of their own", async () => {
+    const publicUrl = "https://edge-1.example.com";
+    await using fixture = await new EdgeFixture({ publicUrl, drainSliceMin: 100 }).start();
+    const urls = [2, 3].map((n) => `https://edge-${n}.example.com`);
+    fixture.otherEdges.update(
+      urls.map((url) => ({
+        instanceId: url,
+        service: edgeService,
+        address: "127.0.0.1:1",
+        metadata: offerMetadata({ url, region: "", connectionsMax: 1_000, load: 0 }),
+      })),
+    );
+    const devices = await Promise.all(
+      Array.from({ length: 32 }, (_, i) => fixture.signIn(`user/device-${i}`)),
+    );
+    await fixture.edge.drain();
+    const reasons = await Promise.all(devices.map(async ({ closed }) => (await closed).reason));
+    const expected = urls.map((url) => `retry_after_ms=2000 edge=${url}`);
+    // By chance all go to one of two once in 2^31 runs.
+    expect(new Set(reasons)).toEqual(new Set(expected));
+  });
+
+  it("answers what was asked before, and takes nothing more from who is about to go", async () => {
+    await using fixture = await new EdgeFixture().start();
+    fixture.holdsSends = true;
+    const device = await fixture.signIn("alice/alice-1");
+    await device.next("caughtUp");
+    const request = { channelId: "g-1", clientMessageId: "c-1", text: "hello" };
+    device.send({ case: "send", value: { requestId: 1, request } });
+    await expect.poll(() => fixture.sends.length).toBe(1);
+    const drained = fixture.edge.drain();
+    const late = { ...request, clientMessageId: "c-2" };
+    device.send({ case: "send", value: { requestId: 2, request: late } });
+    await new Promise(setImmediate);
+    fixture.sends[0]!.done(create(SendMessageResponseSchema, { channelSequence: 1 }));
+    expect(await device.next("sendResult")).toMatchObject({ requestId: 1 });
+    expect(await device.closed).toMatchObject({ code: CloseCode.SERVICE_RESTART });
+    await drained;
+    expect(fixture.sends).toHaveLength(1);
   });
 
   it("writes what its devices have acknowledged", async () => {

@@ -1,5 +1,6 @@
 /** Which HTTP request is whose, which pages may see the answer, and how many are under way. */
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { sleep } from "../mesh/clock.ts";
 import { Code, RpcError } from "../mesh/errors.ts";
 import type { Connections } from "./connections.ts";
 import { answerPreflight, shareAnswer } from "./cors.ts";
@@ -20,6 +21,7 @@ export class HttpRoutes {
   private readonly frames: HttpFrames;
   private readonly api: RequestListener;
   private underWay = 0;
+  private onIdle: (() => void) | undefined;
 
   /** @param isReady what health checks are told */
   constructor(edge: EdgeContext, connections: Connections, isReady: () => boolean) {
@@ -48,7 +50,7 @@ export class HttpRoutes {
     else if (path === "/v1/poll") void this.turns.answer(request, new PollTurn(response));
     else {
       this.underWay++;
-      response.once("close", () => this.underWay--);
+      response.once("close", this.onAnswered);
       if (path === "/v1/frames") void this.frames.answer(request, response);
       else this.api(request, response);
     }
@@ -75,6 +77,18 @@ export class HttpRoutes {
     });
   }
 
+  /** Resolves when no call is under way, or when they take too long. */
+  async whenIdle(): Promise<void> {
+    if (this.underWay === 0) return;
+    const timeout = new AbortController();
+    this.onIdle = () => timeout.abort();
+    await sleep(this.edge.clock, callsEndMsMax, timeout.signal).catch(() => {});
+  }
+
+  private readonly onAnswered = (): void => {
+    if (--this.underWay === 0) this.onIdle?.();
+  };
+
   private readonly checkLoad = (): void => {
     const { httpCallsMax } = this.edge.config;
     if (this.underWay <= httpCallsMax) return;
@@ -84,3 +98,5 @@ export class HttpRoutes {
 }
 
 const loggedPathMax = 200;
+/** As long as most calls may take. */
+const callsEndMsMax = 5_000;

@@ -52,7 +52,8 @@ export class HttpTurns {
         socket.connection.hear();
         socket.begin(turn);
       } else {
-        this.connections.checkCapacity();
+        const { refusal } = this.connections;
+        if (refusal) return turn.close(refusal);
         const from = hello ?? helloAt(eventId);
         if (accessToken) from.accessToken = accessToken;
         this.start(turn, request, from);

@@ -4,6 +4,8 @@
  * balancer.
  */
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
+import { chooseEdges } from "../mesh/edge-choice.ts";
+import { type EdgeOffer, offerOf } from "../mesh/edge-offer.ts";
 import { unavailable } from "../mesh/errors.ts";
 import type { Instance } from "../mesh/registry.ts";
 import { answerProblem, toProblem } from "./http-problem.ts";
@@ -15,20 +17,43 @@ const passedOnHeader = "parley-passed-on";
 /** They are about one connection between two, not about what it carries: RFC 9110 section 7.6.1. */
 const hopHeaders = ["connection", "keep-alive", "transfer-encoding"];
 
+/** What an edge knows of itself. */
+export interface OwnEdge {
+  instanceId: string;
+  region: string;
+  /** Empty: clients come through a balancer. */
+  publicUrl: string;
+}
+
 /** The other edges, as the registry has them. */
 export class OtherEdges {
-  private readonly ownId: string;
+  private readonly own: OwnEdge;
+  private readonly random: () => number;
   private addresses = new Map<string, string>();
+  private offers: readonly EdgeOffer[] = [];
 
-  /** @param ownId of the edge that asks */
-  constructor(ownId: string) {
-    this.ownId = ownId;
+  /**
+   * @param own the edge that asks
+   * @param random from 0 to below 1
+   */
+  constructor(own: OwnEdge, random: () => number = Math.random) {
+    this.own = own;
+    this.random = random;
   }
 
   /** Takes the list of all edges. */
   update(instances: readonly Instance[]): void {
-    const others = instances.filter(({ instanceId }) => instanceId !== this.ownId);
+    const others = instances.filter(({ instanceId }) => instanceId !== this.own.instanceId);
     this.addresses = new Map(others.map(({ instanceId, address }) => [instanceId, address]));
+    this.offers = others.map(offerOf).filter((offer) => offer !== undefined);
+  }
+
+  /** Where a client that has to leave this edge goes on; undefined: it knows that itself. */
+  nextUrl(): string | undefined {
+    const { region, publicUrl } = this.own;
+    // Who came through a balancer goes back through it.
+    if (publicUrl === "") return undefined;
+    return chooseEdges(this.offers, { region }, this.random)[0]?.url;
   }
 
   /**

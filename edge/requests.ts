@@ -42,6 +42,11 @@ export class Requests {
     this.token = token;
   }
 
+  /** Whether an answer is owed. */
+  get isUnanswered(): boolean {
+    return this.calls + this.sends > 0;
+  }
+
   /** Makes a call and answers it. */
   async call(call: Call): Promise<void> {
     const { config, mesh, metrics } = this.edge;

@@ -1,16 +1,15 @@
 /** The edge role, made from a runtime. */
 import { sessionVerifier } from "../mesh/access-token-checks.ts";
 import { parseConfig } from "../mesh/config.ts";
+import { edgeService } from "../mesh/edge-offer.ts";
 import { newInstanceId, type Runtime } from "../mesh/runtime.ts";
 import type { Streams } from "../mesh/streams.ts";
 import { createEdge, type Edge } from "./edge.ts";
 import { edgeConfig } from "./edge-config.ts";
+import { EdgeLoad, LoadReports } from "./edge-load.ts";
 import { OtherEdges } from "./other-edges.ts";
 import { LinkedPresenceReporter } from "./presence-reporter.ts";
 import { SendLinks } from "./send-links.ts";
-
-/** Under this name edges are registered. They serve no gRPC: the address is for clients. */
-const edgeService = "parley.edge";
 
 /** Starts an edge that accepts connections. `stop` drains it first. */
 export async function startEdge(
@@ -29,7 +28,7 @@ export async function startEdge(
     log,
   });
   const sends = new SendLinks(mesh, clock, log);
-  const otherEdges = new OtherEdges(instanceId);
+  const otherEdges = new OtherEdges({ instanceId, ...config });
   const watch = registry.watch(edgeService, (instances) => otherEdges.update(instances));
   const edge: Edge = createEdge({
     instanceId,
@@ -47,16 +46,23 @@ export async function startEdge(
   await edge.listen();
   presence.start();
   const { address } = edge;
+  const load = new EdgeLoad(edge, config);
+  const instance = { instanceId, service: edgeService, address };
   const registration = await registry.register({
-    instanceId,
-    service: edgeService,
-    address,
-    metadata,
+    ...instance,
+    metadata: { ...metadata, ...load.offer() },
+  });
+  const reports = new LoadReports({
+    load,
+    publish: (offer) => registration.update({ ...metadata, ...offer }),
+    clock,
+    log,
   });
   return {
     instanceId,
     url: `http://${address.replace("0.0.0.0", "127.0.0.1")}`,
     async stop() {
+      reports.stop();
       await registration.deregister();
       await edge.drain();
       watch.stop();

@@ -103,11 +103,13 @@ export class PollTurn implements Turn {
 }
 
 function refuse(response: ServerResponse, closing: Closing): void {
+  const status = httpStatus(closing.code);
+  const retry = status === 503 && { "retry-after": "1" };
   answerProblem(response, {
-    status: httpStatus(closing.code),
+    status,
     reason: closeCodeName(closing.code),
     detail: closing.reason,
-    headers: unbuffered,
+    headers: { ...unbuffered, ...retry },
     more: { close: closing },
   });
 }

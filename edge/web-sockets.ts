@@ -30,9 +30,10 @@ export class WebSockets {
   /** Answers a request for a WebSocket. */
   upgrade(request: IncomingMessage, raw: Duplex, head: Buffer): void {
     try {
-      this.connections.checkCapacity();
       const { codec, server } = checkHandshake(request, this.edge.config, this.protocols);
+      const { refusal } = this.connections;
       server.handleUpgrade(request, raw, head, (ws) => {
+        if (refusal) return ws.refuse(refusal);
         const address = clientAddress(request, this.edge.config.forwardedHops);
         ws.attach(raw, codec, this.connections, address);
       });

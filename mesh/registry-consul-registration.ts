@@ -40,9 +40,10 @@ export function serviceIdOf(name: string, instanceId: string): string {
 /** A registered instance. */
 export class ConsulRegistration implements Registration {
   private readonly options: ConsulRegistrationOptions;
-  private readonly definition: ConsulServiceDefinition;
+  private definition: ConsulServiceDefinition;
   private readonly controller = new AbortController();
   private readonly beating: Promise<void>;
+  private updating = Promise.resolve();
   private ending: Promise<void> | undefined;
 
   /** @throws ConsulError */
@@ -58,6 +59,16 @@ export class ConsulRegistration implements Registration {
     this.beating = this.beat().catch(() => {});
   }
 
+  /** The agent keeps what its checks have found. */
+  async update(metadata: Instance["metadata"]): Promise<void> {
+    const updated = { ...this.definition, Meta: metadata };
+    const { signal } = this.controller;
+    if (signal.aborted) return;
+    this.updating = this.options.consul.registerService(updated);
+    await this.updating;
+    this.definition = updated;
+  }
+
   deregister(): Promise<void> {
     this.ending ??= this.end();
     return this.ending;
@@ -69,6 +80,7 @@ export class ConsulRegistration implements Registration {
     this.controller.abort();
     // It might be registering again just now.
     await this.beating;
+    await this.updating.catch(() => {});
     for (let attempt = 1; attempt <= withdrawalsMax; attempt++) {
       try {
         return await consul.deregisterService(id);

@@ -14,13 +14,18 @@ export class LocalRegistry implements Registry {
   private readonly watchers = new Map<string, Set<Watcher>>();
 
   async register(instance: Instance): Promise<Registration> {
-    this.ofService(instance.service).set(instance.instanceId, instance);
-    this.announce(instance.service);
+    const { instanceId, service } = instance;
+    const instances = this.ofService(service);
+    instances.set(instanceId, instance);
+    this.announce(service);
     return {
+      update: async (metadata) => {
+        if (!instances.has(instanceId)) return;
+        instances.set(instanceId, { ...instance, metadata });
+        this.announce(service);
+      },
       deregister: async () => {
-        if (this.ofService(instance.service).delete(instance.instanceId)) {
-          this.announce(instance.service);
-        }
+        if (instances.delete(instanceId)) this.announce(service);
       },
     };
   }

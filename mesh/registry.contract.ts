@@ -116,6 +116,31 @@ export function registryContract(adapter: string, open: () => Promise<RegistryUn
       );
     });
 
+    it("[A4] what an instance says of itself may change", async () => {
+      const watched = watch(test.others);
+      const registration = await register(test.registry, instance("a-1"));
+      await register(test.registry, instance("a-2"));
+      await watched.sees("a-1", "a-2");
+      await registration.update({ load: "0.25" });
+      await vi.waitFor(
+        () =>
+          expect(watched.lists.at(-1)).toEqual([
+            instance("a-1", { metadata: { load: "0.25" } }),
+            instance("a-2"),
+          ]),
+        { timeout },
+      );
+      // It was healthy all the time.
+      expect(watched.lists.slice(-2).map((list) => list.length)).toEqual([2, 2]);
+    });
+
+    it("what is said of an instance that was withdrawn does not bring it back", async () => {
+      const registration = await register(test.registry, instance("a-1"));
+      await registration.deregister();
+      await registration.update({ load: "0.25" });
+      await watch(test.others).sees();
+    });
+
     it("no watcher is given the same list twice", async () => {
       const watched = [watch(test.others), watch(test.registry)];
       const same = instance("a-1");

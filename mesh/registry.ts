@@ -33,6 +33,13 @@ export interface Registry {
 
 /** An offer that stands until withdrawn. */
 export interface Registration {
+  /**
+   * Says something else of the instance, in place of all its metadata; watchers see it within
+   * seconds. Each call is a write that every watcher is told of: for what changes all the time, not
+   * more often than every few seconds.
+   * @throws when the registry is away: what was said before stands.
+   */
+  update(metadata: Instance["metadata"]): Promise<void>;
   /** Withdraws the offer; watchers see it go within seconds. Never rejects. */
   deregister(): Promise<void>;
 }

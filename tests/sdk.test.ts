@@ -19,6 +19,7 @@ describe("close codes", () => {
     const answers = Object.entries(CloseCode).map(([name, code]) => [name, afterClose(code)]);
     const expected: Record<keyof typeof CloseCode, AfterClose> = {
       SERVICE_RESTART: "reconnectWithin",
+      TRY_AGAIN_LATER: "reconnect",
       MESSAGE_TOO_BIG: "reconnect",
       INTERNAL_ERROR: "reconnect",
       SLOW_CONSUMER: "reconnect",

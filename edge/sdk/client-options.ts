@@ -9,8 +9,13 @@ import type { Way } from "./ways.ts";
 
 /** What a client is made with. */
 export interface ParleyClientOptions {
-  /** The edge: "https://chat.example.com"; or several, which share one choice. */
+  /**
+   * Where Parley is: "https://chat.example.com". From there the client goes to the edges that it is
+   * assigned, if any are; edges of the app's own choice stand.
+   */
   url: string | EdgeAddresses;
+  /** Where the client is, as the operator of the edges calls it. Default: anywhere. */
+  region?: string;
   /** The device's sign-in, from `signUp` or `logIn`. */
   tokens: TokenStore;
   /**

@@ -164,9 +164,10 @@ export class ParleyClient {
    * @throws ConnectError SIGNED_OUT when nobody is signed in; TypeError for a bad URL
    */
   static async open(options: ParleyClientOptions): Promise<ParleyClient> {
-    const { tokens: store, timers = systemTimers, fetch } = options;
+    const { tokens: store, timers = systemTimers, fetch, region } = options;
     const url = EdgeAddresses.of(options.url);
-    const tokens = await Tokens.load({ url, store, timers, ...(fetch && { fetch }) });
+    const more = { ...(fetch && { fetch }), ...(region && { region }) };
+    const tokens = await Tokens.load({ url, store, timers, ...more });
     const events = new Events<ParleyEvents>();
     const deviceState = await DeviceState.load(options.store, tokens.owner.userId, (error) =>
       events.emit("storeFailed", error),

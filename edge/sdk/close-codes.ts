@@ -33,6 +33,11 @@ export function afterClose(code: number): AfterClose {
   return code >= 4500 && code <= 4999 ? "stop" : "reconnect";
 }
 
+/** Where a close reason sends the client; undefined: nowhere. */
+export function nextEdge(reason: string): string | undefined {
+  return / edge=(https?:\/\/\S+)$/.exec(reason)?.[1];
+}
+
 /** The `retry_after_ms` that a close reason names; 0: none. */
 export function retryAfterMs(reason: string): number {
   return Number(/retry_after_ms=(\d{1,6})/.exec(reason)?.[1] ?? 0);

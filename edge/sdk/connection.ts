@@ -2,7 +2,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Welcome } from "../../gen/parley/edge/v1/frame_pb.js";
 import { Backoff } from "./backoff.ts";
-import { type AfterClose, afterClose, retryAfterMs } from "./close-codes.ts";
+import { type AfterClose, afterClose, nextEdge, retryAfterMs } from "./close-codes.ts";
 import type { EdgeAddresses } from "./edge-addresses.ts";
 import { errorRetryAfterMs, sdkError } from "./errors.ts";
 import { type FrameFormat, httpFrames, type ServerFrameContent } from "./frames.ts";
@@ -98,6 +98,7 @@ export class Connection {
   /** The connection is well: the next loss of it waits for a first try's time. */
   settle(): void {
     this.backoff.reset();
+    this.options.addresses.settle();
   }
 
   /** Ends a pause: the network is back, or somebody is waiting. */
@@ -147,6 +148,7 @@ export class Connection {
     const { addresses, tokens, hello, onState, onWelcome, onFrame, timers } = this.options;
     let accessToken: string;
     try {
+      if (addresses.areUsedUp) await tokens.assignEdges().catch(() => {});
       if (refreshFirst) await tokens.refresh();
       accessToken = await tokens.accessToken();
     } catch (error) {
@@ -173,6 +175,8 @@ export class Connection {
           const ended = afterEnd(end);
           if (ended.what === "reconnect" || ended.what === "reconnectWithin") {
             addresses.leave(edge);
+            const next = nextEdge(end.reason);
+            if (next) addresses.goTo(next);
           }
           resolve(ended);
         },

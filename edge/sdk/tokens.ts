@@ -1,12 +1,12 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
-import type { Tokens as TokensMessage } from "../../gen/parley/session/v1/session_pb.js";
+import type { Edge, Tokens as TokensMessage } from "../../gen/parley/session/v1/session_pb.js";
 import {
   type LogInResponse,
   SessionService,
   type SignUpResponse,
 } from "../../gen/parley/session/v1/session_service_pb.js";
-import type { EdgeAddresses } from "./edge-addresses.ts";
+import { EdgeAddresses } from "./edge-addresses.ts";
 import { sdkError } from "./errors.ts";
 import type { Timers } from "./timers.ts";
 import { createHttpTransport } from "./transport-http.ts";
@@ -22,6 +22,8 @@ export interface SignIn {
   accessExpireTimeMs: number;
   refreshToken: string;
   refreshExpireTimeMs: number;
+  /** The edges that were assigned last, the best first; absent or none: edges are not assigned. */
+  edgeUrls?: readonly string[];
 }
 
 /** Keeps the sign-in of one device. Two programs must not share one, unless they share a store. */
@@ -47,6 +49,8 @@ export function memoryTokenStore(signIn?: SignIn): TokenStore {
 export interface SignInOptions {
   /** The edge: "https://chat.example.com"; or several, which share one choice. */
   url: string | EdgeAddresses;
+  /** Where the client is, as the operator of the edges calls it. Default: anywhere. */
+  region?: string;
   /** What the device is called in the account's list of devices, at most 64 code points. */
   deviceName?: string;
   /** Instead of the global one. */
@@ -66,7 +70,8 @@ export async function signUp(
   },
 ): Promise<SignIn> {
   const { username, password, displayName = "", email = "", deviceName = "" } = options;
-  const request = { username, password, displayName, email, deviceName };
+  const { region = "" } = options;
+  const request = { username, password, displayName, email, deviceName, region };
   return toSignIn(await sessions(options).signUp(request));
 }
 
@@ -81,12 +86,16 @@ export async function logIn(
     password: string;
   },
 ): Promise<SignIn> {
-  const { login, password, deviceName = "" } = options;
-  return toSignIn(await sessions(options).logIn({ login, password, deviceName }));
+  const { login, password, deviceName = "", region = "" } = options;
+  return toSignIn(await sessions(options).logIn({ login, password, deviceName, region }));
 }
 
 /** The access token is renewed this long before its end. */
 const accessMarginMs = 60_000;
+/** An edge that does not answer in time is another one that has failed. */
+const assignTimeoutMs = 5_000;
+/** As many as may be named. */
+const failedUrlsMax = 20;
 /** The refresh token is renewed this long before its end, if nothing else did it. */
 const refreshMarginMs = 7 * 24 * 3_600_000;
 
@@ -95,6 +104,8 @@ export class Tokens {
   private readonly store: TokenStore;
   private readonly timers: Timers;
   private readonly sessions: Client<typeof SessionService>;
+  private readonly addresses: EdgeAddresses;
+  private readonly region: string;
   private signIn: SignIn;
   private refreshing: Promise<void> | undefined;
 
@@ -102,7 +113,10 @@ export class Tokens {
     this.signIn = signIn;
     this.store = options.store;
     this.timers = options.timers;
-    this.sessions = sessions(options);
+    this.addresses = EdgeAddresses.of(options.url);
+    this.region = options.region ?? "";
+    this.sessions = sessions({ ...options, url: this.addresses });
+    this.addresses.follow(signIn.edgeUrls ?? []);
   }
 
   /** @throws ConnectError SIGNED_OUT when the store has no sign-in */
@@ -144,6 +158,15 @@ export class Tokens {
     return this.refreshing;
   }
 
+  /** Asks for edges in place of those that have failed. @throws ConnectError: try again */
+  async assignEdges(): Promise<void> {
+    const { addresses, region } = this;
+    const failedUrls = addresses.failedUrls.slice(0, failedUrlsMax);
+    const options = { timeoutMs: assignTimeoutMs };
+    const { edges } = await this.sessions.assignEdge({ region, failedUrls }, options);
+    await this.keepSignIn({ ...this.signIn, ...edgeFields({ edges }) });
+  }
+
   /** Forgets the sign-in. */
   async clear(): Promise<void> {
     await this.store.save(undefined);
@@ -155,17 +178,25 @@ export class Tokens {
     if (stored.refreshToken !== this.signIn.refreshToken) {
       // Somebody who shares the store was faster: a refresh token works only once.
       this.signIn = stored;
+      this.addresses.follow(stored.edgeUrls ?? []);
       return;
     }
+    let renewed: SignIn;
     try {
       const { refreshToken } = this.signIn;
-      const { tokens } = await this.sessions.refreshTokens({ refreshToken });
-      this.signIn = { ...this.signIn, ...tokenFields(tokens!) };
+      const answer = await this.sessions.refreshTokens({ refreshToken, region: this.region });
+      renewed = { ...this.signIn, ...tokenFields(answer.tokens!), ...edgeFields(answer) };
     } catch (error) {
       if (ConnectError.from(error).code === Code.Unauthenticated) await this.clear();
       throw error;
     }
-    await this.store.save(this.signIn);
+    await this.keepSignIn(renewed);
+  }
+
+  private async keepSignIn(signIn: SignIn): Promise<void> {
+    this.signIn = signIn;
+    this.addresses.follow(signIn.edgeUrls ?? []);
+    await this.store.save(signIn);
   }
 }
 
@@ -179,9 +210,15 @@ function sessions(options: SignInOptions): Client<typeof SessionService> {
   return createClient(SessionService, createHttpTransport(options));
 }
 
-function toSignIn({ user, deviceId, tokens }: SignUpResponse | LogInResponse): SignIn {
+function toSignIn(answer: SignUpResponse | LogInResponse): SignIn {
+  const { user, deviceId, tokens } = answer;
   const { userId, username, displayName } = user!;
-  return { userId, username, displayName, deviceId, ...tokenFields(tokens!) };
+  const owner = { userId, username, displayName, deviceId };
+  return { ...owner, ...tokenFields(tokens!), ...edgeFields(answer) };
+}
+
+function edgeFields({ edges }: { edges: readonly Edge[] }): Pick<SignIn, "edgeUrls"> {
+  return { edgeUrls: edges.map(({ url }) => url) };
 }
 
 function tokenFields(tokens: TokensMessage) {

@@ -10,6 +10,7 @@ const emailLengthMax = 254;
 
 const idPattern = /^[a-z0-9]{16}$/;
 const usernamePattern = /^[a-zA-Z0-9_.-]{3,32}$/;
+const regionPattern = /^[a-zA-Z0-9_.-]{0,64}$/;
 /** Something, one at sign, something; only the mail to it can tell more. */
 const emailPattern = /^[^\s@]{1,64}@[^\s@]+$/;
 /** PostgreSQL takes no NUL and UTF-8 no lone surrogate; the rest would break lines in lists. */
@@ -37,6 +38,12 @@ export function requireDisplayName(field: string, value: string): string {
 export function requireName(field: string, value: string): string {
   requireText(field, value, nameLengthMax);
   return value;
+}
+
+/** The name of a region; empty: none. */
+export function requireRegion(field: string, value: string): string {
+  if (regionPattern.test(value)) return value;
+  throw fieldInvalid(field, `${shown(value)} is not at most 64 of a-z, A-Z, 0-9, "_", "." and "-"`);
 }
 
 /** An address, or null for the empty text. */

@@ -1,4 +1,4 @@
-import { isLogin, requireName } from "./fields.ts";
+import { isLogin, requireName, requireRegion } from "./fields.ts";
 import {
   checkPassword,
   credentialsWrong,
@@ -18,8 +18,9 @@ type AccountRow = UserRow & PasswordRow;
 
 /** A new device each time: a client that lost the answer leaves one behind, until it expires. */
 export function logIn(parts: SessionParts): SessionHandlers["logIn"] {
-  return async ({ login, password, deviceName }, context) => {
+  return async ({ login, password, deviceName, region }, context) => {
     requireName("device_name", deviceName);
+    requireRegion("region", region);
     if (!isLogin(login)) throw credentialsWrong();
 
     const account = await checkPassword(parts, login.toLowerCase(), password, context, () =>
@@ -34,6 +35,7 @@ export function logIn(parts: SessionParts): SessionHandlers["logIn"] {
       user: toUser(account),
       deviceId: device.deviceId,
       tokens: await issueTokens(parts, device),
+      edges: parts.edges.choose({ region }),
     };
   };
 }

@@ -1,3 +1,4 @@
+import { requireRegion } from "./fields.ts";
 import {
   newRefreshSalt,
   nextRefreshToken,
@@ -19,10 +20,12 @@ type Refreshed = Omit<NewDevice, "params">;
 /** One statement where the token is the latest; a second one finds out why it is not. */
 export function refreshTokens(parts: SessionParts): SessionHandlers["refreshTokens"] {
   return async (request) => {
+    const region = requireRegion("region", request.region);
     const token = parseRefreshToken(request.refreshToken);
     if (!token) throw invalid();
     const refreshed = (await rotate(parts, token)) ?? (await repeat(parts, token));
-    return { tokens: await issueTokens(parts, refreshed) };
+    const tokens = await issueTokens(parts, refreshed);
+    return { tokens, edges: parts.edges.choose({ region }) };
   };
 }
 

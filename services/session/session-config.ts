@@ -94,6 +94,14 @@ export const sessionConfig = defineConfig({
     secret: false,
     description: "How many accounts may be made from one client address.",
   },
+  assignmentsPerAddressMax: {
+    env: "PARLEY_SESSION_ASSIGNMENTS_PER_ADDRESS_MAX",
+    schema: integer(1, 100_000_000),
+    default: "20000",
+    unit: "calls in 10 minutes",
+    secret: false,
+    description: "How often AssignEdge may be called from one client address.",
+  },
   ...publicHostsConfig,
 });
 

@@ -7,6 +7,7 @@ import type { CallContext, Handlers, Identity } from "../../mesh/rpc.ts";
 import type { Sql } from "../../mesh/sql.ts";
 import type { Streams } from "../../mesh/streams.ts";
 import type { Allowance } from "./allowance.ts";
+import type { AssignableEdges } from "./assignable-edges.ts";
 import type { Passwords } from "./passwords.ts";
 import type { Revocations } from "./revocations.ts";
 import type { SessionConfig } from "./session-config.ts";
@@ -22,9 +23,12 @@ export interface SessionParts {
   revocations: Revocations;
   /** Tells whoever keeps something of an account for a while that it has changed. */
   streams: Pick<Streams, "publishAccount">;
+  edges: Pick<AssignableEdges, "choose">;
   allowances: {
     /** By client address. */
     signUps: Allowance;
+    /** By client address. */
+    assignments: Allowance;
     /** By client address. */
     wrongPasswordsOfAddress: Allowance;
     /** By what was given as the account: a login in lower case, or the caller's user id. */

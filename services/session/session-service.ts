@@ -4,6 +4,8 @@ import type { Sql } from "../../mesh/sql.ts";
 import { migrate } from "../../mesh/sql-migrations.ts";
 import type { Stream, Streams } from "../../mesh/streams.ts";
 import { Allowance } from "./allowance.ts";
+import { assignEdge } from "./assign-edge.ts";
+import type { AssignableEdges } from "./assignable-edges.ts";
 import { blockHandlers } from "./blocks.ts";
 import { changePassword } from "./change-password.ts";
 import { checkContacts } from "./contacts.ts";
@@ -30,6 +32,7 @@ import { SigningKeys } from "./signing-keys.ts";
 export interface SessionServiceOptions {
   sql: Sql;
   streams: Pick<Streams, "publishAccount"> & { revocations: Pick<Stream, "append"> };
+  edges: Pick<AssignableEdges, "choose">;
   clock: Clock;
   config: SessionConfig;
   log?: Logger;
@@ -52,7 +55,7 @@ export interface RunningSessionService {
 export async function createSessionService(
   options: SessionServiceOptions,
 ): Promise<RunningSessionService> {
-  const { sql, streams, clock, config, log = silentLogger } = options;
+  const { sql, streams, edges, clock, config, log = silentLogger } = options;
   await migrate(sql, "session", sessionMigrations);
 
   const signingKeys = new SigningKeys(sql, clock, config);
@@ -62,13 +65,14 @@ export async function createSessionService(
 
   const passwords = new Passwords(config);
   const allowances = makeAllowances(config, clock);
-  const shared = { sql, streams, clock, config };
+  const shared = { sql, streams, edges, clock, config };
   const parts = { ...shared, passwords, signingKeys, revocations, allowances };
   return {
     handlers: {
       signUp: signUp(parts),
       logIn: logIn(parts),
       refreshTokens: refreshTokens(parts),
+      assignEdge: assignEdge(parts),
       ...deviceHandlers(parts),
       ...profileHandlers(parts),
       ...settingsHandlers(parts),
@@ -93,6 +97,11 @@ function makeAllowances(config: SessionConfig, clock: Clock): SessionParts["allo
     new Allowance({ what, max, periodMs }, clock);
   return {
     signUps: allow("sign-ups from this address", config.signUpsPerAddressMax, 60 * minuteMs),
+    assignments: allow(
+      "assignments of edges to this address",
+      config.assignmentsPerAddressMax,
+      10 * minuteMs,
+    ),
     wrongPasswordsOfAddress: allow(
       "wrong passwords from this address",
       config.wrongPasswordsPerAddressMax,

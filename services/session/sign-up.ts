@@ -4,6 +4,7 @@ import {
   requireEmail,
   requireName,
   requirePassword,
+  requireRegion,
   requireUsername,
 } from "./fields.ts";
 import { randomId } from "./ids.ts";
@@ -28,6 +29,7 @@ export function signUp(parts: SessionParts): SessionHandlers["signUp"] {
     const displayName = requireDisplayName("display_name", request.displayName || username);
     const email = requireEmail("email", request.email);
     const deviceName = requireName("device_name", request.deviceName);
+    const region = requireRegion("region", request.region);
 
     parts.allowances.signUps.take(context.clientAddress);
     const passwordHash = await parts.passwords.hash(password, context.signal);
@@ -42,6 +44,7 @@ export function signUp(parts: SessionParts): SessionHandlers["signUp"] {
       user: { userId: device.userId, username, displayName },
       deviceId: device.deviceId,
       tokens: await issueTokens(parts, device),
+      edges: parts.edges.choose({ region }),
     };
   };
 }

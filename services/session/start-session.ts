@@ -5,19 +5,24 @@ import { newInstanceId, type Role, type Runtime } from "../../mesh/runtime.ts";
 import { served } from "../../mesh/serve.ts";
 import type { Sql } from "../../mesh/sql.ts";
 import type { Streams } from "../../mesh/streams.ts";
+import { AssignableEdges } from "./assignable-edges.ts";
 import { sessionConfig } from "./session-config.ts";
 import { createSessionService } from "./session-service.ts";
 
 /** Makes an instance of Session on a database. */
 export async function startSession(runtime: Runtime, streams: Streams, sql: Sql): Promise<Role> {
-  const { clock } = runtime;
+  const { clock, registry } = runtime;
   const config = parseConfig(sessionConfig, runtime.environment);
   const log = runtime.log("session");
-  const service = await createSessionService({ sql, streams, clock, config, log });
+  const edges = new AssignableEdges(registry);
+  const service = await createSessionService({ sql, streams, edges, clock, config, log });
   return {
     instanceId: newInstanceId("session"),
     served: served(SessionService, service.handlers, service.codes),
     streams,
-    stop: () => service.close(),
+    async stop() {
+      edges.close();
+      await service.close();
+    },
   };
 }

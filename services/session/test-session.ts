@@ -10,6 +10,7 @@ import { systemClock } from "../../mesh/clock.ts";
 import { ManualClock } from "../../mesh/clock-manual.ts";
 import { parseConfig } from "../../mesh/config.ts";
 import { silentLogger } from "../../mesh/logger.ts";
+import { LocalRegistry } from "../../mesh/registry-local.ts";
 import type { CallContext, Client, Identity } from "../../mesh/rpc.ts";
 import type { Sql } from "../../mesh/sql.ts";
 import { openPglite } from "../../mesh/sql-pglite.ts";
@@ -17,6 +18,7 @@ import { openPostgres } from "../../mesh/sql-postgres.ts";
 import { makeTestDatabase } from "../../mesh/sql-postgres-under-test.ts";
 import { AppendOutcomeUnknown, type Streams } from "../../mesh/streams.ts";
 import { openMemoryStreams } from "../../mesh/streams-memory.ts";
+import { AssignableEdges } from "./assignable-edges.ts";
 import { sessionConfig } from "./session-config.ts";
 import { createSessionService, type RunningSessionService } from "./session-service.ts";
 
@@ -43,6 +45,9 @@ export class TestSession {
   readonly clock: ManualClock = new ManualClock();
   readonly streams: Streams = openMemoryStreams({ clock: this.clock });
   readonly sql: Sql;
+  /** Of edges. */
+  readonly registry: LocalRegistry = new LocalRegistry();
+  readonly edges: AssignableEdges = new AssignableEdges(this.registry);
   service!: RunningSessionService;
   /** Accounts that others were told of. */
   readonly changed: string[] = [];
@@ -67,10 +72,11 @@ export class TestSession {
   /** Begins again on the same database and streams, as after a crash. */
   async restart(environment: Record<string, string> = {}): Promise<void> {
     await this.service?.close();
-    const { sql, clock } = this;
+    const { sql, clock, edges } = this;
     this.service = await createSessionService({
       sql,
       clock,
+      edges,
       streams: {
         publishAccount: (userId) => this.changed.push(userId),
         revocations: {

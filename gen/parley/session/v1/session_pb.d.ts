@@ -309,6 +309,33 @@ export declare type Tokens = Message<"parley.session.v1.Tokens"> & {
 export declare const TokensSchema: GenMessage<Tokens>;
 
 /**
+ * An edge, for clients to connect to.
+ *
+ * @generated from message parley.session.v1.Edge
+ */
+export declare type Edge = Message<"parley.session.v1.Edge"> & {
+  /**
+   * "https://edge-1.example.com".
+   *
+   * @generated from field: string url = 1;
+   */
+  url: string;
+
+  /**
+   * Where it is, as its operator calls it; empty: not said.
+   *
+   * @generated from field: string region = 2;
+   */
+  region: string;
+};
+
+/**
+ * Describes the message parley.session.v1.Edge.
+ * Use `create(EdgeSchema)` to create a new message.
+ */
+export declare const EdgeSchema: GenMessage<Edge>;
+
+/**
  * Another user, as a friend or one to be.
  *
  * @generated from message parley.session.v1.Friend
