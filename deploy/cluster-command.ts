@@ -52,6 +52,7 @@ export async function cluster(
       natsNodes,
       sync: natsSync,
       edgePorts: edgePort === 0 ? [0, 0] : [edgePort, edgePort + 1],
+      assignsEdges: true,
       environment,
       onLog: (line) => console.error(line),
     });

@@ -13,6 +13,10 @@ import { Supervised } from "./supervised.ts";
 export interface ProcessesOptions {
   /** Of the edges; 0: a free one. */
   edgePorts: readonly number[];
+  /** Whether clients are sent to the edges, at their addresses on this machine. Default: false. */
+  assignsEdges?: boolean;
+  /** What each edge is given besides, in the order of their ports. */
+  edgeSettings?: readonly Readonly<Record<string, string>>[];
   /** How many of a role, where it is not two. */
   instances?: Readonly<Record<string, number>>;
   /** Settings of all roles, where the servers are among them. */
@@ -51,7 +55,7 @@ const instancesEach = 2;
 
 /** Starts all of it; resolves when every process is ready. */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
-  const { folder, natsNodes, sync, edgePorts, instances = {}, onLog } = options;
+  const { folder, natsNodes, sync } = options;
   const servers = await startServers({ folder, natsNodes, sync });
   const environment = {
     ...options.environment,
@@ -59,7 +63,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     PARLEY_NATS_REPLICAS: String(natsNodes),
   };
   try {
-    const processes = await startProcesses({ edgePorts, instances, environment, onLog });
+    const processes = await startProcesses({ ...options, environment });
     return {
       ...processes,
       servers,
@@ -76,7 +80,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
 
 /** Starts the processes alone, on servers that run; resolves when every one is ready. */
 export async function startProcesses(options: ProcessesOptions): Promise<Processes> {
-  const { instances = {}, onLog } = options;
+  const { instances = {}, assignsEdges = false, edgeSettings = [], onLog } = options;
   const environment = {
     ...options.environment,
     PARLEY_MESH_SECRET: randomBytes(32).toString("base64url"),
@@ -93,6 +97,12 @@ export async function startProcesses(options: ProcessesOptions): Promise<Process
     processes.push(started);
     return started;
   };
+  const runEdge = (port: number, settings: Readonly<Record<string, string>> = {}) =>
+    run("edge", {
+      PARLEY_EDGE_PORT: String(port),
+      ...(assignsEdges && { PARLEY_EDGE_PUBLIC_URL: `http://127.0.0.1:${port}` }),
+      ...settings,
+    });
   const free = await freePorts(options.edgePorts.length);
   const edgePorts = options.edgePorts.map((port, i) => port || free[i]!);
   async function stop(): Promise<void> {
@@ -103,7 +113,7 @@ export async function startProcesses(options: ProcessesOptions): Promise<Process
   try {
     for (const role of roleNames) {
       if (role === "edge") {
-        for (const port of edgePorts) run(role, { PARLEY_EDGE_PORT: String(port) });
+        for (const [i, port] of edgePorts.entries()) runEdge(port, edgeSettings[i]);
       } else {
         for (let i = 0; i < (instances[role] ?? instancesEach); i++) run(role);
       }
@@ -118,7 +128,7 @@ export async function startProcesses(options: ProcessesOptions): Promise<Process
     processes,
     environment,
     async add(role) {
-      const started = run(role, { PARLEY_EDGE_PORT: "0" });
+      const started = role === "edge" ? runEdge((await freePorts(1))[0]!) : run(role);
       await started.ready();
       return started;
     },

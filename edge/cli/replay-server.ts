@@ -45,8 +45,12 @@ export class Server {
     this.messages = createClient(MessageService, createHttpTransport({ url: this.url }));
   }
 
-  /** The edges for one connection: each connection begins with another one. */
+  /**
+   * The edges for one connection: each connection begins with another one. Of one alone clients go
+   * on to the edges that they are assigned.
+   */
   nextUrl(): EdgeAddresses {
+    if (this.urls.length === 1) return EdgeAddresses.of(this.urls[0]!);
     const at = this.turn++ % this.urls.length;
     return new EdgeAddresses([...this.urls.slice(at), ...this.urls.slice(0, at)]);
   }

@@ -18,6 +18,8 @@ import { cheapPasswords } from "../parley-process.ts";
 export interface OwnClusterOptions {
   /** Default: 1. */
   edges?: number;
+  /** Settings of each edge by itself; its clients are sent to the edges then. */
+  edgeSettings?: readonly Readonly<Record<string, string>>[];
   /** Default: 1. */
   natsNodes?: 1 | 3;
   /** Default: "default". */
@@ -58,7 +60,8 @@ export class OwnCluster {
 
   /** Starts the servers and two of each role but for what the options say. */
   static async start(options: OwnClusterOptions = {}): Promise<OwnCluster> {
-    const { edges = 1, natsNodes = 1, sync = "default", instances = {} } = options;
+    const { natsNodes = 1, sync = "default", instances = {}, edgeSettings } = options;
+    const edges = edgeSettings?.length ?? options.edges ?? 1;
     await provisionServers(console.error);
     const folder = mkdtempSync(join(tmpdir(), "parley-lost-"));
     // PostgreSQL's user goes through it.
@@ -71,6 +74,7 @@ export class OwnCluster {
         sync,
         edgePorts: Array(edges).fill(0),
         instances,
+        ...(edgeSettings && { edgeSettings, assignsEdges: true }),
         environment: {
           ...process.env,
           ...cheapPasswords,
