@@ -40,9 +40,9 @@ faults: node_modules/.installed ## every fault on a cluster of three NATS nodes 
 bench: node_modules/.installed ## measure; results in bench/results
 	@npm run --silent bench
 
-gen: ## generate gen/ and docs/{CONFIG,PERMISSIONS,PUSH_ANSWERS}.md
+gen: node_modules/.installed ## generate gen/ and what docs/ has of generated documents
 	@$(BUF) generate
-	@npm run --silent docs
+	@$(BUF) build --output - | npm run --silent docs
 
 lint: node_modules/.installed ## contracts, style and types
 	@$(BUF) lint

@@ -67,6 +67,14 @@ export const edgeConfig = defineConfig({
     description:
       "The web origins whose pages may connect and call besides the edge's own, separated by commas; * for any, as nothing here rests on cookies.",
   },
+  docs: {
+    env: "PARLEY_EDGE_DOCS",
+    schema: z.enum(["on", "off"]).transform((text) => text === "on"),
+    default: "on",
+    unit: "",
+    secret: false,
+    description: "Whether the edge serves the page /docs and /openapi.yaml: on or off.",
+  },
   forwardedHops: {
     env: "PARLEY_EDGE_FORWARDED_HOPS",
     schema: integer(0, 10),

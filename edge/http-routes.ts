@@ -6,6 +6,7 @@ import type { Connections } from "./connections.ts";
 import { answerPreflight, shareAnswer } from "./cors.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import { createHttpApi } from "./http-api.ts";
+import { answerDocument, isDocument } from "./http-docs.ts";
 import { HttpFrames } from "./http-frames.ts";
 import { answerProblem } from "./http-problem.ts";
 import { HttpTurns } from "./http-turns.ts";
@@ -40,7 +41,9 @@ export class HttpRoutes {
     shareAnswer(request, response, this.edge.config.origins);
     if (request.method === "OPTIONS") answerPreflight(response);
     else if (path === "/healthz") this.answerHealth(response);
-    else this.route(path, request, response);
+    else if (this.edge.config.docs && isDocument(path)) {
+      void answerDocument(path, request, response);
+    } else this.route(path, request, response);
   }
 
   private route(path: string, request: IncomingMessage, response: ServerResponse): void {

@@ -66,6 +66,7 @@ const vendors: Record<string, RegExp> = {
   pg: /postgres/,
   "@electric-sql/pglite": /pglite/,
   ws: /^edge\//,
+  yaml: /openapi/,
   "@grpc/grpc-js": /^mesh\/(serve|dial|duplex|status-details|instance-pool|method-definition)/,
   "@grpc/reflection": /^mesh\/serve/,
   "grpc-health-check": /^mesh\/serve/,
