@@ -22,10 +22,14 @@ export interface ServerPrograms {
   postgres: string;
 }
 
+/** Where programs are kept, for all checkouts of a machine. */
+export function programsFolder(): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "parley", "servers");
+}
+
 /** The programs' places, whether they are there or not. */
 export function serverPrograms(): ServerPrograms {
-  const cache = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-  const folder = join(cache, "parley", "servers");
+  const folder = programsFolder();
   return {
     nats: join(folder, "nats-server-2.15.2"),
     consul: join(folder, "consul-1.22.5"),
@@ -40,21 +44,7 @@ export function serverPrograms(): ServerPrograms {
  */
 export async function provisionServers(report: (line: string) => void): Promise<void> {
   const { nats, consul, cassandra, postgres } = serverPrograms();
-  const make = async (path: string, what: string, build: (to: string) => Promise<unknown>) => {
-    if (existsSync(path)) return;
-    report(`${what}…`);
-    const startMs = Date.now();
-    // Built aside, so that what is in its place is complete.
-    const aside = `${path}.${process.pid}`;
-    mkdirSync(join(path, ".."), { recursive: true });
-    try {
-      await build(aside);
-      if (!existsSync(path)) renameSync(aside, path);
-    } finally {
-      rmSync(aside, { recursive: true, force: true });
-    }
-    report(`  done in ${Math.round((Date.now() - startMs) / 1_000)} s`);
-  };
+  const make = (path: string, what: string, build: Build) => makeOnce(path, what, build, report);
   await make(nats, "building NATS 2.15.2 (once, about half a minute)", (to) =>
     goBuild("nats", "github.com/nats-io/nats-server/v2", to),
   );
@@ -69,6 +59,31 @@ export async function provisionServers(report: (line: string) => void): Promise<
     goBuild("consul", "github.com/hashicorp/consul", to),
   );
 }
+
+/** Makes a program that is missing, saying what and how long it takes. @throws what `build` does */
+export async function makeOnce(
+  path: string,
+  what: string,
+  build: Build,
+  report: (line: string) => void,
+): Promise<void> {
+  if (existsSync(path)) return;
+  report(`${what}…`);
+  const startMs = Date.now();
+  // Built aside, so that what is in its place is complete.
+  const aside = `${path}.${process.pid}`;
+  mkdirSync(join(path, ".."), { recursive: true });
+  try {
+    await build(aside);
+    if (!existsSync(path)) renameSync(aside, path);
+  } finally {
+    rmSync(aside, { recursive: true, force: true });
+  }
+  report(`  done in ${Math.round((Date.now() - startMs) / 1_000)} s`);
+}
+
+/** Makes a file or folder of this name. */
+type Build = (to: string) => Promise<unknown>;
 
 function goBuild(module: string, program: string, to: string): Promise<unknown> {
   const flags = ["-mod=readonly", "-trimpath", "-ldflags=-s -w"];
@@ -103,14 +118,16 @@ function postgresFolder(): string {
 
 const outputBytesMax = 64 * 1024 * 1024;
 
-async function tool(
+/** Runs a tool of the system. @throws Error that names it if it is missing, or shows what it said */
+export async function tool(
   name: string,
   args: readonly string[],
   environment: Record<string, string> = {},
+  folder?: string,
 ): Promise<void> {
   const env = { ...process.env, ...environment };
   try {
-    await run(name, args, { env, maxBuffer: outputBytesMax });
+    await run(name, args, { env, maxBuffer: outputBytesMax, ...(folder && { cwd: folder }) });
   } catch (error) {
     const { code, stderr, message } = error as Error & { code?: string; stderr?: string };
     if (code === "ENOENT")
