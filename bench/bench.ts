@@ -8,10 +8,10 @@ import { type Backend, backends } from "./scenario.ts";
 
 const names = [
   ...["memory", "latency", "throughput", "group", "large-group", "catch-up", "away", "history"],
-  "search",
+  ...["search", "push"],
 ];
-/** Not on both back ends: an edge by itself, stores and databases. */
-const runOnce = ["memory", "history", "search"];
+/** Not on both back ends: an edge by itself, stores and databases, what pushes. */
+const runOnce = ["memory", "history", "search", "push"];
 
 const { values } = parseArgs({
   options: {

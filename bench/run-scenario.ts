@@ -7,6 +7,7 @@ import { largeGroup } from "./large-group.ts";
 import { latency } from "./latency.ts";
 import { describeMachine } from "./machine.ts";
 import { memory } from "./memory.ts";
+import { push } from "./push.ts";
 import { resultName, storeResult } from "./results.ts";
 import type { Scenario } from "./scenario.ts";
 import { search } from "./search.ts";
@@ -20,6 +21,7 @@ const scenarios: Record<string, Scenario> = {
   "catch-up": catchUp,
   history,
   search,
+  push,
   away,
   "large-group": largeGroup,
 };

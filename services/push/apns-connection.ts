@@ -74,6 +74,8 @@ export class ApnsConnection {
   private session: ClientHttp2Session | undefined;
   /** All that are open: those that will end too. */
   private readonly sessions = new Set<ClientHttp2Session>();
+  /** Those whose peer has told its settings. */
+  private readonly told = new WeakSet<ClientHttp2Session>();
   private waiting: Request[] = [];
   private underWay = 0;
   private isClosed = false;
@@ -127,7 +129,7 @@ export class ApnsConnection {
     if (this.session?.destroyed || this.session?.closed) this.session = undefined;
     this.session ??= this.open();
     const { session } = this;
-    // Until the peer has told its settings there are no remote ones that mean anything.
+    // Before it has told them, what stands in `remoteSettings` is Node's guess.
     const allowed = this.told.has(session)
       ? Math.min(session.remoteSettings.maxConcurrentStreams ?? streamsMax, streamsMax)
       : 0;
@@ -137,8 +139,6 @@ export class ApnsConnection {
     }
     if (this.session !== session) this.startWaiting();
   }
-
-  private readonly told = new WeakSet<ClientHttp2Session>();
 
   private open(): ClientHttp2Session {
     const { url, clock, ca } = this.options;
@@ -223,8 +223,8 @@ export class ApnsConnection {
   /** The peer has not read the request: it can be sent again. */
   private handBack(session: ClientHttp2Session, request: Request): void {
     if (this.session === session) this.session = undefined;
-    if (++request.refusals > refusalsMax) {
-      request.settle(new ApnsUnanswered(`refused ${request.refusals} times`));
+    if (this.isClosed || ++request.refusals > refusalsMax) {
+      request.settle(new ApnsUnanswered(`handed back ${request.refusals} times`));
     } else {
       this.waiting.unshift(request);
     }

@@ -107,7 +107,7 @@ function errorOf({ status, body }: ApnsResponse): ErrorBody {
   try {
     const { reason, timestamp } = JSON.parse(body);
     return {
-      ...(typeof reason === "string" && { reason }),
+      ...(/^\w{1,64}$/.test(reason) && { reason }),
       ...(Number.isSafeInteger(timestamp) && { timestamp }),
     };
   } catch {
