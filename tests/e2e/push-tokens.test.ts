@@ -1,6 +1,6 @@
 import { createECDH, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
-import { createClient, SessionService } from "../../edge/sdk/index.ts";
+import { createClient, errorReason, SessionService } from "../../edge/sdk/index.ts";
 import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
 import { type Device, newDevices } from "./device.ts";
 import { post, reasonIn } from "./raw-http.ts";
@@ -51,8 +51,9 @@ it("[A3] an app registers its token over HTTP", async () => {
 });
 
 it("[A3] no device lists where others get pushes, nor deletes it", async () => {
-  for (const method of ["ListPushTargets", "DeletePushToken"]) {
-    const refused = await call(method, { userIds: [ann.signIn.userId] });
-    expect(reasonIn(refused.body)).toBe("METHOD_NOT_PUBLIC");
+  const { listPushTargets, deletePushToken } = createClient(SessionService, ann.client.transport);
+  for (const refused of [listPushTargets({ userIds: [] }), deletePushToken({})]) {
+    expect(await refused.then(() => "accepted", errorReason)).toBe("METHOD_NOT_PUBLIC");
   }
+  expect((await call("ListPushTargets", { userIds: [] })).status).toBe(404);
 });
