@@ -117,7 +117,7 @@ describe("a client that goes by docs/openapi.yaml", () => {
     await call("SessionService_GetSettings", {}, token);
     await call("SessionService_ListDevices", {}, token);
 
-    const elsewhere = { channelId: "g-nowhere" };
+    const elsewhere = { channelId: `g-${"0".repeat(20)}` };
     expect((await call("MessageService_ListMessages", elsewhere, token)).status).toBe(403);
     expect((await call("MessageService_ListChannels", {}, "forged")).status).toBe(401);
     await call("SessionService_LogOut", {}, token);

@@ -203,7 +203,7 @@ describe("an HTTP request", () => {
   it.each([
     { what: "with no JSON", body: "{", status: 400 },
     { what: "with a field of another type", body: '{"pageSize":"many"}', status: 400 },
-    { what: "with a body over the limit", body: " ".repeat(1_536 * 1_024 + 1), status: 429 },
+    { what: "with a body over the limit", body: " ".repeat(1_536 * 1_024 + 1), status: 413 },
     { what: "of another type", body: "{}", type: "text/plain", status: 415 },
     {
       what: "for a method of services",
