@@ -11,7 +11,7 @@ const onCluster = ["tests/cluster/{balancer,instances,role-alone}.test.ts"];
 /** Tests of Parley as a whole: in one process, and once more on the cluster. */
 const onBoth = ["tests/{e2e,model}/**/*.test.ts", "tests/{chat,sdk}.test.ts"];
 /** What those have about the one process itself. */
-const onOneProcess = ["tests/e2e/{kill,run}.test.ts"];
+const onOneProcess = ["tests/e2e/{assigned-edge,kill,run}.test.ts"];
 /** Tests of what is in a database: on PGlite, and once more on PostgreSQL. */
 const onBothDatabases = ["services/session/*.test.ts"];
 const never = ["node_modules/**", "dist/**", "data/**"];
