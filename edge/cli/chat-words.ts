@@ -85,6 +85,8 @@ const wordsByReason: Readonly<Record<string, string>> = {
   TOO_MANY_FRIENDS: "You have as many friends as one can have.",
   USER_NOT_FOUND: "There is nobody of that name.",
   FRIEND_REQUEST_NOT_FOUND: "Nobody of that name has asked you.",
+  BLOCKED: "You or the other has blocked the other.",
+  NOT_IN_AUDIENCE: "The other wants that of friends alone, or of nobody.",
   NOT_A_MEMBER: "You are not in this conversation.",
   NOT_A_GROUP: "That is for groups only.",
   ROLE_INSUFFICIENT: "Only the owner and admins of a group may do that.",

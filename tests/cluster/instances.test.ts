@@ -2,9 +2,11 @@
 import { randomInt } from "node:crypto";
 import { beforeAll, describe, expect, inject, it, vi } from "vitest";
 import { replayDialogues } from "../../edge/cli/replay-run.ts";
-import { MessageService } from "../../edge/sdk/index.ts";
+import { CloseCode } from "../../edge/close-codes.ts";
+import { MessageService, SessionService } from "../../edge/sdk/index.ts";
 import { Device, newAccount } from "../e2e/device.ts";
 import { noFaults, someDialogues } from "../e2e/dialogues.ts";
+import { RawClient } from "../e2e/raw-client.ts";
 import { Instances } from "../instances.ts";
 import { openParley, type ParleyUnderTest, startRole } from "../parley-under-test.ts";
 import { eventually } from "./own-cluster.ts";
@@ -28,6 +30,17 @@ beforeAll(async () => {
 });
 
 describe("an instance that is added", () => {
+  it("[A3] as edge refuses from the start the device that was revoked before", async () => {
+    const signIn = await newAccount(parley.nextUrl(), "ann");
+    await using device = await Device.connect(parley.nextUrl(), signIn);
+    await device.http(SessionService).revokeDevice({ deviceId: signIn.deviceId });
+    await using added = startRole("edge");
+    await added.ready();
+    const socket = await RawClient.open(`http://${added.address}`);
+    socket.send({ hello: { accessToken: signIn.accessToken } });
+    expect(await socket.closed).toMatchObject({ code: CloseCode.TOKEN_REVOKED });
+  });
+
   /** Two who have just signed up find each other and talk. */
   async function twoTalk(): Promise<void> {
     const [ann, ben] = await Promise.all(
