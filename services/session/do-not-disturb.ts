@@ -32,9 +32,8 @@ export function requireDoNotDisturb(field: string, value: DoNotDisturb): void {
   }
 }
 
-/** Whether an account wants no push at this time. @param value unset: it always wants them. */
-export function isQuiet(value: DoNotDisturb | undefined, nowMs: number): boolean {
-  if (!value) return false;
+/** Whether an account wants no push at this time. */
+export function isQuietAt(value: DoNotDisturb, nowMs: number): boolean {
   const { on, untilTime, schedule, timeZone } = value;
   if (on && (!untilTime || nowMs < timestampMs(untilTime))) return true;
   if (schedule.length === 0) return false;

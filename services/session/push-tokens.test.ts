@@ -56,6 +56,24 @@ describe("push tokens", () => {
     expect(await targetsOf(anna)).toMatchObject([{ previews: false }]);
   });
 
+  it("[N2] who is not to be disturbed now is left out, until the time is over", async () => {
+    const anna = await session.signUp();
+    await register(anna, subscription());
+    const set = (doNotDisturb: object) =>
+      session.as(anna).updateSettings({
+        settings: { doNotDisturb },
+        updateMask: { paths: ["do_not_disturb"] },
+      });
+    const untilTime = timestampFromMs(session.clock.nowMs() + 60_000);
+    await set({ on: true, untilTime });
+    expect(await targetsOf(anna)).toEqual([]);
+    session.clock.advance(60_000);
+    expect(await targetsOf(anna)).toHaveLength(1);
+    const days = [1, 2, 3, 4, 5, 6, 7];
+    await set({ schedule: days.map((weekday) => ({ weekday })) });
+    expect(await targetsOf(anna)).toEqual([]);
+  });
+
   it("[A3] what is registered later takes the place of the earlier, of either service", async () => {
     const anna = await session.signUp();
     await register(anna, subscription());

@@ -1,9 +1,14 @@
 import { fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { type PushToken, PushTokenSchema } from "../../gen/parley/session/v1/session_pb.js";
+import {
+  DoNotDisturbSchema,
+  type PushToken,
+  PushTokenSchema,
+} from "../../gen/parley/session/v1/session_pb.js";
 import type { PushRecipientSchema } from "../../gen/parley/session/v1/session_service_pb.js";
 import { DomainError, fieldInvalid, unavailable } from "../../mesh/errors.ts";
 import { type SqlQueries, UniqueViolation } from "../../mesh/sql.ts";
+import { isQuietAt } from "./do-not-disturb.ts";
 import { requireId } from "./fields.ts";
 import { addressOf, requirePushToken } from "./push-token-fields.ts";
 import { callerOf, type SessionHandlers, type SessionParts } from "./session-parts.ts";
@@ -16,6 +21,7 @@ const usersMax = 300;
 interface TargetRow {
   user_id: string;
   push_previews: boolean;
+  do_not_disturb: Uint8Array | null;
   device_id: string;
   token: Uint8Array;
 }
@@ -87,13 +93,13 @@ export function pushTokenHandlers(
         requireId(`user_ids[${i}]`, userId);
       });
       const rows = await sql.query<TargetRow>(
-        `SELECT user_id, push_previews, device_id, token
+        `SELECT user_id, push_previews, do_not_disturb, device_id, token
         FROM users JOIN devices USING (user_id) JOIN push_tokens USING (device_id)
         WHERE user_id = ANY($1::text[]) AND refresh_expire_time > $2
         ORDER BY user_id, device_id`,
         [userIds, new Date(clock.nowMs())],
       );
-      return { recipients: recipientsOf(rows) };
+      return { recipients: recipientsOf(rows.filter((row) => !isQuiet(row, clock.nowMs()))) };
     },
 
     async deletePushToken({ deviceId, token, goneTime }) {
@@ -107,6 +113,13 @@ export function pushTokenHandlers(
       return {};
     },
   };
+}
+
+/** Whether the user wants no push at this time. */
+function isQuiet({ do_not_disturb }: TargetRow, nowMs: number): boolean {
+  return (
+    do_not_disturb !== null && isQuietAt(fromBinary(DoNotDisturbSchema, do_not_disturb), nowMs)
+  );
 }
 
 /** Rows of one user follow one another. */

@@ -1345,7 +1345,7 @@ export declare type ListPushTargetsRequest = Message<"parley.session.v1.ListPush
 export declare const ListPushTargetsRequestSchema: GenMessage<ListPushTargetsRequest>;
 
 /**
- * Those of them who can be reached.
+ * Those of them who can be reached, and don't ask not to be disturbed now.
  *
  * @generated from message parley.session.v1.ListPushTargetsResponse
  */
