@@ -6,17 +6,20 @@ import { SignUpRequestSchema } from "../../gen/parley/session/v1/session_service
 import { systemClock as clock } from "../../mesh/clock.ts";
 import { parseConfig } from "../../mesh/config.ts";
 import { silentLogger as log } from "../../mesh/logger.ts";
+import { LocalRegistry } from "../../mesh/registry-local.ts";
 import type { CallContext } from "../../mesh/rpc.ts";
 import type { Sql } from "../../mesh/sql.ts";
 import { openPostgres } from "../../mesh/sql-postgres.ts";
 import { makeTestDatabase, type TestDatabase } from "../../mesh/sql-postgres-under-test.ts";
 import { openMemoryStreams } from "../../mesh/streams-memory.ts";
+import { AssignableEdges } from "./assignable-edges.ts";
 import { sessionConfig } from "./session-config.ts";
 import { sessionMigrations } from "./session-schema.ts";
 import { createSessionService, type RunningSessionService } from "./session-service.ts";
 
 const instancesCount = 4;
 const streams = openMemoryStreams({ clock });
+const edges = new AssignableEdges(new LocalRegistry());
 let database: TestDatabase;
 let databases: Sql[];
 let instances: RunningSessionService[];
@@ -31,7 +34,7 @@ beforeAll(async () => {
     PARLEY_SESSION_PASSWORD_PASSES: "1",
   });
   instances = await Promise.all(
-    databases.map((sql) => createSessionService({ sql, streams, clock, config, log })),
+    databases.map((sql) => createSessionService({ sql, streams, edges, clock, config, log })),
   );
 });
 afterAll(async () => {
