@@ -186,12 +186,12 @@ class FaultyStream implements Stream {
             if (error !== checkpointLost) options.onError(error, entries);
           },
         },
-        async (entries) => {
+        async (entries, batch) => {
           const cut = this.faults.strikes("batchCut") ? this.faults.upTo(entries.length) : 0;
           for (const part of [entries.slice(0, cut), entries.slice(cut)]) {
-            if (part.length > 0) await handler(part);
+            if (part.length > 0) await handler(part, batch);
           }
-          if (this.faults.strikes("batchAgain")) await handler(entries);
+          if (this.faults.strikes("batchAgain")) await handler(entries, batch);
           if (this.faults.strikes("checkpointLost")) throw checkpointLost;
         },
       );

@@ -75,6 +75,46 @@ export function workContract(test: OpenStreams): void {
       expect(await test.streams.log.checkpoint("other", "a")).toBe(0);
     });
 
+    it("[N1] gives further batches while one holds the checkpoint, which then moves past all", async () => {
+      for (const each of ["1", "2"]) await test.streams.log.append("a", bytes(each));
+      const held = Promise.withResolvers<void>();
+      const given: string[] = [];
+      const options = { name: "push", batchMax: 1, onError() {} };
+      test.streams.log.work(options, async (entries, { hold }) => {
+        given.push(...entries.map(text));
+        if (given.length === 1) hold(held.promise);
+      });
+      await test.until(() => given.length === 2);
+      await test.pass(500);
+      expect(await test.streams.log.checkpoint("push", "a")).toBe(0);
+      const sequence = await test.streams.log.append("a", bytes("3"));
+      await test.until(() => given.length === 3);
+      held.resolve();
+      await test.until(async () => (await test.streams.log.checkpoint("push", "a")) === sequence);
+      expect(given).toEqual(["1", "2", "3"]);
+    });
+
+    it("[N1] does not wait for what is held when it stops, and gives it to whoever goes on", async () => {
+      await test.streams.log.append("a", bytes("1"));
+      const given: string[] = [];
+      const signals: AbortSignal[] = [];
+      const options = { name: "push", batchMax: 1, onError() {} };
+      const work = () =>
+        test.streams.log.work(options, async (entries, { hold, signal }) => {
+          given.push(...entries.map(text));
+          signals.push(signal);
+          hold(new Promise(() => {}));
+        });
+      const first = work();
+      await test.until(() => given.length === 1);
+      expect(signals[0]!.aborted).toBe(false);
+      await first.stop();
+      expect(signals[0]!.aborted).toBe(true);
+      work();
+      await test.until(() => given.length === 2);
+      expect(given).toEqual(["1", "1"]);
+    });
+
     it("workers of different names each get everything", async () => {
       const given: Record<string, string[]> = { persist: [], index: [] };
       for (const name in given) start(name, (texts) => void given[name]!.push(...texts));

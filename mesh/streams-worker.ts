@@ -4,6 +4,8 @@ import type { BatchHandler, Running, StreamEntry, WorkOptions } from "./streams.
 /** How soon a failed batch is given again: this pause, doubled each time up to the max. */
 const pauseMsMin = 50;
 const pauseMsMax = 5_000;
+/** See WorkBatch.hold. */
+const heldMax = 10_000;
 
 /** What a worker reads, and where its progress is kept. */
 export interface WorkerSource {
@@ -30,6 +32,8 @@ export class EntryWorker implements Running {
   /** Whether something came since the last read began. */
   private woken = false;
   private resume: (() => void) | undefined;
+  /** Batches that were handled, from the first on that holds the checkpoint. */
+  private readonly handled: { last: number; isHeld: boolean }[] = [];
 
   constructor(clock: Clock, source: WorkerSource, options: WorkOptions, handler: BatchHandler) {
     this.clock = clock;
@@ -60,6 +64,10 @@ export class EntryWorker implements Running {
     while (done !== undefined && !this.stopping.signal.aborted) {
       const after = done;
       this.woken = false;
+      if (this.handled.length >= heldMax) {
+        await this.somethingNew();
+        continue;
+      }
       const entries = await this.retried(() => this.source.entriesAfter(after, batchMax));
       if (!entries) return;
       if (entries.length === 0) {
@@ -68,17 +76,40 @@ export class EntryWorker implements Running {
       }
       const last = entries.at(-1)!.sequence;
       let failed = false;
+      const held: Promise<void>[] = [];
+      const hold = (until: Promise<void>) => void held.push(until);
       const handled = await this.retried(async () => {
         // Another worker of the name may have done them meanwhile.
         if (failed && this.source.checkpointOf(name) >= last) return true;
         failed = true;
-        await this.handler(entries);
+        held.length = 0;
+        await this.handler(entries, { signal: this.stopping.signal, hold });
         return true;
       }, entries);
       if (!handled) return;
       done = last;
-      this.source.moveCheckpoint(name, done);
+      this.finish(last, held);
     }
+  }
+
+  private finish(last: number, held: readonly Promise<void>[]): void {
+    const batch = { last, isHeld: held.length > 0 };
+    this.handled.push(batch);
+    this.moveCheckpoint();
+    if (!batch.isHeld) return;
+    void Promise.all(held).then(() => {
+      batch.isHeld = false;
+      if (this.stopping.signal.aborted) return;
+      this.moveCheckpoint();
+      this.wake();
+    });
+  }
+
+  /** Up to the first batch that holds it. */
+  private moveCheckpoint(): void {
+    let last: number | undefined;
+    while (this.handled[0]?.isHeld === false) last = this.handled.shift()!.last;
+    if (last !== undefined) this.source.moveCheckpoint(this.options.name, last);
   }
 
   private somethingNew(): Promise<void> {

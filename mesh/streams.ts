@@ -105,7 +105,21 @@ export interface Running {
 }
 
 /** What a worker does with a batch; see {@link Stream.work}. */
-export type BatchHandler = (entries: StreamEntry[]) => Promise<void>;
+export type BatchHandler = (entries: StreamEntry[], batch: WorkBatch) => Promise<void>;
+
+/** A batch under way. */
+export interface WorkBatch {
+  /** Aborts when the worker stops in this shard: what it holds is given to whoever goes on. */
+  readonly signal: AbortSignal;
+
+  /**
+   * Keeps the checkpoint before this batch until the promise resolves, while further batches are
+   * given: for work that falls due later. It must not reject. Called before the handler's own
+   * promise resolves. At most 10,000 batches are held, then the next one waits; what they may hold
+   * in memory is the handler's to limit, by resolving later.
+   */
+  hold(until: Promise<void>): void;
+}
 
 /** How a worker reads. */
 export interface WorkOptions {
@@ -168,9 +182,10 @@ export interface Stream {
 
   /**
    * Runs a worker: gives all entries of each shard, in order from the checkpoint of its name, in
-   * batches, one at a time, and moves the checkpoint forward when the handler's promise
-   * resolves. A handler that fails gets the same entries again after a growing pause, unless
+   * batches, one at a time, and moves the checkpoint forward when the handler's promise resolves,
+   * and all that it {@link WorkBatch.hold holds}, of this batch and those before. A handler that fails gets the same entries again after a growing pause, unless
    * another worker of the name has done them by then. Batches of different shards may run at once.
+   * Stopping waits for the handler, not for what is held.
    */
   work(options: WorkOptions, handler: BatchHandler): Running;
 

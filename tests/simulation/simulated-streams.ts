@@ -146,9 +146,9 @@ class DistantStream implements Stream {
 
   work(options: WorkOptions, handler: BatchHandler): Running {
     const arrived = () => this.hops.ask(async () => {}, away);
-    return this.stream.work(options, async (entries) => {
+    return this.stream.work(options, async (entries, batch) => {
       await arrived();
-      await handler(entries);
+      await handler(entries, batch);
       await arrived();
     });
   }

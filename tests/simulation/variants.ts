@@ -239,8 +239,8 @@ async function appendSometime(log: Stream, subject: string, data: Uint8Array): P
 function workingLate(log: Stream): Partial<Stream> {
   return {
     work: (options, handler) =>
-      log.work(options, async (entries) => {
-        handler(entries).catch(() => {});
+      log.work(options, async (entries, batch) => {
+        handler(entries, batch).catch(() => {});
       }),
   };
 }
