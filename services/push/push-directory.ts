@@ -1,0 +1,27 @@
+/** What push asks of Presence and Session about users. */
+import type { Status } from "../../gen/parley/presence/v1/presence_pb.js";
+import type { PushMember } from "../../mesh/push-source.ts";
+import type { PushTarget } from "./push-provider.ts";
+
+/** How a member of a channel is to be notified. */
+export interface PushRecipient {
+  /** None: the user wants none now, mutes the channel, or has no device that takes any. */
+  targets: readonly PushTarget[];
+  /** Whether texts are shown. */
+  previews: boolean;
+}
+
+/** Presence and Session, as push sees them. Everything rejects where they can't be asked. */
+export interface PushDirectory {
+  /** The presence of at most 100 users, in their order. */
+  statuses(userIds: readonly string[]): Promise<Status[]>;
+
+  /** How these members, at most 100, are to be notified, in their order. */
+  recipients(members: readonly PushMember[]): Promise<PushRecipient[]>;
+
+  /** What these users, at most 100, are called, by id; who is gone is left out. */
+  names(userIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
+
+  /** The provider says that a target is no more; one that was registered since then stays. */
+  forget(target: PushTarget, sinceMs: number | undefined): Promise<void>;
+}
