@@ -132,7 +132,7 @@ export class Connection
     if (this.isClosed) return;
     this.edge.metrics.closed.inc({ code });
     this.edge.log.debug({ event: "connection_closed", ...this.ids(), code });
-    this.leave(code === CloseCode.LOGGED_OUT || code === CloseCode.TOKEN_REVOKED);
+    this.leave(code);
     this.resumeReading();
     this.socket.close(code, closeReason(reason));
   }
@@ -150,7 +150,7 @@ export class Connection
 
   /** The socket has closed, whoever began. */
   onClose(): void {
-    if (!this.isClosed) this.leave(false);
+    if (!this.isClosed) this.leave();
   }
 
   deliver(delivery: FeedDelivery): boolean {
@@ -316,15 +316,18 @@ export class Connection
     this.close(code, reason);
   }
 
-  /** The connection counts for nothing any more. */
-  private leave(isLoggedOut: boolean): void {
+  /** The connection counts for nothing any more. Unless silence ends it, its device was there. */
+  private leave(code?: CloseCode): void {
     const { feeds, devices, wheel } = this.edge;
+    if (code !== CloseCode.HEARTBEAT_TIMEOUT) this.hear();
     this.state = State.CLOSED;
     wheel.remove(this);
     this.outgoing.discard();
     if (this.following) feeds.stop(this.following);
     this.channels?.stop();
-    if (this.token) devices.detach(this.token, this, isLoggedOut);
+    const isLoggedOut = code === CloseCode.LOGGED_OUT || code === CloseCode.TOKEN_REVOKED;
+    const { heardMs } = this;
+    if (this.token) devices.detach(this.token, this, { isLoggedOut, heardMs });
   }
 
   private ids() {

@@ -12,10 +12,17 @@ export interface DeviceConnection {
 export interface PresenceReporter {
   /** The device has a connection. */
   attached(userId: string, deviceId: string): void;
-  /** The device has none any more; it may come back. */
-  detached(userId: string, deviceId: string): void;
+  /** The device has none any more; it may come back. It was there until `heardMs` (monotonic). */
+  detached(userId: string, deviceId: string, heardMs: number): void;
   /** The device has none and will not come back by itself. */
   loggedOut(userId: string, deviceId: string): void;
+}
+
+/** How a device's connection has ended. */
+export interface ConnectionEnd {
+  isLoggedOut: boolean;
+  /** When the device was there for the last time, by the monotonic clock. */
+  heardMs: number;
 }
 
 /** The devices that are connected to this edge, each with one connection: its latest. */
@@ -44,12 +51,12 @@ export class Devices {
   }
 
   /** The connection has ended. */
-  detach(token: AccessToken, connection: DeviceConnection, loggedOut: boolean): void {
+  detach(token: AccessToken, connection: DeviceConnection, end: ConnectionEnd): void {
     const { userId, deviceId } = token;
     if (this.connections.get(deviceId) !== connection) return;
     this.connections.delete(deviceId);
-    if (loggedOut) this.presence.loggedOut(userId, deviceId);
-    else this.presence.detached(userId, deviceId);
+    if (end.isLoggedOut) this.presence.loggedOut(userId, deviceId);
+    else this.presence.detached(userId, deviceId, end.heardMs);
   }
 
   /** Closes the connections whose tokens the revocation ends. */

@@ -154,7 +154,8 @@ export const edgeConfig = defineConfig({
     default: "30000",
     unit: "ms",
     secret: false,
-    description: "A connection from which nothing was heard for this long is closed with 4002.",
+    description:
+      "A connection from which nothing was heard for this long is closed with 4002. At most PARLEY_PRESENCE_GRACE_MS, of which it is a part: it would else delay that a user is offline.",
   },
   callsMax: {
     env: "PARLEY_EDGE_CALLS_MAX",

@@ -22,9 +22,12 @@ export interface ConnectedDevice {
 /** What happened to a device. */
 export interface DeviceReport extends ConnectedDevice {
   kind: Kind;
+  /** Of DETACHED: when the device was there for the last time, by the monotonic clock. */
+  heardMs?: number;
 }
 
 type RequestInit = MessageInitShape<typeof LinkRequestSchema>;
+type ReportInit = NonNullable<RequestInit["reports"]>[number];
 
 /** What a link needs. */
 export interface PresenceLinkOptions {
@@ -37,11 +40,13 @@ export interface PresenceLinkOptions {
   log: Logger;
   /** 0 to 1. */
   random(): number;
+  /** To a request; default: {@link reportsMax}. */
+  reportsMax?: number;
 }
 
 /** See LinkRequest. */
 const reportsMax = 1_000;
-/** Reports that may wait; past it a snapshot takes their place. */
+/** Reports that may wait; past it a snapshot takes the place of all but log-outs. */
 const queueMax = 10_000;
 /** How often to be heard before the instance has said. */
 const firstBeatMs = 1_000;
@@ -58,7 +63,7 @@ export class PresenceLink {
   /** A snapshot is to be sent, but not begun: it will tell all that has happened by then. */
   private isSnapshotDue = false;
   /** What is left of the one that is being sent. */
-  private snapshot: Iterator<DeviceReport> | undefined;
+  private snapshot: Iterator<ReportInit> | undefined;
   private isFlushDue = false;
   private isBlocked = false;
   private heardMs = 0;
@@ -74,27 +79,28 @@ export class PresenceLink {
 
   /** Reports in order, soon. */
   add(report: DeviceReport): void {
-    if (this.queue.length >= queueMax) this.sendSnapshot();
-    // The snapshot will tell; but it can't tell a log-out from a loss.
-    if (this.isSnapshotDue && !isLogOut(report)) return;
+    if (this.queue.length >= queueMax) {
+      this.queue = this.queue.filter(({ kind }) => kind === Kind.LOGGED_OUT);
+      this.sendSnapshot();
+    }
     if (this.queue.length >= queueMax) this.queue.shift();
     this.queue.push(report);
     this.flushSoon();
   }
 
-  /** Names all devices anew: the instance now has others. */
+  /**
+   * Names all devices anew: the instance now has others. It tells who is there, but neither how
+   * nor when others left: the reports that wait go before it.
+   */
   sendSnapshot(): void {
-    this.queue = this.queue.filter(isLogOut);
     this.snapshot = undefined;
     this.isSnapshotDue = true;
     this.flushSoon();
   }
 
-  /** Takes back the log-outs that were not sent. */
-  takeLogOuts(): DeviceReport[] {
-    const logOuts = this.queue.filter(isLogOut);
-    this.queue = this.queue.filter((report) => !isLogOut(report));
-    return logOuts;
+  /** Takes back what was not sent. */
+  takeReports(): DeviceReport[] {
+    return this.queue.splice(0);
   }
 
   /** Ends the link: for the instance, the grace time of its devices begins. */
@@ -158,6 +164,10 @@ export class PresenceLink {
     this.timer = clock.setTimer(pauseMs * random(), () => this.open());
   }
 
+  private get reportsMax(): number {
+    return this.options.reportsMax ?? reportsMax;
+  }
+
   private flushSoon(): void {
     if (this.isFlushDue) return;
     this.isFlushDue = true;
@@ -185,18 +195,18 @@ export class PresenceLink {
     }
     if (this.snapshot) return this.nextOfSnapshot(this.snapshot);
     if (this.queue.length === 0) return undefined;
-    return { reports: this.queue.splice(0, reportsMax) };
+    const reports = this.queue.splice(0, this.reportsMax);
+    return { reports: reports.map((report) => this.dated(report)) };
   }
 
-  /** The log-outs that it can't tell come first: who is back by now is named after them. */
-  private *reportsOfSnapshot(): Generator<DeviceReport> {
-    for (let left = this.queue.length; left > 0; left--) yield this.queue.shift()!;
+  private *reportsOfSnapshot(): Generator<ReportInit> {
+    for (let left = this.queue.length; left > 0; left--) yield this.dated(this.queue.shift()!);
     for (const device of this.options.listDevices()) yield { ...device, kind: Kind.ATTACHED };
   }
 
-  private nextOfSnapshot(snapshot: Iterator<DeviceReport>): RequestInit {
-    const reports: DeviceReport[] = [];
-    while (reports.length < reportsMax) {
+  private nextOfSnapshot(snapshot: Iterator<ReportInit>): RequestInit {
+    const reports: ReportInit[] = [];
+    while (reports.length < this.reportsMax) {
       const next = snapshot.next();
       if (next.done) {
         this.snapshot = undefined;
@@ -206,8 +216,11 @@ export class PresenceLink {
     }
     return { reports };
   }
-}
 
-function isLogOut({ kind }: DeviceReport): boolean {
-  return kind === Kind.LOGGED_OUT;
+  /** As it leaves: the clocks of two machines have nothing in common but their pace. */
+  private dated({ heardMs, ...report }: DeviceReport): ReportInit {
+    if (heardMs === undefined) return report;
+    const silentMs = Math.floor(this.options.clock.monotonicMs() - heardMs);
+    return { ...report, silentMs };
+  }
 }

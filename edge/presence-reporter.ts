@@ -24,6 +24,8 @@ export interface LinkedPresenceReporterOptions {
   log?: Logger;
   /** 0 to 1. */
   random?: () => number;
+  /** To a request; default: as many as LinkRequest takes. */
+  reportsMax?: number;
 }
 
 /**
@@ -61,8 +63,8 @@ export class LinkedPresenceReporter implements PresenceReporter {
     this.report({ kind: Kind.ATTACHED, userId, deviceId });
   }
 
-  detached(userId: string, deviceId: string): void {
-    this.report({ kind: Kind.DETACHED, userId, deviceId });
+  detached(userId: string, deviceId: string, heardMs: number): void {
+    this.report({ kind: Kind.DETACHED, userId, deviceId, heardMs });
   }
 
   loggedOut(userId: string, deviceId: string): void {
@@ -78,7 +80,7 @@ export class LinkedPresenceReporter implements PresenceReporter {
   private follow(instanceIds: readonly string[]): void {
     if (String(instanceIds) === String(this.instanceIds)) return;
     this.instanceIds = [...instanceIds];
-    const logOuts = [...this.links.values()].flatMap((link) => link.takeLogOuts());
+    const reports = [...this.links.values()].flatMap((link) => link.takeReports());
     for (const [instanceId, link] of this.links) {
       if (instanceIds.includes(instanceId)) {
         link.sendSnapshot();
@@ -90,11 +92,12 @@ export class LinkedPresenceReporter implements PresenceReporter {
     for (const instanceId of instanceIds) {
       if (!this.links.has(instanceId)) this.links.set(instanceId, this.connect(instanceId));
     }
-    for (const report of logOuts) this.report(report);
+    for (const report of reports) this.report(report);
   }
 
   private connect(instanceId: string): PresenceLink {
     const { mesh, edgeId, clock, log = silentLogger, random = Math.random } = this.options;
+    const { reportsMax } = this.options;
     return new PresenceLink({
       edgeId,
       instanceId,
@@ -103,6 +106,7 @@ export class LinkedPresenceReporter implements PresenceReporter {
       clock,
       log,
       random,
+      ...(reportsMax !== undefined && { reportsMax }),
     });
   }
 

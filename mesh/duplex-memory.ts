@@ -42,19 +42,22 @@ export class MemoryDuplex<In, Out> implements DuplexStream<In, Out> {
 }
 
 /**
- * A stream's two ends. What one writes the other hears in a later microtask, in order, passed
- * through `encode`, which does what the wire would do. An end that is ended closes both.
+ * A stream's two ends. What one writes the other hears in a later microtask, or when `later` calls
+ * back, in order, passed through `encode`, which does what the wire would do. An end that is ended
+ * closes both.
  */
-export function memoryDuplex<ToRight, ToLeft, SentRight = ToRight, SentLeft = ToLeft>(encode: {
-  toRight(message: SentRight): ToRight;
-  toLeft(message: SentLeft): ToLeft;
-}): {
+export function memoryDuplex<ToRight, ToLeft, SentRight = ToRight, SentLeft = ToLeft>(
+  encode: {
+    toRight(message: SentRight): ToRight;
+    toLeft(message: SentLeft): ToLeft;
+  },
+  later: (callback: () => void) => void = queueMicrotask,
+): {
   left: MemoryDuplex<ToLeft, SentRight>;
   right: MemoryDuplex<ToRight, SentLeft>;
   /** Breaks the stream for both. */
   cut(error: Error): void;
 } {
-  const later = (callback: () => void) => queueMicrotask(callback);
   const left: MemoryDuplex<ToLeft, SentRight> = new MemoryDuplex(
     (message) => {
       const heard = encode.toRight(message);

@@ -121,7 +121,7 @@ describe("Presence over gRPC", () => {
     connections.clear();
     for (const [i, userId] of userIds.entries()) {
       if (i % 2) reporter.loggedOut(userId, "phone");
-      else reporter.detached(userId, "phone");
+      else reporter.detached(userId, "phone", clock.monotonicMs());
     }
     await untilTold(...userIds.map((userId) => `${userId} OFFLINE`));
     expect(await statuses("ben")).toEqual(new Set(["OFFLINE"]));
@@ -132,7 +132,7 @@ describe("Presence over gRPC", () => {
     await untilTold(...userIds.map((userId) => `${userId} ONLINE`));
     await hosts.pop()!.stop();
     connections.clear();
-    for (const userId of userIds) reporter.detached(userId, "phone");
+    for (const userId of userIds) reporter.detached(userId, "phone", clock.monotonicMs());
     await untilTold(...userIds.map((userId) => `${userId} OFFLINE`));
     expect(await statuses("ben")).toEqual(new Set(["OFFLINE"]));
   });

@@ -102,12 +102,12 @@ export class EdgeLinks {
     return undefined;
   }
 
-  private apply(edgeId: string, { kind, userId, deviceId }: Report): string | undefined {
+  private apply(edgeId: string, { kind, userId, deviceId, silentMs }: Report): string | undefined {
     if (!isId(userId)) return `user_id must be 1 to ${idLengthMax} characters`;
     if (!isId(deviceId)) return `device_id must be 1 to ${idLengthMax} characters`;
     const { state } = this.options;
     if (kind === Kind.ATTACHED) state.attach(edgeId, userId, deviceId);
-    else if (kind === Kind.DETACHED) state.detach(edgeId, userId, deviceId);
+    else if (kind === Kind.DETACHED) state.detach(edgeId, userId, deviceId, silentMs);
     else if (kind === Kind.LOGGED_OUT) state.logOut(userId, deviceId);
     else return `kind ${kind} is not known`;
     return undefined;
@@ -122,8 +122,8 @@ export class EdgeLinks {
     }
   }
 
-  /** The edge is lost, or (without an error) has left. */
-  private close(link: Link, err: Error | undefined): void {
+  /** The edge is lost, or (without an error) has left. A stream's end is a sign of life as well. */
+  private close(link: Link, err: Error | undefined, silentMs = 0): void {
     if (!this.links.delete(link)) return;
     link.stream.end();
     const { log } = this.options;
@@ -132,15 +132,15 @@ export class EdgeLinks {
     else log.info({ event: "edge_link_ended", edge_id: edgeId });
     if (edgeId === "") return;
     this.options.settling.edgeLost(edgeId);
-    this.options.state.loseEdge(edgeId);
+    this.options.state.loseEdge(edgeId, silentMs);
   }
 
   private watchSilence(): void {
     const { clock, beatIntervalMs } = this.options;
-    const sinceMs = clock.monotonicMs() - beatsMissedMax * beatIntervalMs;
     const silence = new Error(`${beatsMissedMax} beats missed`);
     for (const link of this.links) {
-      if (link.heardMs < sinceMs) this.close(link, silence);
+      const silentMs = clock.monotonicMs() - link.heardMs;
+      if (silentMs > beatsMissedMax * beatIntervalMs) this.close(link, silence, silentMs);
     }
     this.timer = clock.setTimer(beatIntervalMs, () => this.watchSilence());
   }

@@ -11,7 +11,8 @@ export const presenceConfig = defineConfig({
     default: "30000",
     unit: "ms",
     secret: false,
-    description: "How long a user whose devices are all disconnected still counts as online.",
+    description:
+      "How long a user still counts as online after the last sign of any device: a heartbeat, or the end of its connection.",
   },
   beatIntervalMs: {
     env: "PARLEY_PRESENCE_BEAT_INTERVAL_MS",

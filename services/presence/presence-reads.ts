@@ -125,8 +125,9 @@ export class PresenceReads {
     showsLastSeen: boolean,
   ): PresenceInit {
     const { state, settling } = this.options;
-    const activeMs = state.lastActiveMs(userId) ?? stored?.lastActiveMs;
-    const isShown = showsLastSeen && activeMs !== undefined;
+    // What another instance has stored may be later, by its clock.
+    const activeMs = Math.max(state.lastActiveMs(userId) ?? 0, stored?.lastActiveMs ?? 0);
+    const isShown = showsLastSeen && activeMs > 0;
     const lastActive = isShown ? { lastActiveTime: timestampFromMs(activeMs) } : {};
     let status = Status.UNSPECIFIED;
     if (state.isOnline(userId)) status = Status.ONLINE;

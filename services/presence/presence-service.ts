@@ -109,7 +109,9 @@ class PresenceInstance implements Presence {
       this.settling.setEdges(edges.map(({ instanceId }) => instanceId)),
     );
     mesh.watchInstances(PresenceService, (instanceIds) => {
-      if (!this.closed) this.settling.setInstances(instanceIds);
+      if (this.closed) return;
+      this.settling.setInstances(instanceIds);
+      this.changes.confirmGained();
     });
   }
 

@@ -1,12 +1,15 @@
 /**
- * Who is connected where, as edges report it, and what follows for each user.
+ * Who is connected where, as edges report it, and what follows for each user: the states of
+ * attachments, edges and users in docs/PRESENCE.md, in its words.
  *
- * A device's connection to an edge is an *attachment*. It is live until the edge reports its end
- * or is lost itself; then the grace time begins, in which it can come back. A user is online
- * while there is any attachment, live or in grace. As the grace time is the same for all,
- * attachments end in the order in which they entered it: one queue and one timer are enough.
+ * A device's connection to an edge is an *attachment*. It is CONNECTED until the edge reports its
+ * end, then IN GRACE until it is back or its grace time is over. An edge is LINKED until it is
+ * lost, then LOST, with all its attachments, until it is back or its grace time is over. A user is
+ * ONLINE while there is any attachment. What was silent before its end has used up so much of its
+ * grace time by then.
  */
 import type { Clock, Timer } from "../../mesh/clock.ts";
+import { type Due, DueQueue } from "./due-queue.ts";
 
 /** What the state needs. */
 export interface PresenceStateOptions {
@@ -19,36 +22,47 @@ export interface PresenceStateOptions {
 /** Attachments that end in one turn of the event loop; the rest of a lost edge's follow. */
 const endsMax = 1_000;
 
-interface Edge {
-  readonly edgeId: string;
-  readonly attachments: Set<Attachment>;
-  /** Wall clock. */
-  lastHeardMs: number;
-  /** Counts the snapshots of this edge. */
-  snapshot: number;
-  isLost: boolean;
+interface User {
+  readonly attachments: Attachment[];
+  /** As far as it doesn't follow from those that are connected. By the wall clock. */
+  lastActiveMs: number;
 }
 
-interface Attachment {
+/** In the queue while it is IN GRACE. */
+interface Attachment extends Due {
   readonly userId: string;
   readonly deviceId: string;
   readonly edge: Edge;
   /** The latest snapshot that named it, or during which it came. */
   snapshot: number;
-  /** When the grace time ends, by the monotonic clock; 0: it is live. */
-  graceEndMs: number;
-  /** When it was last live, by the wall clock; unset while it is. */
-  lastLiveMs: number;
+}
+
+/** In the queue while it is LOST. */
+class Edge implements Due {
+  dueMs = 0;
+  dueIndex = -1;
+  readonly edgeId: string;
+  readonly attachments = new Set<Attachment>();
+  /** By the wall clock. */
+  lastHeardMs: number;
+  /** Counts its snapshots. */
+  snapshot = 0;
+
+  constructor(edgeId: string, lastHeardMs: number) {
+    this.edgeId = edgeId;
+    this.lastHeardMs = lastHeardMs;
+  }
 }
 
 /** The devices of the users that this instance hears of. */
 export class PresenceState {
   private readonly options: PresenceStateOptions;
-  private readonly users = new Map<string, Attachment[]>();
+  private readonly users = new Map<string, User>();
   private readonly edges = new Map<string, Edge>();
-  /** Ordered by `graceEndMs`: a set keeps the order of insertion. */
-  private readonly inGrace = new Set<Attachment>();
+  private readonly inGrace = new DueQueue<Attachment | Edge>();
   private timer: Timer | undefined;
+  private timerDueMs = 0;
+  private latestMs = 0;
 
   constructor(options: PresenceStateOptions) {
     this.options = options;
@@ -64,73 +78,86 @@ export class PresenceState {
     return this.users.has(userId);
   }
 
-  /** When a device of the user was last heard of, by the wall clock; undefined: not online. */
+  /**
+   * Until when a device of the user is known to have been connected, by the wall clock; undefined:
+   * not online. Never earlier than before.
+   */
   lastActiveMs(userId: string): number | undefined {
-    const attachments = this.users.get(userId);
-    if (!attachments) return undefined;
-    return Math.max(...attachments.map(lastHeardMs));
+    const user = this.users.get(userId);
+    if (!user) return undefined;
+    const connected = user.attachments.filter(isConnected);
+    return Math.max(user.lastActiveMs, ...connected.map(({ edge }) => edge.lastHeardMs));
   }
 
-  /** The edge is there. */
+  /** The edge is there, or is back: as long as it doesn't say otherwise with all its devices. */
   hear(edgeId: string): void {
-    this.edge(edgeId).lastHeardMs = this.options.clock.nowMs();
+    const edge = this.edge(edgeId);
+    edge.lastHeardMs = this.nowMs();
+    this.inGrace.remove(edge);
   }
 
   /** A device is connected to an edge. Said again, it changes nothing. */
   attach(edgeId: string, userId: string, deviceId: string): void {
     const edge = this.edge(edgeId);
-    const known = this.find(edge, userId, deviceId);
+    const known = this.find(edgeId, userId, deviceId);
     if (known) {
       known.snapshot = edge.snapshot;
-      known.graceEndMs = 0;
-      this.inGrace.delete(known);
+      this.inGrace.remove(known);
       return;
     }
     const { snapshot } = edge;
-    const attachment = { userId, deviceId, edge, snapshot, graceEndMs: 0, lastLiveMs: 0 };
+    const attachment = { userId, deviceId, edge, snapshot, dueMs: 0, dueIndex: -1 };
     edge.attachments.add(attachment);
-    const others = this.users.get(userId);
-    if (others) {
-      others.push(attachment);
+    const user = this.users.get(userId);
+    if (user) {
+      user.attachments.push(attachment);
     } else {
-      this.users.set(userId, [attachment]);
-      this.options.onChange(userId, true, this.options.clock.nowMs());
+      const lastActiveMs = this.nowMs();
+      this.users.set(userId, { attachments: [attachment], lastActiveMs });
+      this.options.onChange(userId, true, lastActiveMs);
     }
   }
 
-  /** A device's connection to an edge has ended: its grace time begins. */
-  detach(edgeId: string, userId: string, deviceId: string): void {
-    const attachment = this.find(this.edge(edgeId), userId, deviceId);
-    if (attachment) this.beginGrace(attachment, this.options.clock.nowMs());
+  /**
+   * A device's connection to an edge has ended, after the device was silent for `silentMs`: of its
+   * grace time the rest begins.
+   */
+  detach(edgeId: string, userId: string, deviceId: string, silentMs = 0): void {
+    const attachment = this.find(edgeId, userId, deviceId);
+    if (attachment && isConnected(attachment)) this.beginGrace(attachment, silentMs);
   }
 
   /** A device has logged out: no grace, wherever it was connected. */
   logOut(userId: string, deviceId: string): void {
-    const ended = this.users.get(userId)?.filter((known) => known.deviceId === deviceId) ?? [];
-    for (const attachment of ended) this.end(attachment, this.options.clock.nowMs());
+    const user = this.users.get(userId);
+    if (!user) return;
+    const ended = user.attachments.filter((known) => known.deviceId === deviceId);
+    if (ended.length > 0) user.lastActiveMs = this.nowMs();
+    for (const attachment of ended) this.end(attachment);
   }
 
   /** The edge begins to name all its devices. */
   beginSnapshot(edgeId: string): void {
-    const edge = this.edge(edgeId);
-    edge.isLost = false;
-    edge.snapshot++;
+    this.edge(edgeId).snapshot++;
   }
 
-  /** The edge has named all its devices: what it did not name since is not connected to it. */
+  /**
+   * The edge has named all its devices: the grace time of those that it did not name begins.
+   * When each left it doesn't tell, so that nobody is called offline too early.
+   */
   endSnapshot(edgeId: string): void {
     const edge = this.edge(edgeId);
-    const nowMs = this.options.clock.nowMs();
     for (const attachment of edge.attachments) {
-      if (attachment.snapshot !== edge.snapshot) this.beginGrace(attachment, nowMs);
+      const isNamed = attachment.snapshot === edge.snapshot;
+      if (!isNamed && isConnected(attachment)) this.beginGrace(attachment, 0);
     }
   }
 
-  /** The edge is not heard any more: the grace time of its devices begins. */
-  loseEdge(edgeId: string): void {
-    const edge = this.edge(edgeId);
-    edge.isLost = true;
-    for (const attachment of edge.attachments) this.beginGrace(attachment, edge.lastHeardMs);
+  /** The edge is lost, after it was silent for `silentMs`: of its grace time the rest begins. */
+  loseEdge(edgeId: string, silentMs = 0): void {
+    const edge = this.edges.get(edgeId);
+    if (!edge || edge.dueIndex >= 0) return;
+    this.await(edge, silentMs);
     this.forgetIfGone(edge);
   }
 
@@ -142,60 +169,79 @@ export class PresenceState {
   private edge(edgeId: string): Edge {
     let edge = this.edges.get(edgeId);
     if (!edge) {
-      const lastHeardMs = this.options.clock.nowMs();
-      edge = { edgeId, attachments: new Set(), lastHeardMs, snapshot: 0, isLost: false };
+      edge = new Edge(edgeId, this.nowMs());
       this.edges.set(edgeId, edge);
     }
     return edge;
   }
 
-  private find(edge: Edge, userId: string, deviceId: string): Attachment | undefined {
+  private find(edgeId: string, userId: string, deviceId: string): Attachment | undefined {
     return this.users
       .get(userId)
-      ?.find((known) => known.deviceId === deviceId && known.edge === edge);
+      ?.attachments.find((known) => known.deviceId === deviceId && known.edge.edgeId === edgeId);
   }
 
-  private beginGrace(attachment: Attachment, lastLiveMs: number): void {
-    if (attachment.graceEndMs > 0) return;
-    attachment.lastLiveMs = lastLiveMs;
-    attachment.graceEndMs = this.options.clock.monotonicMs() + this.options.graceMs;
-    this.inGrace.add(attachment);
-    this.timer ??= this.options.clock.setTimer(this.options.graceMs, this.onTimer);
+  /** What users were told to be the time is never taken back, whatever the wall clock does. */
+  private nowMs(): number {
+    this.latestMs = Math.max(this.latestMs, this.options.clock.nowMs());
+    return this.latestMs;
+  }
+
+  private beginGrace(attachment: Attachment, silentMs: number): void {
+    this.users.get(attachment.userId)!.lastActiveMs = this.nowMs();
+    this.await(attachment, silentMs);
+  }
+
+  private await(item: Attachment | Edge, silentMs: number): void {
+    const { clock, graceMs } = this.options;
+    this.inGrace.add(item, clock.monotonicMs() + graceMs - silentMs);
+    this.schedule();
+  }
+
+  private schedule(): void {
+    const { first } = this.inGrace;
+    if (!first || (this.timer && this.timerDueMs <= first.dueMs)) return;
+    const { clock } = this.options;
+    this.timer?.cancel();
+    this.timerDueMs = first.dueMs;
+    this.timer = clock.setTimer(Math.max(0, first.dueMs - clock.monotonicMs()), this.onTimer);
   }
 
   private readonly onTimer = (): void => {
-    const { clock } = this.options;
-    let ends = 0;
     this.timer = undefined;
-    for (const attachment of this.inGrace) {
-      const leftMs = attachment.graceEndMs - clock.monotonicMs();
-      if (leftMs > 0 || ends++ >= endsMax) {
-        this.timer = clock.setTimer(Math.max(0, leftMs), this.onTimer);
-        return;
+    const nowMs = this.options.clock.monotonicMs();
+    for (let left = endsMax; left > 0; ) {
+      const { first } = this.inGrace;
+      if (!first || first.dueMs > nowMs) break;
+      for (const attachment of first instanceof Edge ? first.attachments : [first]) {
+        this.end(attachment);
+        if (--left === 0) break;
       }
-      this.end(attachment, attachment.lastLiveMs);
     }
+    this.schedule();
   };
 
-  private end(attachment: Attachment, lastActiveMs: number): void {
+  private end(attachment: Attachment): void {
     const { userId, edge } = attachment;
-    this.inGrace.delete(attachment);
+    const user = this.users.get(userId)!;
+    if (isConnected(attachment)) user.lastActiveMs = Math.max(user.lastActiveMs, edge.lastHeardMs);
+    this.inGrace.remove(attachment);
     edge.attachments.delete(attachment);
     this.forgetIfGone(edge);
-    const others = this.users.get(userId)!.filter((known) => known !== attachment);
-    if (others.length > 0) {
-      this.users.set(userId, others);
-    } else {
-      this.users.delete(userId);
-      this.options.onChange(userId, false, lastActiveMs);
-    }
+    user.attachments.splice(user.attachments.indexOf(attachment), 1);
+    if (user.attachments.length > 0) return;
+    this.users.delete(userId);
+    this.options.onChange(userId, false, user.lastActiveMs);
   }
 
   private forgetIfGone(edge: Edge): void {
-    if (edge.isLost && edge.attachments.size === 0) this.edges.delete(edge.edgeId);
+    if (edge.dueIndex < 0 || edge.attachments.size > 0) return;
+    this.inGrace.remove(edge);
+    this.edges.delete(edge.edgeId);
   }
 }
 
-function lastHeardMs({ graceEndMs, lastLiveMs, edge }: Attachment): number {
-  return graceEndMs > 0 ? lastLiveMs : edge.lastHeardMs;
+/** As far as its edge has said. */
+function isConnected({ dueIndex }: Attachment): boolean {
+  return dueIndex < 0;
 }

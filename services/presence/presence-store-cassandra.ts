@@ -1,16 +1,17 @@
 /**
  * Presence in Cassandra. Of two rows of one user the one stands that its writer's clock says is
- * the later; the rows of one process are in order whatever its clock does. Users who are online
+ * the later; the rows of one process are in order whatever its clock does. The time of a row is
+ * its own write timestamp, so that the latest stands. Users who are online
  * stand in a second table as well, by the beginnings of their ids, so that they are listed in
  * order without reading everybody; the beginnings in use are listed in a third. Whoever goes
  * offline is deleted from the second table: it would else hold everybody who ever was online.
  */
 import { type Cassandra, type CassandraOptions, openCassandra } from "../../mesh/cassandra.ts";
-import type { CassandraValue, Write } from "../../mesh/cassandra-batches.ts";
+import type { Write } from "../../mesh/cassandra-batches.ts";
 import type { CassandraSchema } from "../../mesh/cassandra-schema.ts";
 import type { Clock } from "../../mesh/clock.ts";
 import { RecentMap } from "../../mesh/recent-map.ts";
-import type { PresenceRow, PresenceStore } from "./presence-store.ts";
+import { after, type PresenceRow, type PresenceStore } from "./presence-store.ts";
 
 /** Opens the store; as openCassandra, which also says what becomes of calls without a cluster. */
 export async function openCassandraPresenceStore(
@@ -55,8 +56,10 @@ const beginningsMax = 64;
 /** Partitions that are read at one time. */
 const readAheadMax = 16;
 
-const insertPresence = `INSERT INTO presence (user_id, is_online, last_active_ms)
-  VALUES (?, ?, ?) USING TIMESTAMP ?`;
+const insertPresence = `INSERT INTO presence (user_id, is_online)
+  VALUES (?, ?) USING TIMESTAMP ?`;
+const insertLastActive = `INSERT INTO presence (user_id, last_active_ms)
+  VALUES (?, ?) USING TIMESTAMP ?`;
 const insertOnline = `INSERT INTO online_users (beginning, user_id, last_active_ms)
   VALUES (?, ?, ?) USING TIMESTAMP ?`;
 const deleteOnline = `DELETE FROM online_users USING TIMESTAMP ?
@@ -81,7 +84,8 @@ class CassandraPresenceStore implements PresenceStore {
 
   async put(rows: readonly PresenceRow[]): Promise<void> {
     const timestamp = this.nextTimestamp();
-    const latest = new Map(rows.map((row) => [row.userId, row]));
+    const latest = new Map<string, PresenceRow>();
+    for (const row of rows) latest.set(row.userId, after(latest.get(row.userId), row));
     const writes = [...latest.values()].flatMap((row) => writesOf(row, timestamp));
     const beginnings = new Set([...latest.keys()].map(beginningOf));
     const unknown = [...beginnings].filter((beginning) => !this.known.get(beginning));
@@ -151,12 +155,18 @@ function beginningOf(userId: string): string {
 function writesOf({ userId, isOnline, lastActiveMs }: PresenceRow, timestamp: bigint): Write[] {
   const beginning = beginningOf(userId);
   const lastActive = BigInt(lastActiveMs);
-  const partition = `online ${beginning}`;
-  const presence: CassandraValue[] = [userId, isOnline, lastActive, timestamp];
+  const presence = `presence ${userId}`;
+  const online = `online ${beginning}`;
+  const lastActiveTimestamp = lastActive * 1_000n;
   return [
-    { cql: insertPresence, values: presence, partition: `presence ${userId}` },
+    { cql: insertPresence, values: [userId, isOnline, timestamp], partition: presence },
+    {
+      cql: insertLastActive,
+      values: [userId, lastActive, lastActiveTimestamp],
+      partition: presence,
+    },
     isOnline
-      ? { cql: insertOnline, values: [beginning, userId, lastActive, timestamp], partition }
-      : { cql: deleteOnline, values: [timestamp, beginning, userId], partition },
+      ? { cql: insertOnline, values: [beginning, userId, lastActive, timestamp], partition: online }
+      : { cql: deleteOnline, values: [timestamp, beginning, userId], partition: online },
   ];
 }

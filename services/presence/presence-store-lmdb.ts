@@ -10,7 +10,7 @@ import {
   openLmdb,
   readInteger,
 } from "../../mesh/lmdb.ts";
-import type { PresenceRow, PresenceStore } from "./presence-store.ts";
+import { after, type PresenceRow, type PresenceStore } from "./presence-store.ts";
 
 /** Opens the store in a folder, or makes it. The caller holds the folder's lock. */
 export async function openLmdbPresenceStore({ path }: { path: string }): Promise<PresenceStore> {
@@ -29,8 +29,12 @@ class LmdbPresenceStore implements PresenceStore {
   }
 
   async put(rows: readonly PresenceRow[]): Promise<void> {
+    const latest = new Map<string, PresenceRow>();
+    for (const row of rows) {
+      latest.set(row.userId, after(latest.get(row.userId) ?? this.read(row.userId), row));
+    }
     await this.environment.batch(() => {
-      for (const { userId, isOnline, lastActiveMs } of rows) {
+      for (const { userId, isOnline, lastActiveMs } of latest.values()) {
         const key = Buffer.from(userId);
         const flag = Buffer.from([isOnline ? 1 : 0]);
         this.rows.put(key, Buffer.concat([flag, integerKey(lastActiveMs)]));

@@ -1,11 +1,11 @@
-import type { PresenceRow, PresenceStore } from "./presence-store.ts";
+import { after, type PresenceRow, type PresenceStore } from "./presence-store.ts";
 
 /** Presence in memory, for tests. */
 export class MemoryPresenceStore implements PresenceStore {
   private readonly rows = new Map<string, PresenceRow>();
 
   async put(rows: readonly PresenceRow[]): Promise<void> {
-    for (const row of rows) this.rows.set(row.userId, row);
+    for (const row of rows) this.rows.set(row.userId, after(this.rows.get(row.userId), row));
   }
 
   async get(userIds: readonly string[]): Promise<(PresenceRow | undefined)[]> {

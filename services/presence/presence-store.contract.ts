@@ -30,8 +30,17 @@ export function presenceStoreContract(adapter: string, open: () => Promise<Prese
     it("[P1] a row replaces the one before, also within a batch", async () => {
       await store.put([row("anna", true, 1), row("anna", false, 2)]);
       expect(await store.get(["anna"])).toEqual([row("anna", false, 2)]);
-      await store.put([row("anna", true, 1)]);
-      expect(await store.get(["anna"])).toEqual([row("anna", true, 1)]);
+      await store.put([row("anna", true, 3)]);
+      expect(await store.get(["anna"])).toEqual([row("anna", true, 3)]);
+    });
+
+    it("[P1] the time of a row never goes back, also within a batch", async () => {
+      await store.put([row("anna", true, 5), row("anna", false, 2), row("ben", true, 5)]);
+      await store.put([row("ben", false, 2)]);
+      expect(await store.get(["anna", "ben"])).toEqual([
+        row("anna", false, 5),
+        row("ben", false, 5),
+      ]);
     });
 
     it("[P5] lists who is online in pages, ordered by user id", async () => {

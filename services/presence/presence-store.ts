@@ -2,8 +2,8 @@
  * The key-value store behind Presence: what was last known of each user. This comment is the
  * specification; `presence-store.contract.ts` checks it for every adapter.
  *
- * A row replaces the user's row before it. Where two instances write one user's row (while users
- * move between them), the last write stays. A read sees every write that has resolved. Rows are
+ * A row replaces the user's row before it, but for its time, which never goes back. Where two
+ * instances write one user's row (while users move between them), the last write stays. A read sees every write that has resolved. Rows are
  * a memory aid and need not survive the machine; the truth is what edges report.
  */
 
@@ -28,6 +28,12 @@ export interface PresenceStore {
 
   /** Closes; nothing may be under way. */
   close(): Promise<void>;
+}
+
+/** A row as it stands after the one before it. */
+export function after(before: PresenceRow | undefined, row: PresenceRow): PresenceRow {
+  if (!before || before.lastActiveMs <= row.lastActiveMs) return row;
+  return { ...row, lastActiveMs: before.lastActiveMs };
 }
 
 /** Rows to a call. */

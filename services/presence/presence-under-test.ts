@@ -12,6 +12,7 @@ import {
   LinkResponseSchema,
 } from "../../gen/parley/presence/v1/presence_service_pb.js";
 import { Audience } from "../../gen/parley/session/v1/session_pb.js";
+import type { Clock } from "../../mesh/clock.ts";
 import { ManualClock } from "../../mesh/clock-manual.ts";
 import { type MemoryDuplex, memoryDuplex } from "../../mesh/duplex-memory.ts";
 import { unavailable } from "../../mesh/errors.ts";
@@ -61,15 +62,21 @@ export class PresenceCluster {
   readonly accounts: Streams = openMemoryStreams({ clock: this.clock });
   /** How much later than the first each watcher learns of a change of the instances. */
   watchLagMs: (watcher: number) => number = () => 0;
+  /** How long what is written to a stream is on its way. */
+  linkDelayMs = 0;
+  /** Edges' requests arrive twice. */
+  isDoubling = false;
   /** Calls of these instances fail. */
   readonly unreachable = new Set<string>();
   store: PresenceStore = new MemoryPresenceStore();
   private readonly instances = new Map<string, Presence>();
   private readonly cuts = new Map<string, Set<(error: Error) => void>>();
+  /** What swallows all that is on its way in the streams to an instance. */
+  private readonly swallows = new Map<string, Set<() => void>>();
   private readonly watchers: ((instanceIds: readonly string[]) => void)[] = [];
 
-  /** Starts an instance; the others and the edges learn of it. */
-  start(instanceId: string): Presence {
+  /** Starts an instance, whose clock is ahead; the others and the edges learn of it. */
+  start(instanceId: string, aheadMs = 0): Presence {
     const presence = createPresenceService({
       mesh: this.mesh,
       streams: {
@@ -82,7 +89,7 @@ export class PresenceCluster {
       },
       registry: this.registry,
       store: this.store,
-      clock: this.clock,
+      clock: machineClock(this.clock, aheadMs),
       config,
       callOwner: async (owner, request, options) => {
         const { identity } = options;
@@ -132,15 +139,37 @@ export class PresenceCluster {
 
   /** Opens a stream to an instance, as an edge does. */
   link(instanceId: string): EdgeEnd {
+    let isSwallowing = false;
+    const later = (callback: () => void) => {
+      const arrive = () => {
+        if (!isSwallowing) callback();
+      };
+      if (this.linkDelayMs > 0) this.clock.setTimer(this.linkDelayMs, arrive);
+      else queueMicrotask(arrive);
+    };
     const { left, right, cut } = memoryDuplex<
       LinkRequest,
       LinkResponse,
       MessageInitShape<typeof LinkRequestSchema>,
       MessageInitShape<typeof LinkResponseSchema>
-    >({
-      toRight: (request) => create(LinkRequestSchema, request),
-      toLeft: (response) => create(LinkResponseSchema, response),
-    });
+    >(
+      {
+        toRight: (request) => create(LinkRequestSchema, request),
+        toLeft: (response) => create(LinkResponseSchema, response),
+      },
+      later,
+    );
+    if (this.isDoubling) {
+      const write = left.write.bind(left);
+      left.write = (request) => write(request) && write(request);
+    }
+    const swallows = this.swallows.get(instanceId) ?? new Set();
+    this.swallows.set(
+      instanceId,
+      swallows.add(() => {
+        isSwallowing = true;
+      }),
+    );
     const presence = this.instances.get(instanceId);
     if (presence) {
       const cuts = this.cuts.get(instanceId) ?? new Set();
@@ -155,6 +184,13 @@ export class PresenceCluster {
   /** Breaks every stream to an instance, which lives on. */
   cut(instanceId: string): void {
     for (const cut of this.cuts.get(instanceId) ?? []) cut(new Error("cut"));
+    this.cuts.delete(instanceId);
+  }
+
+  /** From now on nothing arrives in the streams to an instance, and nobody is told. */
+  swallow(instanceId: string): void {
+    for (const swallow of this.swallows.get(instanceId) ?? []) swallow();
+    this.swallows.delete(instanceId);
     this.cuts.delete(instanceId);
   }
 
@@ -199,6 +235,15 @@ export class PresenceCluster {
       else tell();
     }
   }
+}
+
+/** Another machine's clock: of the same pace, with another time of day and another start. */
+export function machineClock(clock: ManualClock, aheadMs: number): Clock {
+  return {
+    nowMs: () => clock.nowMs() + aheadMs,
+    monotonicMs: () => clock.monotonicMs() + 3 * aheadMs,
+    setTimer: (delayMs, callback) => clock.setTimer(delayMs, callback),
+  };
 }
 
 function readEvent(friendId: string, data: Uint8Array): Told {

@@ -26,7 +26,7 @@ describe("Settling", () => {
     settling.setInstances(["a"]);
   });
 
-  it("[P5] calls nobody offline before the grace time has passed", () => {
+  it("[P5] SETTLING: calls nobody offline before the grace time has passed", () => {
     settling.setEdges(["edge-1"]);
     settling.edgeReported("edge-1");
     clock.advance(graceMs - 1);
@@ -36,7 +36,7 @@ describe("Settling", () => {
     expect(settled).toBe(1);
   });
 
-  it("[P5] calls nobody offline before every registered edge has named its devices", () => {
+  it("[P5] SETTLING → SETTLED: not before every registered edge has named its devices", () => {
     settling.setEdges(["edge-1", "edge-2"]);
     settling.edgeReported("edge-1");
     clock.advance(graceMs);
@@ -86,7 +86,7 @@ describe("Settling", () => {
     expect(settled).toBe(1);
   });
 
-  it("[P5] stays settled when edges come and go", () => {
+  it("[P5] SETTLED → SETTLED: edges come and go", () => {
     settling.setEdges([]);
     clock.advance(graceMs);
     settling.setEdges(["edge-1"]);
@@ -95,7 +95,7 @@ describe("Settling", () => {
     expect(settled).toBe(1);
   });
 
-  it("[P5] after a change of the instances it can tell of those users that it has kept", () => {
+  it("[P5] SETTLED → SETTLING: for the users that it gains with a change of the instances, not for those it keeps", () => {
     settling.setInstances(["a", "b"]);
     settling.setEdges([]);
     clock.advance(graceMs);

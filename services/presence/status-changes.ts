@@ -41,10 +41,20 @@ export class StatusChanges {
 
   /** A user's first device has come, or the last one has gone. */
   note(row: PresenceRow): void {
-    const { settling } = this.options;
+    const { settling, rows } = this.options;
     if (settling.canTellOffline(row.userId)) this.publish(row);
-    else if (row.isOnline && settling.owns(row.userId)) this.confirm([row.userId]);
-    // Else another instance speaks for the user, or this one when it has settled.
+    // Another instance speaks for the user.
+    else if (!settling.owns(row.userId)) return;
+    else if (row.isOnline) this.confirm([row.userId]);
+    // When it has settled it will find who is stored as online, with the time.
+    else rows.put({ ...row, isOnline: true });
+  }
+
+  /** The instances have changed: who is online and has this owner now may not have been told of. */
+  confirmGained(): void {
+    const { state, settling } = this.options;
+    const userIds = [...state.userIds].filter((userId) => !settling.canTellOffline(userId));
+    this.confirm(userIds.filter((userId) => settling.owns(userId)));
   }
 
   /** Compares what is stored with what is known, now that absence can be judged. */
@@ -75,14 +85,18 @@ export class StatusChanges {
 
   /** Publishes that users are offline who are stored as online. */
   private async publishAbsent(): Promise<void> {
-    const { store, state, settling } = this.options;
+    const { store, rows, state, settling } = this.options;
+    const isAbsent = ({ userId }: PresenceRow) =>
+      !state.isOnline(userId) && settling.canTellOffline(userId);
     let page: PresenceRow[] = [];
     do {
       page = await store.listOnline(page.at(-1)?.userId ?? "", rowsMax);
+      const absent = page.filter(isAbsent).map(({ userId }) => userId);
+      // Who has gone meanwhile has been told.
+      const latest = absent.length > 0 ? await rows.get(absent) : [];
       if (this.isStopped) return;
-      for (const row of page) {
-        if (state.isOnline(row.userId) || !settling.canTellOffline(row.userId)) continue;
-        this.publish({ ...row, isOnline: false });
+      for (const row of latest) {
+        if (row?.isOnline && isAbsent(row)) this.publish({ ...row, isOnline: false });
       }
       await nextTurn();
     } while (page.length === rowsMax);

@@ -5,7 +5,7 @@
  */
 import type { Clock, Timer } from "../../mesh/clock.ts";
 import type { Logger } from "../../mesh/logger.ts";
-import { type PresenceRow, type PresenceStore, rowsMax } from "./presence-store.ts";
+import { after, type PresenceRow, type PresenceStore, rowsMax } from "./presence-store.ts";
 
 /** What writing behind needs. */
 export interface WriteBehindOptions {
@@ -35,6 +35,7 @@ export class WriteBehind {
 
   /** Stores a row soon. */
   put(row: PresenceRow): void {
+    const before = this.waiting.get(row.userId);
     this.waiting.delete(row.userId);
     if (this.waiting.size >= waitingMax) {
       const [oldest] = this.waiting.keys();
@@ -44,14 +45,17 @@ export class WriteBehind {
         this.options.log.warn({ event: "presence_rows_given_up", given_up: givenUp });
       }
     }
-    this.waiting.set(row.userId, row);
+    this.waiting.set(row.userId, after(before, row));
     this.schedule(this.options.delayMs);
   }
 
   /** The latest rows, stored or not, of at most {@link rowsMax} users. Rejects as the store. */
   async get(userIds: readonly string[]): Promise<(PresenceRow | undefined)[]> {
     const stored = await this.options.store.get(userIds);
-    return userIds.map((userId, i) => this.waiting.get(userId) ?? stored[i]);
+    return userIds.map((userId, i) => {
+      const waiting = this.waiting.get(userId);
+      return waiting ? after(stored[i], waiting) : stored[i];
+    });
   }
 
   /** Stores what waits now. Resolves with whether the store took it. */

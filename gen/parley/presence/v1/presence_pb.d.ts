@@ -34,7 +34,8 @@ export declare type Presence = Message<"parley.presence.v1.Presence"> & {
   status: Status;
 
   /**
-   * When a device was last heard of; unset: never, or not known.
+   * Until when a device was known to be connected, which for a user who is online is about now;
+   * never earlier than said before. Unset: never, or not known.
    *
    * @generated from field: google.protobuf.Timestamp last_active_time = 3;
    */
@@ -68,7 +69,7 @@ export enum Status {
   ONLINE = 1,
 
   /**
-   * No device is connected, the grace time is over or the user has logged out.
+   * No device is connected, and the grace time is over or the user has logged out.
    *
    * @generated from enum value: STATUS_OFFLINE = 2;
    */

@@ -115,8 +115,8 @@ export declare type LinkRequest = Message<"parley.presence.v1.LinkRequest"> & {
   snapshotStart: boolean;
 
   /**
-   * True in the request that ends the snapshot: devices of this edge that it did not name are
-   * gone.
+   * True in the request that ends the snapshot: the grace time of devices of this edge that it
+   * did not name begins, unless a report says when they left.
    *
    * @generated from field: bool snapshot_end = 3;
    */
@@ -162,6 +162,14 @@ export declare type Report = Message<"parley.presence.v1.Report"> & {
    * @generated from field: string device_id = 3;
    */
   deviceId: string;
+
+  /**
+   * Of KIND_DETACHED: how long ago, in milliseconds, the device was there for the last time, by
+   * the edge's clock as the report leaves. 0: until now.
+   *
+   * @generated from field: uint32 silent_ms = 4;
+   */
+  silentMs: number;
 };
 
 /**
@@ -191,7 +199,7 @@ export enum Report_Kind {
   ATTACHED = 1,
 
   /**
-   * The connection ended: the grace time begins.
+   * The connection ended: the grace time runs from when the device was there for the last time.
    *
    * @generated from enum value: KIND_DETACHED = 2;
    */
@@ -261,8 +269,9 @@ export declare const PresenceService: GenService<{
   },
   /**
    * An edge reports its devices: first a snapshot, then what changes. While the stream lives and
-   * beats, its devices count as connected; when it breaks or falls silent, the grace time of
-   * each of them begins.
+   * beats, its devices count as connected; when it breaks, the edge's grace time begins, and when
+   * it falls silent that has begun with its last request. Whoever has not come back by its end,
+   * on this edge or another, is offline.
    *
    * @generated from rpc parley.presence.v1.PresenceService.Link
    */
