@@ -54,6 +54,12 @@ export class ManualClock implements Clock {
     this.timeMs = endMs;
   }
 
+  /** Time passes while the process does not run: what falls due meanwhile runs late, at the end. */
+  sleep(ms: number): void {
+    this.timeMs += ms;
+    this.advance(0);
+  }
+
   /** Steps the wall clock alone, as a correction of the machine's time does. */
   stepWallClock(ms: number): void {
     this.steppedMs += ms;

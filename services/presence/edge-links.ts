@@ -47,6 +47,7 @@ export class EdgeLinks {
   private readonly options: EdgeLinksOptions;
   private readonly links = new Set<Link>();
   private timer: Timer | undefined;
+  private watchDueMs = Number.POSITIVE_INFINITY;
 
   constructor(options: EdgeLinksOptions) {
     this.options = options;
@@ -138,10 +139,15 @@ export class EdgeLinks {
   private watchSilence(): void {
     const { clock, beatIntervalMs } = this.options;
     const silence = new Error(`${beatsMissedMax} beats missed`);
+    const nowMs = clock.monotonicMs();
+    // While this process did not run it heard nobody: that is no silence of edges.
+    const deafMs = Math.max(0, nowMs - this.watchDueMs);
     for (const link of this.links) {
-      const silentMs = clock.monotonicMs() - link.heardMs;
+      link.heardMs = Math.min(nowMs, link.heardMs + deafMs);
+      const silentMs = nowMs - link.heardMs;
       if (silentMs > beatsMissedMax * beatIntervalMs) this.close(link, silence, silentMs);
     }
+    this.watchDueMs = nowMs + beatIntervalMs;
     this.timer = clock.setTimer(beatIntervalMs, () => this.watchSilence());
   }
 }

@@ -202,6 +202,15 @@ describe("PresenceService", () => {
     expect(link.isClosed).toBe(true);
   });
 
+  it("[P5] an instance that did not run for a while does not take that for an edge's silence", async () => {
+    const link = await settled();
+    await report(link, Kind.ATTACHED, "ben");
+    cluster.clock.sleep(2 * config.graceMs);
+    await advanceBeating(link, config.graceMs);
+    expect(cluster.told).toEqual(["ben online → anna"]);
+    expect(link.isClosed).toBe(false);
+  });
+
   it("[P5] an edge's second stream replaces its first, and no device is lost", async () => {
     const link = await settled();
     await report(link, Kind.ATTACHED, "ben");

@@ -41,13 +41,13 @@ export class StatusChanges {
 
   /** A user's first device has come, or the last one has gone. */
   note(row: PresenceRow): void {
-    const { settling, rows } = this.options;
+    const { settling } = this.options;
     if (settling.canTellOffline(row.userId)) this.publish(row);
     // Another instance speaks for the user.
     else if (!settling.owns(row.userId)) return;
     else if (row.isOnline) this.confirm([row.userId]);
-    // When it has settled it will find who is stored as online, with the time.
-    else rows.put({ ...row, isOnline: true });
+    // When it has settled it will find who is stored as online.
+    else void this.keepTime(row);
   }
 
   /** The instances have changed: who is online and has this owner now may not have been told of. */
@@ -76,6 +76,14 @@ export class StatusChanges {
   stop(): void {
     this.isStopped = true;
     this.retry?.cancel();
+  }
+
+  /** Stores until when a user was there whose friends are not told yet. */
+  private async keepTime(row: PresenceRow): Promise<void> {
+    const { rows, state } = this.options;
+    const [stored] = await rows.get([row.userId]).catch(() => []);
+    if (this.isStopped || state.isOnline(row.userId)) return;
+    rows.put({ ...row, isOnline: stored?.isOnline ?? false });
   }
 
   private publish(row: PresenceRow): void {
