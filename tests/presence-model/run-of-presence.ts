@@ -69,6 +69,8 @@ class Run {
   private readonly instances: string[] = [];
   private readonly startedMs = new Map<string, number>();
   private readonly changedMs = new Map<string, number>();
+  /** By edge, user and device. */
+  private readonly connectedMs = new Map<string, number>();
   private readonly lastTold = new Map<string, string>();
   /** Users whose last change a crash may have taken from the store before it was written. */
   private readonly unsure = new Set<string>();
@@ -129,16 +131,19 @@ class Run {
     if (edge.connections.has(`${user}/${deviceId}`)) return;
     this.log(`${user}'s ${deviceId} connects to ${edge.edgeId}`);
     this.model.connect(this.nowMs, edge.edgeId, user, deviceId);
+    this.connectedMs.set(`${edge.edgeId}/${user}/${deviceId}`, this.nowMs);
     edge.connect(user, deviceId);
   }
 
-  private disconnect(silentMs = 0): void {
+  private disconnect(silentMsMax = 0): void {
     const edge = this.edge();
     const connections = [...edge.connections.values()];
     if (connections.length === 0) return;
     const { userId, deviceId } = this.random.pick(connections);
-    this.log(`${userId}'s ${deviceId} leaves ${edge.edgeId}, silent for ${silentMs}`);
     const { nowMs } = this;
+    const connectedMs = this.connectedMs.get(`${edge.edgeId}/${userId}/${deviceId}`)!;
+    const silentMs = Math.min(silentMsMax, nowMs - connectedMs);
+    this.log(`${userId}'s ${deviceId} leaves ${edge.edgeId}, silent for ${silentMs}`);
     this.model.disconnect(nowMs, edge.edgeId, userId, deviceId, nowMs - silentMs);
     edge.disconnect(userId, deviceId, silentMs);
   }
