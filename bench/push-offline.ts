@@ -4,6 +4,7 @@
  */
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { sleep, systemClock } from "../mesh/clock.ts";
+import { openPglite } from "../mesh/sql-pglite.ts";
 import { type ApnsArrival, ApnsStandIn } from "../services/push/apns-stand-in.ts";
 import type { ApnsAnswer } from "../services/push/apns-stand-in-checks.ts";
 import type { PushOutcome, PushProvider, PushTarget } from "../services/push/push-provider.ts";
@@ -56,7 +57,9 @@ export async function pushToOffline(sizes: {
   messages: number;
 }): Promise<OfflineRun> {
   await using stack = new AsyncDisposableStack();
-  const session = stack.adopt(await TestSession.open(), (session) => session.close());
+  const sql = await openPglite();
+  const session = stack.adopt(new TestSession(sql, async () => {}), (session) => session.close());
+  await session.restart();
   const apple = stack.adopt(await ApnsStandIn.start(), (apple) => apple.close());
   const { key, topic, ca, url } = apple;
   const urls = { productionUrl: url, developmentUrl: url };

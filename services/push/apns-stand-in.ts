@@ -97,7 +97,9 @@ export class ApnsStandIn {
    * after it count as not read; 0: all are answered that were opened.
    */
   goAway(lastStreamId = 0): void {
-    for (const session of this.sessions) session.goaway(0, lastStreamId);
+    for (const session of this.sessions) {
+      if (!session.destroyed) session.goaway(0, lastStreamId);
+    }
   }
 
   /** Cuts all connections. */
