@@ -55,7 +55,6 @@ const allowed: Record<string, readonly string[]> = {
   "services/presence": ["mesh", "gen"],
   "services/push": ["mesh", "gen"],
   "services/session": ["mesh", "gen"],
-  "services/push": ["mesh", "gen"],
 };
 
 /** Packages that only files named after them import. */

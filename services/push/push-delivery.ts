@@ -104,7 +104,8 @@ export class PushDelivery {
     const { channelId, target } = notification;
     const outcome = await provider.send(notification);
     this.outcomes.inc({ outcome: outcome.outcome });
-    const { userId, deviceId, kind } = target;
+    const { userId, deviceId } = target;
+    const kind = target.token.service.case;
     if (outcome.outcome === "gone") await this.forget(target, outcome.sinceMs);
     if (outcome.outcome === "refused") {
       const { reason } = outcome;
@@ -116,7 +117,8 @@ export class PushDelivery {
   /** Where Session is away the next notification finds the target gone once more. */
   private async forget(target: PushTarget, sinceMs: number | undefined): Promise<void> {
     const { directory, logger } = this.options;
-    const { userId, deviceId, kind } = target;
+    const { userId, deviceId } = target;
+    const kind = target.token.service.case;
     try {
       await directory.forget(target, sinceMs);
       logger.info({ event: "push_target_gone", userId, deviceId, kind });

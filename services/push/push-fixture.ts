@@ -15,6 +15,7 @@ import { PushDelivery } from "./push-delivery.ts";
 import type { PushDirectory, PushRecipient } from "./push-directory.ts";
 import type { PushNotification, PushOutcome, PushProvider, PushTarget } from "./push-provider.ts";
 import { startPushScheduler } from "./push-scheduler.ts";
+import { apnsTokenOf } from "./push-under-test.ts";
 
 /** One process, and what it talks to. Users are offline and have one device, until a test says else. */
 export class PushFixture {
@@ -154,7 +155,7 @@ export class PushFixture {
 
 /** A user's device of this name. */
 export function targetOf(userId: string, device = "phone"): PushTarget {
-  return { userId, deviceId: `${userId}-${device}`, kind: "APNS", token: "00ff" };
+  return { userId, deviceId: `${userId}-${device}`, token: apnsTokenOf(1) };
 }
 
 function keyOf({ channelId, userId }: PushMember): string {

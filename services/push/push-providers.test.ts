@@ -10,7 +10,7 @@ import type { LogFields } from "../../mesh/logger.ts";
 import { ApnsStandIn } from "./apns-stand-in.ts";
 import { pushProviderConfig } from "./push-provider-config.ts";
 import { openPushProviders } from "./push-providers.ts";
-import { apnsTokenOf, channelId, notificationTo } from "./push-under-test.ts";
+import { apnsTokenOf, notificationTo } from "./push-under-test.ts";
 import { WebPushStandIn } from "./web-push-stand-in.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "parley-push-"));
@@ -69,11 +69,10 @@ describe("push providers", () => {
     expect(lines.at(-1)).toMatchObject({ event: "push_providers", apns: true, web_push: true });
   });
 
-  it("[O2] a token of no service is refused, as the log says", async () => {
+  it("[N1] a token of no service is refused", async () => {
     const providers = await open({});
     const outcome = await providers.send(notificationTo(create(PushTokenSchema), clock.nowMs()));
     expect(outcome.outcome).toBe("refused");
-    expect(lines.at(-1)).toMatchObject({ event: "push_refused", channel_id: channelId });
   });
 
   const badSettings: Record<string, [Record<string, string>, string]> = {

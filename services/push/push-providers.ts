@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import type { Clock } from "../../mesh/clock.ts";
 import { ConfigError } from "../../mesh/config.ts";
 import type { Logger } from "../../mesh/logger.ts";
-import type { PushOutcome, PushProvider } from "./push-provider.ts";
+import type { PushProvider } from "./push-provider.ts";
 import { ApnsPushProvider } from "./push-provider-apns.ts";
 import { type PushProviderConfig, pushProviderConfig } from "./push-provider-config.ts";
 import { logPushProvider } from "./push-provider-log.ts";
@@ -12,7 +12,7 @@ import { WebPushProvider } from "./push-provider-web-push.ts";
 
 /**
  * Sends each notification over the service that its target's token is of; where that one is not
- * set up, it goes into the log, as does what is refused.
+ * set up, it goes into the log.
  * @throws ConfigError for settings that do not go together, and keys that are none.
  */
 export async function openPushProviders(parts: {
@@ -27,17 +27,9 @@ export async function openPushProviders(parts: {
   const providers = { apns: apns ?? log, webPush: webPush ?? log };
   return {
     async send(notification) {
-      const { target, channelId: channel_id } = notification;
-      const { case: service } = target.token.service;
-      const result: PushOutcome = service
-        ? await providers[service].send(notification)
-        : { outcome: "refused", reason: "the token names no service" };
-      if (result.outcome === "refused") {
-        const { userId: user_id, deviceId: device_id } = target;
-        const { reason } = result;
-        parts.log.warn({ event: "push_refused", service, user_id, device_id, channel_id, reason });
-      }
-      return result;
+      const { case: service } = notification.target.token.service;
+      if (!service) return { outcome: "refused", reason: "the token names no service" };
+      return providers[service].send(notification);
     },
     async close() {
       await Promise.all([apns?.close(), webPush?.close()]);
