@@ -209,19 +209,20 @@ class DialedMesh implements Mesh, DirectCalls {
     const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
     const metadata = this.metadata(path, options.identity, options);
     const { clock } = this.options;
+    const deadline = clock.nowMs() + timeoutMs;
     return new Promise((resolve, reject) => {
-      client.makeUnaryRequest(
-        path,
-        requestSerialize,
-        responseDeserialize,
-        request,
-        metadata,
-        { deadline: clock.nowMs() + timeoutMs },
-        (error, response) =>
-          error
-            ? reject(errorFromStatus(error.code, error.details, error.metadata))
-            : resolve(response!),
-      );
+      const callback: grpc.requestCallback<Message> = (error, response) => {
+        if (error) reject(errorFromStatus(error.code, error.details, error.metadata));
+        else resolve(response!);
+      };
+      const codecs = [requestSerialize, responseDeserialize] as const;
+      try {
+        client.makeUnaryRequest(path, ...codecs, request, metadata, { deadline }, callback);
+      } catch (error) {
+        // The instance has gone since it was picked, and its client was closed.
+        const text = error instanceof Error ? error.message : String(error);
+        reject(errorFromStatus(Code.UNAVAILABLE, text, new grpc.Metadata()));
+      }
     });
   }
 

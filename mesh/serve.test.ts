@@ -6,7 +6,7 @@ import {
   type LinkResponse,
   MessageService,
 } from "../gen/parley/message/v1/message_service_pb.js";
-import { systemClock } from "./clock.ts";
+import { type Clock, systemClock } from "./clock.ts";
 import { type DialOptions, dial } from "./dial.ts";
 import { Code, DomainError, fieldInvalid, type RpcError } from "./errors.ts";
 import { silentLogger } from "./logger.ts";
@@ -135,6 +135,32 @@ describe("serve and dial", () => {
     const gone = servers.pop()!;
     await gone.drain(50);
     for (let i = 0; i < 10; i++) await reserve(3);
+  });
+
+  it("[D3] [R1] goes to another instance where one has gone since it was picked", async () => {
+    const own = new LocalRegistry();
+    const { typeName: service } = IdGenService;
+    const leaving = { instanceId: "idgen-l", service, address: servers[0]!.address, metadata: {} };
+    const registration = await own.register(leaving);
+    let isPicked = false;
+    const clock: Clock = {
+      ...systemClock,
+      // The last that a call asks before it is made.
+      nowMs() {
+        if (isPicked) void registration.deregister();
+        return systemClock.nowMs();
+      },
+    };
+    const caller = dial({ ...base, clock, registry: own });
+    const client = caller.client(IdGenService);
+    await client.reserveIds({ count: 3 });
+    isPicked = true;
+    const error = await failure(client.reserveIds({ count: 3 }));
+    expect(error).toMatchObject({
+      code: Code.UNAVAILABLE,
+      message: expect.stringContaining("no instance"),
+    });
+    await caller.close();
   });
 
   it("[R1] stops asking an instance that can't be reached", async () => {
