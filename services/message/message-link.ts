@@ -17,6 +17,7 @@ import { ErrorSchema } from "../../gen/parley/rpc/v1/error_pb.js";
 import type { Clock } from "../../mesh/clock.ts";
 import { toRpcError } from "../../mesh/errors.ts";
 import type { Logger } from "../../mesh/logger.ts";
+import { Outage } from "../../mesh/outage.ts";
 import { methodPolicy } from "../../mesh/methods.ts";
 import type { DuplexHandler } from "../../mesh/rpc.ts";
 import { TurnBatch } from "../../mesh/turn-batch.ts";
@@ -57,6 +58,8 @@ export function serveLink(
   { channels, cursors: memberCursors, store, clock, logger }: LinkDependencies,
   deadlineMs: number,
 ): DuplexHandler<LinkMethod> {
+  const [began, ended] = ["device_cursors_lost", "device_cursors_kept_again"];
+  const outage = new Outage({ logger, clock, level: "warn", began, ended });
   return (stream, context) => {
     if (context.identity) {
       stream.end();
@@ -105,8 +108,9 @@ export function serveLink(
   async function mark({ userId, deviceId, cursor }: LinkCursor): Promise<void> {
     try {
       await markDelivered(store, { userId, deviceId }, cursor);
+      outage.worked();
     } catch (err) {
-      logger.warn({ event: "cursor_lost", deviceId, err });
+      outage.failed(err);
     }
   }
 
