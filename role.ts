@@ -21,11 +21,14 @@ import { cassandraOptions, natsOptions, serversConfig } from "./servers-config.t
 import { idgenConfig } from "./services/idgen/idgen-config.ts";
 import { startIdGen } from "./services/idgen/start-idgen.ts";
 import { messageConfig } from "./services/message/message-config.ts";
-import { startMessage, startWorkers } from "./services/message/start-message.ts";
+import { openPushSource, startMessage, startWorkers } from "./services/message/start-message.ts";
 import { openCassandraMessageStore } from "./services/message/store/message-store-cassandra.ts";
 import { presenceConfig } from "./services/presence/presence-config.ts";
 import { openCassandraPresenceStore } from "./services/presence/presence-store-cassandra.ts";
 import { startPresence } from "./services/presence/start-presence.ts";
+import { pushConfig } from "./services/push/push-config.ts";
+import { pushProviderConfig } from "./services/push/push-provider-config.ts";
+import { startPush } from "./services/push/start-push.ts";
 import { sessionConfig } from "./services/session/session-config.ts";
 import { startSession } from "./services/session/start-session.ts";
 
@@ -34,6 +37,7 @@ export const roleConfigs = {
   edge: edgeConfig,
   message: messageConfig,
   worker: messageConfig,
+  push: { ...pushConfig, ...pushProviderConfig },
   presence: presenceConfig,
   session: sessionConfig,
   idgen: idgenConfig,
@@ -94,6 +98,8 @@ export async function runRole(
       host(startMessage(runtime, await streams(), await messageStore(), await searchSql())),
     worker: async () =>
       startWorkers(runtime, await streams(), await messageStore(), await searchSql()),
+    push: async () =>
+      startPush(runtime, openPushSource(runtime, await streams(), await messageStore())),
     presence: async () => host(startPresence(runtime, await streams(), await presenceStore())),
     session: async () => host(await startSession(runtime, await streams(), await sql())),
     idgen: async () => host(await startIdGen(runtime, leases)),

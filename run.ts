@@ -21,12 +21,14 @@ import { openLmdbStreams } from "./mesh/streams-lmdb.ts";
 import { idgenConfig } from "./services/idgen/idgen-config.ts";
 import { startIdGen } from "./services/idgen/start-idgen.ts";
 import { messageConfig } from "./services/message/message-config.ts";
-import { startMessage, startWorkers } from "./services/message/start-message.ts";
+import { openPushSource, startMessage, startWorkers } from "./services/message/start-message.ts";
 import { openLmdbMessageStore } from "./services/message/store/message-store-lmdb.ts";
 import { presenceConfig } from "./services/presence/presence-config.ts";
 import { openLmdbPresenceStore } from "./services/presence/presence-store-lmdb.ts";
 import { startPresence } from "./services/presence/start-presence.ts";
+import { pushConfig } from "./services/push/push-config.ts";
 import { pushProviderConfig } from "./services/push/push-provider-config.ts";
+import { startPush } from "./services/push/start-push.ts";
 import { sessionConfig } from "./services/session/session-config.ts";
 import { startSession } from "./services/session/start-session.ts";
 
@@ -40,7 +42,7 @@ export const allConfigs: Readonly<Record<string, ConfigSchema>> = {
   Presence: presenceConfig,
   Session: sessionConfig,
   IdGen: idgenConfig,
-  Push: pushProviderConfig,
+  Push: { ...pushConfig, ...pushProviderConfig },
 };
 
 /** Runs until a signal. @returns the exit code. @throws ConfigError, FolderLocked, StoreFormatDiffers */
@@ -87,6 +89,8 @@ export async function run(environment: Runtime["environment"]): Promise<number> 
   stack.defer(() => roles.stop());
   const workers = await startWorkers(runtime, streams, messageStore, sql);
   stack.defer(() => workers.stop());
+  const push = await startPush(runtime, openPushSource(runtime, streams, messageStore));
+  stack.defer(() => push.stop());
   const edge = await startEdge(runtime, streams);
   stack.defer(() => edge.stop());
 

@@ -2,7 +2,7 @@
  * What push needs of Message: what happens in channels, as their logs have it, and how far members
  * have come. Message has the adapter, push calls it, and neither knows the other.
  */
-import type { Running, WorkBatch } from "./streams.ts";
+import type { Running, WorkBatch, WorkOptions } from "./streams.ts";
 
 /** A text that some members may have to learn of. */
 export interface PushText {
@@ -57,7 +57,7 @@ export interface PushSource {
    * Gives what is in the logs, each channel's in its order, from where push has come: again what
    * it had not finished when it ended. Batches of different channels may come at once.
    */
-  work(handler: PushItemHandler): Running;
+  work(handler: PushItemHandler, isOurs?: WorkOptions["isOurs"]): Running;
 
   /**
    * Up to which message each member, of at most 1,000, has received the channel on any device; 0n:

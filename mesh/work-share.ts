@@ -1,5 +1,7 @@
 import type { Registry, Watch } from "./registry.ts";
 import { rendezvous } from "./rendezvous.ts";
+import { newInstanceId, type Runtime } from "./runtime.ts";
+import type { Running } from "./streams.ts";
 
 /** Which of several processes that can do the same work does which part of it. */
 export class WorkShare {
@@ -26,4 +28,34 @@ export class WorkShare {
   stop(): void {
     this.watch.stop();
   }
+}
+
+/** Work that this process shares with others. */
+export interface StartedWork {
+  instanceId: string;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts work of which each process of a role does its share. It serves no gRPC: the role is
+ * registered as "parley.<role>", without an address.
+ */
+export async function shareWork(
+  { registry, metadata }: Pick<Runtime, "registry" | "metadata">,
+  role: string,
+  start: (isOurs: (part: string) => boolean) => Running,
+): Promise<StartedWork> {
+  const instanceId = newInstanceId(role);
+  const service = `parley.${role}`;
+  const share = new WorkShare(registry, service, instanceId);
+  const work = start((part) => share.isOurs(part));
+  const registration = await registry.register({ instanceId, service, address: "", metadata });
+  return {
+    instanceId,
+    async stop() {
+      await registration.deregister();
+      await work.stop();
+      share.stop();
+    },
+  };
 }

@@ -53,7 +53,6 @@ const allowed: Record<string, readonly string[]> = {
   "services/idgen": ["mesh", "gen"],
   "services/message": ["mesh", "gen"],
   "services/presence": ["mesh", "gen"],
-  "services/push": ["mesh", "gen"],
   "services/session": ["mesh", "gen"],
 };
 

@@ -4,16 +4,18 @@ import { SessionService } from "../../gen/parley/session/v1/session_service_pb.j
 import { followAccounts } from "../../mesh/account-cache.ts";
 import { parseConfig } from "../../mesh/config.ts";
 import { IdSource } from "../../mesh/id-source.ts";
+import type { PushSource } from "../../mesh/push-source.ts";
 import { newInstanceId, type Role, type Runtime } from "../../mesh/runtime.ts";
 import type { Sql } from "../../mesh/sql.ts";
 import type { Streams } from "../../mesh/streams.ts";
-import { WorkShare } from "../../mesh/work-share.ts";
+import { type StartedWork, shareWork } from "../../mesh/work-share.ts";
 import { Blocks } from "./channel/blocks.ts";
 import { snapshotAgeMaxMsDefault } from "./channel/channel-writer.ts";
 import { messageConfig } from "./message-config.ts";
 import { createMessageService, startMessageWorkers } from "./message-service.ts";
 import { SqlSearchIndex } from "./search/search-index-sql.ts";
 import type { MessageStore } from "./store/message-store.ts";
+import { LogPushSource } from "./workers/push-source.ts";
 
 /** How long a text waits to learn whom it mentions. */
 const namesTimeoutMs = 500;
@@ -66,32 +68,29 @@ export function startMessage(
   return { instanceId: newInstanceId("message"), served, streams, stop };
 }
 
-/** Under this name workers are registered. They serve no gRPC, and have no address. */
-const workerService = "parley.worker";
-
 /** Starts the workers behind Message. */
-export async function startWorkers(
+export function startWorkers(
   runtime: Runtime,
   streams: Streams,
   store: MessageStore,
   sql: Sql,
-): Promise<{ instanceId: string; stop(): Promise<void> }> {
-  const { clock, registry, metadata, metrics } = runtime;
+): Promise<StartedWork> {
+  const { clock, metrics } = runtime;
   const config = parseConfig(messageConfig, runtime.environment);
-  const instanceId = newInstanceId("worker");
-  const share = new WorkShare(registry, workerService, instanceId);
-  const isOurs = (shard: string) => share.isOurs(shard);
   const index = new SqlSearchIndex(sql);
-  const parts = { streams, store, index, clock, logger: runtime.log("worker"), metrics, isOurs };
-  const workers = startMessageWorkers(parts, config);
-  const instance = { instanceId, service: workerService, address: "", metadata };
-  const registration = await registry.register(instance);
-  return {
-    instanceId,
-    async stop() {
-      await registration.deregister();
-      await workers.stop();
-      share.stop();
-    },
-  };
+  const parts = { streams, store, index, clock, logger: runtime.log("worker"), metrics };
+  return shareWork(runtime, "worker", (isOurs) =>
+    startMessageWorkers({ ...parts, isOurs }, config),
+  );
+}
+
+/** What push learns of channels from their logs, and of their members from the store. */
+export function openPushSource(
+  { clock, metrics, log }: Runtime,
+  streams: Streams,
+  store: MessageStore,
+): PushSource {
+  const { deadLetters } = streams;
+  const logger = log("push");
+  return new LogPushSource({ log: streams.log, deadLetters, store, clock, logger, metrics });
 }

@@ -5,7 +5,7 @@ import type { PushTarget } from "./push-provider.ts";
 
 /** How a member of a channel is to be notified. */
 export interface PushRecipient {
-  /** None: the user wants none now, mutes the channel, or has no device that takes any. */
+  /** None: the user wants none now, mutes the channel, or has no device for it. */
   targets: readonly PushTarget[];
   /** Whether texts are shown. */
   previews: boolean;

@@ -10,7 +10,7 @@ import type { Logger } from "../../mesh/logger.ts";
 import type { Metrics } from "../../mesh/metrics.ts";
 import { Outage } from "../../mesh/outage.ts";
 import type { PushItem, PushSource } from "../../mesh/push-source.ts";
-import type { Running, WorkBatch } from "../../mesh/streams.ts";
+import type { Running, WorkBatch, WorkOptions } from "../../mesh/streams.ts";
 import type { PushConfig } from "./push-config.ts";
 import type { PushDelivery } from "./push-delivery.ts";
 import type { PushDirectory } from "./push-directory.ts";
@@ -37,6 +37,8 @@ export interface PushSchedulerOptions {
   clock: Clock;
   logger: Logger;
   metrics: Metrics;
+  /** See WorkOptions. */
+  isOurs?: WorkOptions["isOurs"];
   /** 0 to 1, for the jitter. Default: Math.random. */
   random?: () => number;
 }
@@ -47,7 +49,8 @@ type Ending = "received" | "unwanted" | "withdrawn" | "expired";
 /** Starts it. Stopping waits for what is under way; what waits is done by whoever goes on. */
 export function startPushScheduler(options: PushSchedulerOptions): Running {
   const scheduler = new PushScheduler(options);
-  const reading = options.source.work((items, batch) => scheduler.take(items, batch));
+  const { source, isOurs } = options;
+  const reading = source.work((items, batch) => scheduler.take(items, batch), isOurs);
   return {
     async stop() {
       await Promise.all([reading.stop(), scheduler.stop()]);

@@ -1,14 +1,10 @@
 import { fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import {
-  DoNotDisturbSchema,
-  type PushToken,
-  PushTokenSchema,
-} from "../../gen/parley/session/v1/session_pb.js";
+import { type PushToken, PushTokenSchema } from "../../gen/parley/session/v1/session_pb.js";
 import type { PushRecipientSchema } from "../../gen/parley/session/v1/session_service_pb.js";
 import { DomainError, fieldInvalid, unavailable } from "../../mesh/errors.ts";
 import { type SqlQueries, UniqueViolation } from "../../mesh/sql.ts";
-import { isQuietAt } from "./do-not-disturb.ts";
+import { requireChannelId } from "./channel-mutes.ts";
 import { requireId } from "./fields.ts";
 import { addressOf, requirePushToken } from "./push-token-fields.ts";
 import { callerOf, type SessionHandlers, type SessionParts } from "./session-parts.ts";
@@ -17,13 +13,15 @@ import { callerOf, type SessionHandlers, type SessionParts } from "./session-par
 const targetsMax = 10;
 /** 10 targets of 1.2 KB for each of so many are below the 4 MB of an answer. */
 const usersMax = 300;
+/** Channels that are asked about at once. */
+const channelsMax = 300;
 
 interface TargetRow {
   user_id: string;
   push_previews: boolean;
-  do_not_disturb: Uint8Array | null;
   device_id: string;
   token: Uint8Array;
+  muted_channel_ids: string[];
 }
 
 type Recipient = MessageInitShape<typeof PushRecipientSchema>;
@@ -85,21 +83,30 @@ export function pushTokenHandlers(
       return {};
     },
 
-    async listPushTargets({ userIds }) {
+    async listPushTargets({ userIds, channelIds }) {
       if (userIds.length < 1 || userIds.length > usersMax) {
         throw fieldInvalid("user_ids", `${userIds.length} are not 1 to ${usersMax}`);
       }
       userIds.forEach((userId, i) => {
         requireId(`user_ids[${i}]`, userId);
       });
+      if (channelIds.length > channelsMax) {
+        throw fieldInvalid("channel_ids", `${channelIds.length} are not 0 to ${channelsMax}`);
+      }
+      channelIds.forEach((channelId, i) => {
+        requireChannelId(`channel_ids[${i}]`, channelId);
+      });
       const rows = await sql.query<TargetRow>(
-        `SELECT user_id, push_previews, do_not_disturb, device_id, token
+        `SELECT user_id, push_previews, device_id, token, ARRAY(
+          SELECT channel_id FROM channel_mutes WHERE channel_mutes.user_id = users.user_id
+            AND channel_id = ANY($3::text[]) AND coalesce(until_time > $2, true)
+          ) AS muted_channel_ids
         FROM users JOIN devices USING (user_id) JOIN push_tokens USING (device_id)
         WHERE user_id = ANY($1::text[]) AND refresh_expire_time > $2
         ORDER BY user_id, device_id`,
-        [userIds, new Date(clock.nowMs())],
+        [userIds, new Date(clock.nowMs()), channelIds],
       );
-      return { recipients: recipientsOf(rows.filter((row) => !isQuiet(row, clock.nowMs()))) };
+      return { recipients: recipientsOf(rows) };
     },
 
     async deletePushToken({ deviceId, token, goneTime }) {
@@ -115,19 +122,13 @@ export function pushTokenHandlers(
   };
 }
 
-/** Whether the user wants no push at this time. */
-function isQuiet({ do_not_disturb }: TargetRow, nowMs: number): boolean {
-  return (
-    do_not_disturb !== null && isQuietAt(fromBinary(DoNotDisturbSchema, do_not_disturb), nowMs)
-  );
-}
-
 /** Rows of one user follow one another. */
 function recipientsOf(rows: readonly TargetRow[]): Recipient[] {
   const recipients: (Recipient & { targets: object[] })[] = [];
-  for (const { user_id, push_previews, device_id, token } of rows) {
+  for (const { user_id, push_previews, device_id, token, muted_channel_ids } of rows) {
     if (recipients.at(-1)?.userId !== user_id) {
-      recipients.push({ userId: user_id, previews: push_previews, targets: [] });
+      const user = { userId: user_id, previews: push_previews, targets: [] };
+      recipients.push({ ...user, mutedChannelIds: muted_channel_ids });
     }
     const target = { deviceId: device_id, token: fromBinary(PushTokenSchema, token) };
     recipients.at(-1)!.targets.push(target);

@@ -95,4 +95,15 @@ export const sessionMigrations: readonly Migration[] = [
         ADD do_not_disturb bytea;
     `,
   },
+  {
+    name: "0004_channel_mutes",
+    text: `
+      CREATE TABLE channel_mutes (
+        user_id text COLLATE "C" NOT NULL REFERENCES users ON DELETE CASCADE,
+        channel_id text COLLATE "C" NOT NULL,
+        until_time timestamptz,
+        PRIMARY KEY (user_id, channel_id)
+      );
+    `,
+  },
 ];

@@ -8,6 +8,7 @@ import { assignEdge } from "./assign-edge.ts";
 import type { AssignableEdges } from "./assignable-edges.ts";
 import { blockHandlers } from "./blocks.ts";
 import { changePassword } from "./change-password.ts";
+import { channelMuteHandlers } from "./channel-mutes.ts";
 import { checkContacts } from "./contacts.ts";
 import { deleteAccount } from "./delete-account.ts";
 import { deviceHandlers } from "./devices.ts";
@@ -84,6 +85,7 @@ export async function createSessionService(
       ...pushTokenHandlers(parts),
       ...blockHandlers(parts),
       checkContacts: checkContacts(parts),
+      ...channelMuteHandlers(parts),
       listSigningKeys: async () => ({ keys: await signingKeys.list() }),
     },
     codes: sessionCodes,

@@ -11,7 +11,7 @@ import type {
   PushMember,
   PushSource,
 } from "../../../mesh/push-source.ts";
-import type { Running, StreamEntry } from "../../../mesh/streams.ts";
+import type { Running, StreamEntry, WorkOptions } from "../../../mesh/streams.ts";
 import { itemsOf } from "../channel/channel-item.ts";
 import { LogIncomplete } from "../channel/channel-loader.ts";
 import type { ChannelState } from "../channel/channel-state.ts";
@@ -34,7 +34,7 @@ const pageFromMembers = 4;
 const pageMax = 1_000;
 
 /** What it works on. */
-export interface LogPushSourceDependencies extends ParkingDependencies {
+export interface LogPushSourceDependencies extends Omit<ParkingDependencies, "isOurs"> {
   store: Pick<
     MessageStore,
     "getChannel" | "getMemberCursors" | "listChannelIds" | "listMemberCursors"
@@ -52,8 +52,8 @@ export class LogPushSource implements PushSource {
     this.unread = new UnreadCounts(deps.store, deps.clock);
   }
 
-  work(handler: PushItemHandler): Running {
-    const { log, logger, clock, isOurs } = this.deps;
+  work(handler: PushItemHandler, isOurs?: WorkOptions["isOurs"]): Running {
+    const { log, logger, clock } = this.deps;
     const states = new ChannelStates(log);
     const parking = new Parking(pushWorker, this.deps);
     const [began, ended] = ["push_failed", "push_works_again"];

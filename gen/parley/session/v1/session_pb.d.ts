@@ -521,6 +521,33 @@ export declare type WebPushSubscription = Message<"parley.session.v1.WebPushSubs
 export declare const WebPushSubscriptionSchema: GenMessage<WebPushSubscription>;
 
 /**
+ * A channel of which a user wants no pushes.
+ *
+ * @generated from message parley.session.v1.ChannelMute
+ */
+export declare type ChannelMute = Message<"parley.session.v1.ChannelMute"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * Until when; unset: until the user says otherwise.
+   *
+   * @generated from field: google.protobuf.Timestamp until_time = 2;
+   */
+  untilTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message parley.session.v1.ChannelMute.
+ * Use `create(ChannelMuteSchema)` to create a new message.
+ */
+export declare const ChannelMuteSchema: GenMessage<ChannelMute>;
+
+/**
  * Who may see or do something. Whom the account has blocked may not, whatever the audience.
  *
  * @generated from enum parley.session.v1.Audience

@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Audience, BlockedUser, Device, Edge, Friend, FriendState, Profile, PushToken, Settings, SigningKey, Tokens, User } from "./session_pb.js";
+import type { Audience, BlockedUser, ChannelMute, Device, Friend, FriendState, Profile, PushToken, Settings, SigningKey, Tokens, User } from "./session_pb.js";
 import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -54,13 +54,6 @@ export declare type SignUpRequest = Message<"parley.session.v1.SignUpRequest"> &
    * @generated from field: string device_name = 5;
    */
   deviceName: string;
-
-  /**
-   * Where the client is; see AssignEdgeRequest.
-   *
-   * @generated from field: string region = 6;
-   */
-  region: string;
 };
 
 /**
@@ -95,13 +88,6 @@ export declare type SignUpResponse = Message<"parley.session.v1.SignUpResponse">
    * @generated from field: parley.session.v1.Tokens tokens = 3;
    */
   tokens?: Tokens | undefined;
-
-  /**
-   * Where to connect; see AssignEdgeResponse.
-   *
-   * @generated from field: repeated parley.session.v1.Edge edges = 4;
-   */
-  edges: Edge[];
 };
 
 /**
@@ -136,13 +122,6 @@ export declare type LogInRequest = Message<"parley.session.v1.LogInRequest"> & {
    * @generated from field: string device_name = 3;
    */
   deviceName: string;
-
-  /**
-   * Where the client is; see AssignEdgeRequest.
-   *
-   * @generated from field: string region = 4;
-   */
-  region: string;
 };
 
 /**
@@ -177,13 +156,6 @@ export declare type LogInResponse = Message<"parley.session.v1.LogInResponse"> &
    * @generated from field: parley.session.v1.Tokens tokens = 3;
    */
   tokens?: Tokens | undefined;
-
-  /**
-   * Where to connect; see AssignEdgeResponse.
-   *
-   * @generated from field: repeated parley.session.v1.Edge edges = 4;
-   */
-  edges: Edge[];
 };
 
 /**
@@ -204,13 +176,6 @@ export declare type RefreshTokensRequest = Message<"parley.session.v1.RefreshTok
    * @generated from field: string refresh_token = 1;
    */
   refreshToken: string;
-
-  /**
-   * Where the client is; see AssignEdgeRequest.
-   *
-   * @generated from field: string region = 2;
-   */
-  region: string;
 };
 
 /**
@@ -231,13 +196,6 @@ export declare type RefreshTokensResponse = Message<"parley.session.v1.RefreshTo
    * @generated from field: parley.session.v1.Tokens tokens = 1;
    */
   tokens?: Tokens | undefined;
-
-  /**
-   * Where to connect; see AssignEdgeResponse.
-   *
-   * @generated from field: repeated parley.session.v1.Edge edges = 2;
-   */
-  edges: Edge[];
 };
 
 /**
@@ -245,55 +203,6 @@ export declare type RefreshTokensResponse = Message<"parley.session.v1.RefreshTo
  * Use `create(RefreshTokensResponseSchema)` to create a new message.
  */
 export declare const RefreshTokensResponseSchema: GenMessage<RefreshTokensResponse>;
-
-/**
- * A client looks for an edge.
- *
- * @generated from message parley.session.v1.AssignEdgeRequest
- */
-export declare type AssignEdgeRequest = Message<"parley.session.v1.AssignEdgeRequest"> & {
-  /**
-   * Where the client is, as the edges' operator calls it: at most 64 of a-z, A-Z, 0-9, "_", ".",
-   * "-". Empty, or one where no edge is: anywhere.
-   *
-   * @generated from field: string region = 1;
-   */
-  region: string;
-
-  /**
-   * Edges that the client could not reach, by their URLs, at most 20: they come last.
-   *
-   * @generated from field: repeated string failed_urls = 2;
-   */
-  failedUrls: string[];
-};
-
-/**
- * Describes the message parley.session.v1.AssignEdgeRequest.
- * Use `create(AssignEdgeRequestSchema)` to create a new message.
- */
-export declare const AssignEdgeRequestSchema: GenMessage<AssignEdgeRequest>;
-
-/**
- * Where to connect.
- *
- * @generated from message parley.session.v1.AssignEdgeResponse
- */
-export declare type AssignEdgeResponse = Message<"parley.session.v1.AssignEdgeResponse"> & {
-  /**
-   * At most 5, the best first, the others to be tried in this order. Empty: edges are not assigned,
-   * or none has room; the client stays with the address that it was given.
-   *
-   * @generated from field: repeated parley.session.v1.Edge edges = 1;
-   */
-  edges: Edge[];
-};
-
-/**
- * Describes the message parley.session.v1.AssignEdgeResponse.
- * Use `create(AssignEdgeResponseSchema)` to create a new message.
- */
-export declare const AssignEdgeResponseSchema: GenMessage<AssignEdgeResponse>;
 
 /**
  * The calling device signs out.
@@ -1336,6 +1245,13 @@ export declare type ListPushTargetsRequest = Message<"parley.session.v1.ListPush
    * @generated from field: repeated string user_ids = 1;
    */
   userIds: string[];
+
+  /**
+   * The channels that the pushes are about, at most 300.
+   *
+   * @generated from field: repeated string channel_ids = 2;
+   */
+  channelIds: string[];
 };
 
 /**
@@ -1390,6 +1306,13 @@ export declare type PushRecipient = Message<"parley.session.v1.PushRecipient"> &
    * @generated from field: bool previews = 3;
    */
   previews: boolean;
+
+  /**
+   * Of the channels asked about, those that the user mutes now.
+   *
+   * @generated from field: repeated string muted_channel_ids = 4;
+   */
+  mutedChannelIds: string[];
 };
 
 /**
@@ -1474,6 +1397,97 @@ export declare type DeletePushTokenResponse = Message<"parley.session.v1.DeleteP
 export declare const DeletePushTokenResponseSchema: GenMessage<DeletePushTokenResponse>;
 
 /**
+ * Which channel is muted.
+ *
+ * @generated from message parley.session.v1.SetChannelMuteRequest
+ */
+export declare type SetChannelMuteRequest = Message<"parley.session.v1.SetChannelMuteRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * For how long. Unset: it is not muted.
+   *
+   * @generated from oneof parley.session.v1.SetChannelMuteRequest.mute
+   */
+  mute: {
+    /**
+     * Until then, which is in the future.
+     *
+     * @generated from field: google.protobuf.Timestamp until_time = 2;
+     */
+    value: Timestamp;
+    case: "untilTime";
+  } | {
+    /**
+     * Until the caller says otherwise; false: it is not muted.
+     *
+     * @generated from field: bool forever = 3;
+     */
+    value: boolean;
+    case: "forever";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message parley.session.v1.SetChannelMuteRequest.
+ * Use `create(SetChannelMuteRequestSchema)` to create a new message.
+ */
+export declare const SetChannelMuteRequestSchema: GenMessage<SetChannelMuteRequest>;
+
+/**
+ * It is as asked for.
+ *
+ * @generated from message parley.session.v1.SetChannelMuteResponse
+ */
+export declare type SetChannelMuteResponse = Message<"parley.session.v1.SetChannelMuteResponse"> & {
+};
+
+/**
+ * Describes the message parley.session.v1.SetChannelMuteResponse.
+ * Use `create(SetChannelMuteResponseSchema)` to create a new message.
+ */
+export declare const SetChannelMuteResponseSchema: GenMessage<SetChannelMuteResponse>;
+
+/**
+ * The caller's mutes are asked for.
+ *
+ * @generated from message parley.session.v1.ListChannelMutesRequest
+ */
+export declare type ListChannelMutesRequest = Message<"parley.session.v1.ListChannelMutesRequest"> & {
+};
+
+/**
+ * Describes the message parley.session.v1.ListChannelMutesRequest.
+ * Use `create(ListChannelMutesRequestSchema)` to create a new message.
+ */
+export declare const ListChannelMutesRequestSchema: GenMessage<ListChannelMutesRequest>;
+
+/**
+ * The caller's mutes.
+ *
+ * @generated from message parley.session.v1.ListChannelMutesResponse
+ */
+export declare type ListChannelMutesResponse = Message<"parley.session.v1.ListChannelMutesResponse"> & {
+  /**
+   * Ordered by channel id, at most 1,000.
+   *
+   * @generated from field: repeated parley.session.v1.ChannelMute mutes = 1;
+   */
+  mutes: ChannelMute[];
+};
+
+/**
+ * Describes the message parley.session.v1.ListChannelMutesResponse.
+ * Use `create(ListChannelMutesResponseSchema)` to create a new message.
+ */
+export declare const ListChannelMutesResponseSchema: GenMessage<ListChannelMutesResponse>;
+
+/**
  * The keys are asked for.
  *
  * @generated from message parley.session.v1.ListSigningKeysRequest
@@ -1550,19 +1564,6 @@ export declare const SessionService: GenService<{
     methodKind: "unary";
     input: typeof RefreshTokensRequestSchema;
     output: typeof RefreshTokensResponseSchema;
-  },
-  /**
-   * The edges to connect to, the best first: what signing in answers, for a client whose edges have
-   * all failed. See docs/OPERATIONS.md for the rule. Needs no database.
-   *
-   * INVALID_ARGUMENT (FIELD_INVALID).
-   *
-   * @generated from rpc parley.session.v1.SessionService.AssignEdge
-   */
-  assignEdge: {
-    methodKind: "unary";
-    input: typeof AssignEdgeRequestSchema;
-    output: typeof AssignEdgeResponseSchema;
   },
   /**
    * Signs the calling device out. Its connections are closed and its presence ends at once.
@@ -1861,6 +1862,29 @@ export declare const SessionService: GenService<{
     methodKind: "unary";
     input: typeof DeletePushTokenRequestSchema;
     output: typeof DeletePushTokenResponseSchema;
+  },
+  /**
+   * Mutes a channel: the caller gets no pushes for it. It counts and is shown as ever. Whether
+   * there is such a channel is not checked.
+   *
+   * INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (TOO_MANY_MUTES: 1,000).
+   *
+   * @generated from rpc parley.session.v1.SessionService.SetChannelMute
+   */
+  setChannelMute: {
+    methodKind: "unary";
+    input: typeof SetChannelMuteRequestSchema;
+    output: typeof SetChannelMuteResponseSchema;
+  },
+  /**
+   * Lists the channels that the caller mutes now, ordered by id.
+   *
+   * @generated from rpc parley.session.v1.SessionService.ListChannelMutes
+   */
+  listChannelMutes: {
+    methodKind: "unary";
+    input: typeof ListChannelMutesRequestSchema;
+    output: typeof ListChannelMutesResponseSchema;
   },
   /**
    * The keys that access tokens are signed with, the present one first.
