@@ -2,7 +2,7 @@
  * Parley as a whole, on the back end that a run of a test is about: one process with everything in
  * it, or the cluster that such tests share.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inject } from "vitest";
@@ -31,6 +31,8 @@ export interface ParleyUnderTest {
   grpcAddress(service: string): Promise<string>;
   /** What each of its edges shows as metrics. */
   edgeMetrics(): Promise<string[]>;
+  /** What it has logged of an event. */
+  logged(event: string): Record<string, unknown>[];
   /** Asks the database of accounts. The one process is started anew for it. */
   queryAccounts<Row extends object>(statement: string): Promise<Row[]>;
   stop(): Promise<void>;
@@ -51,6 +53,7 @@ async function openOneProcess({ edge }: ParleyOptions): Promise<ParleyUnderTest>
     nextUrl: () => url,
     grpcAddress: async () => parley.grpcAddress,
     edgeMetrics: async () => [await textAt(parley.metricsUrl)],
+    logged: (event) => linesOf(event, parley.log),
     async queryAccounts(statement) {
       await parley.stop();
       const sql = await openPglite(join(dataDir, "sql"));
@@ -86,6 +89,7 @@ async function openCluster({ edge }: ParleyOptions): Promise<ParleyUnderTest> {
       const edges = await instances.find("parley.edge", urls.length, isOurs);
       return Promise.all(edges.map(({ metadata }) => textAt(metadata.metrics_url!)));
     },
+    logged: (event) => linesOf(event, readFileSync(cluster.logFile, "utf8").split("\n")),
     async queryAccounts(statement) {
       const sql = await openPostgres({ url: postgresUrl, clock, log });
       const rows = await sql.query(statement);
@@ -114,6 +118,11 @@ export function startRole(
     },
     onLog,
   });
+}
+
+function linesOf(event: string, lines: readonly string[]): Record<string, unknown>[] {
+  const ofEvent = lines.filter((line) => line.includes(`"event":"${event}"`));
+  return ofEvent.map((line) => JSON.parse(line.slice(line.indexOf("{"))));
 }
 
 async function textAt(url: string): Promise<string> {

@@ -1,4 +1,7 @@
 /** One cluster for all tests that need one, on the servers that this run has started. */
+import { appendFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { startProcesses } from "../../deploy/cluster.ts";
 import { settings } from "../settings.ts";
@@ -10,6 +13,8 @@ declare module "vitest" {
       edgeUrls: readonly string[];
       /** The settings of its processes: with them further ones belong to it. */
       environment: Readonly<Record<string, string | undefined>>;
+      /** What its processes log, a line each with its role before it. */
+      logFile: string;
     };
   }
 }
@@ -22,6 +27,8 @@ let end: (() => Promise<void>) | undefined;
 /** Vitest calls it before the first of these tests, when the servers run. */
 export async function setup(project: TestProject): Promise<void> {
   const log: string[] = [];
+  const folder = mkdtempSync(join(tmpdir(), "parley-"));
+  const logFile = join(folder, "log");
   const started = await startProcesses({
     edgePorts: [0, 0],
     environment: {
@@ -31,6 +38,7 @@ export async function setup(project: TestProject): Promise<void> {
     },
     onLog(line) {
       log.push(line);
+      appendFileSync(logFile, `${line}\n`);
       if (log.length > shownMax) log.shift();
     },
   });
@@ -38,9 +46,11 @@ export async function setup(project: TestProject): Promise<void> {
   project.provide("cluster", {
     edgeUrls: started.edgeUrls,
     environment: Object.fromEntries(Object.entries(started.environment).filter(isSetting)),
+    logFile,
   });
   end = async () => {
     await started.stop();
+    rmSync(folder, { recursive: true });
     const ended = started.processes.filter(({ restarts }) => restarts > 0);
     if (ended.length === 0) return;
     const names = ended.map(({ role }) => role).join(", ");

@@ -120,7 +120,7 @@ export class Device implements AsyncDisposable {
 
   /** Creates a group. @returns its id */
   async createGroup(
-    members: readonly Device[],
+    members: readonly { userId: string }[],
     options: { public?: boolean; historyBeforeJoining?: boolean } = {},
   ): Promise<string> {
     const { channel } = await this.calls.createGroup({
