@@ -3,10 +3,9 @@ import type { Status } from "../../gen/parley/presence/v1/presence_pb.js";
 import { PresenceService } from "../../gen/parley/presence/v1/presence_service_pb.js";
 import { SessionService } from "../../gen/parley/session/v1/session_service_pb.js";
 import type { Clock } from "../../mesh/clock.ts";
-import type { PushMember } from "../../mesh/push-source.ts";
 import { RecentMap } from "../../mesh/recent-map.ts";
 import type { Mesh } from "../../mesh/rpc.ts";
-import type { PushDirectory, PushRecipient } from "./push-directory.ts";
+import type { PushDirectory, PushQuestion, PushRecipient } from "./push-directory.ts";
 import type { PushTarget } from "./push-provider.ts";
 
 /** Names that are remembered: 5 MB. */
@@ -34,14 +33,17 @@ export class MeshPushDirectory implements PushDirectory {
     return presences.map(({ status }) => status);
   }
 
-  async recipients(members: readonly PushMember[]): Promise<PushRecipient[]> {
-    const userIds = [...new Set(members.map(({ userId }) => userId))];
-    const channelIds = [...new Set(members.map(({ channelId }) => channelId))];
-    const { recipients } = await this.session.listPushTargets({ userIds, channelIds });
+  async recipients(questions: readonly PushQuestion[]): Promise<PushRecipient[]> {
+    const { recipients } = await this.session.listPushTargets({
+      userIds: [...new Set(questions.map(({ userId }) => userId))],
+      channelIds: [...new Set(questions.map(({ channelId }) => channelId))],
+      senderIds: [...new Set(questions.map(({ senderId }) => senderId))],
+    });
     const byUser = new Map(recipients.map((recipient) => [recipient.userId, recipient]));
-    return members.map(({ userId, channelId }) => {
+    return questions.map(({ userId, channelId, senderId }) => {
       const found = byUser.get(userId);
       if (!found || found.mutedChannelIds.includes(channelId)) return noTargets;
+      if (found.blockedSenderIds.includes(senderId)) return noTargets;
       const targets = found.targets.flatMap(({ deviceId, token }) =>
         token ? { userId, deviceId, token } : [],
       );

@@ -3,9 +3,15 @@ import type { Status } from "../../gen/parley/presence/v1/presence_pb.js";
 import type { PushMember } from "../../mesh/push-source.ts";
 import type { PushTarget } from "./push-provider.ts";
 
+/** A member of a channel who may have to be notified of a text. */
+export interface PushQuestion extends PushMember {
+  /** Whose text it is. */
+  senderId: string;
+}
+
 /** How a member of a channel is to be notified. */
 export interface PushRecipient {
-  /** None: the user wants none now, mutes the channel, or has no device for it. */
+  /** None: the user wants none now, of the channel or of the sender, or has no device for it. */
   targets: readonly PushTarget[];
   /** Whether texts are shown. */
   previews: boolean;
@@ -17,7 +23,7 @@ export interface PushDirectory {
   statuses(userIds: readonly string[]): Promise<Status[]>;
 
   /** How these members, at most 100, are to be notified, in their order. */
-  recipients(members: readonly PushMember[]): Promise<PushRecipient[]>;
+  recipients(questions: readonly PushQuestion[]): Promise<PushRecipient[]>;
 
   /** What these users, at most 100, are called, by id; who is gone is left out. */
   names(userIds: readonly string[]): Promise<ReadonlyMap<string, string>>;

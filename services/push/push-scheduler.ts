@@ -199,17 +199,22 @@ class PushScheduler {
 
   private async notify(open: Set<PushJob>, settle: Settle): Promise<void> {
     const { directory, delivery } = this.options;
-    const jobs = [...open];
-    if (jobs.length === 0) return;
-    const recipients = await directory.recipients(jobs);
-    const wanted = jobs.flatMap((job, i) => {
-      const recipient = recipients[i]!;
+    const asked = [...open].flatMap((job) => {
       const text = this.jobs.textOf(job);
-      if (recipient.targets.length > 0 && text) return { job, recipient, text };
+      return text ? { job, text } : [];
+    });
+    if (asked.length === 0) return;
+    const recipients = await directory.recipients(
+      asked.map(({ job: { userId, channelId }, text: { senderId } }) => {
+        return { userId, channelId, senderId };
+      }),
+    );
+    const wanted = asked.flatMap(({ job, text }, i) => {
+      const recipient = recipients[i]!;
+      if (recipient.targets.length > 0) return { job, recipient, text };
       settle(job, job.newestMessageId, "unwanted");
       return [];
     });
-    // What comes meanwhile is for another notification.
     await delivery.deliver(wanted, ({ job, newestMessageId }, retryMs) => {
       open.delete(job);
       if (retryMs !== undefined) this.retry(job, retryMs);

@@ -54,6 +54,22 @@ describe("channel mutes", () => {
     expect(await muted()).toEqual(["g-a"]);
   });
 
+  it("[N2] [A2] with who has been blocked; who does not want to be disturbed is left out", async () => {
+    const [ann, ben] = [await session.signUp(), await session.signUp()];
+    const value = { deviceToken: "cd".repeat(32), environment: ApnsEnvironment.PRODUCTION };
+    await session.as(ann).registerPushToken({ token: { service: { case: "apns", value } } });
+    await session.as(ann).blockUser({ userId: ben.userId });
+    const request = { userIds: [ann.userId], senderIds: [ann.userId, ben.userId] };
+    const { recipients } = await session.as().listPushTargets(request);
+    expect(recipients).toMatchObject([{ blockedSenderIds: [ben.userId] }]);
+    const untilTime = timestampFromMs(session.clock.nowMs() + 1_000);
+    const doNotDisturb = { on: true, untilTime, timeZone: "Europe/Berlin" };
+    await session.as(ann).updateSettings({ settings: { doNotDisturb } });
+    expect((await session.as().listPushTargets(request)).recipients).toEqual([]);
+    session.clock.advance(1_000);
+    expect((await session.as().listPushTargets(request)).recipients).toHaveLength(1);
+  });
+
   it("[N2] are at most 1,000; what is no channel, or has passed, is refused", async () => {
     const ann = await session.signUp();
     await session.sql.query(

@@ -1,10 +1,15 @@
 import { fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { type PushToken, PushTokenSchema } from "../../gen/parley/session/v1/session_pb.js";
+import {
+  DoNotDisturbSchema,
+  type PushToken,
+  PushTokenSchema,
+} from "../../gen/parley/session/v1/session_pb.js";
 import type { PushRecipientSchema } from "../../gen/parley/session/v1/session_service_pb.js";
 import { DomainError, fieldInvalid, unavailable } from "../../mesh/errors.ts";
 import { type SqlQueries, UniqueViolation } from "../../mesh/sql.ts";
 import { requireChannelId } from "./channel-mutes.ts";
+import { isQuiet } from "./do-not-disturb.ts";
 import { requireId } from "./fields.ts";
 import { addressOf, requirePushToken } from "./push-token-fields.ts";
 import { callerOf, type SessionHandlers, type SessionParts } from "./session-parts.ts";
@@ -13,15 +18,17 @@ import { callerOf, type SessionHandlers, type SessionParts } from "./session-par
 const targetsMax = 10;
 /** 10 targets of 1.2 KB for each of so many are below the 4 MB of an answer. */
 const usersMax = 300;
-/** Channels that are asked about at once. */
-const channelsMax = 300;
+/** Channels that are asked about at once, and senders. */
+const subjectsMax = 300;
 
 interface TargetRow {
   user_id: string;
   push_previews: boolean;
   device_id: string;
   token: Uint8Array;
+  do_not_disturb: Uint8Array | null;
   muted_channel_ids: string[];
+  blocked_sender_ids: string[];
 }
 
 type Recipient = MessageInitShape<typeof PushRecipientSchema>;
@@ -83,30 +90,38 @@ export function pushTokenHandlers(
       return {};
     },
 
-    async listPushTargets({ userIds, channelIds }) {
+    async listPushTargets({ userIds, channelIds, senderIds }) {
       if (userIds.length < 1 || userIds.length > usersMax) {
         throw fieldInvalid("user_ids", `${userIds.length} are not 1 to ${usersMax}`);
       }
       userIds.forEach((userId, i) => {
         requireId(`user_ids[${i}]`, userId);
       });
-      if (channelIds.length > channelsMax) {
-        throw fieldInvalid("channel_ids", `${channelIds.length} are not 0 to ${channelsMax}`);
+      for (const [field, { length }] of Object.entries({ channelIds, senderIds })) {
+        if (length <= subjectsMax) continue;
+        const name = field === "channelIds" ? "channel_ids" : "sender_ids";
+        throw fieldInvalid(name, `${length} are not 0 to ${subjectsMax}`);
       }
       channelIds.forEach((channelId, i) => {
         requireChannelId(`channel_ids[${i}]`, channelId);
       });
+      senderIds.forEach((senderId, i) => {
+        requireId(`sender_ids[${i}]`, senderId);
+      });
       const rows = await sql.query<TargetRow>(
-        `SELECT user_id, push_previews, device_id, token, ARRAY(
-          SELECT channel_id FROM channel_mutes WHERE channel_mutes.user_id = users.user_id
-            AND channel_id = ANY($3::text[]) AND coalesce(until_time > $2, true)
-          ) AS muted_channel_ids
+        `SELECT user_id, push_previews, do_not_disturb, device_id, token,
+          ARRAY(SELECT channel_id FROM channel_mutes
+            WHERE channel_mutes.user_id = users.user_id AND channel_id = ANY($3::text[])
+            AND coalesce(until_time > $2, true)) AS muted_channel_ids,
+          ARRAY(SELECT blocked_id FROM blocks
+            WHERE blocks.user_id = users.user_id AND blocked_id = ANY($4::text[])
+          ) AS blocked_sender_ids
         FROM users JOIN devices USING (user_id) JOIN push_tokens USING (device_id)
         WHERE user_id = ANY($1::text[]) AND refresh_expire_time > $2
         ORDER BY user_id, device_id`,
-        [userIds, new Date(clock.nowMs()), channelIds],
+        [userIds, new Date(clock.nowMs()), channelIds, senderIds],
       );
-      return { recipients: recipientsOf(rows) };
+      return { recipients: recipientsOf(rows, clock.nowMs()) };
     },
 
     async deletePushToken({ deviceId, token, goneTime }) {
@@ -123,15 +138,22 @@ export function pushTokenHandlers(
 }
 
 /** Rows of one user follow one another. */
-function recipientsOf(rows: readonly TargetRow[]): Recipient[] {
+function recipientsOf(rows: readonly TargetRow[], nowMs: number): Recipient[] {
   const recipients: (Recipient & { targets: object[] })[] = [];
-  for (const { user_id, push_previews, device_id, token, muted_channel_ids } of rows) {
-    if (recipients.at(-1)?.userId !== user_id) {
-      const user = { userId: user_id, previews: push_previews, targets: [] };
-      recipients.push({ ...user, mutedChannelIds: muted_channel_ids });
+  for (const row of rows) {
+    const { user_id: userId, do_not_disturb: quiet, device_id: deviceId } = row;
+    if (quiet && isQuiet(fromBinary(DoNotDisturbSchema, quiet), nowMs)) continue;
+    if (recipients.at(-1)?.userId !== userId) {
+      recipients.push({
+        userId,
+        previews: row.push_previews,
+        targets: [],
+        mutedChannelIds: row.muted_channel_ids,
+        blockedSenderIds: row.blocked_sender_ids,
+      });
     }
-    const target = { deviceId: device_id, token: fromBinary(PushTokenSchema, token) };
-    recipients.at(-1)!.targets.push(target);
+    const token = fromBinary(PushTokenSchema, row.token);
+    recipients.at(-1)!.targets.push({ deviceId, token });
   }
   return recipients;
 }

@@ -1252,6 +1252,13 @@ export declare type ListPushTargetsRequest = Message<"parley.session.v1.ListPush
    * @generated from field: repeated string channel_ids = 2;
    */
   channelIds: string[];
+
+  /**
+   * Who wrote what the pushes are about, at most 300.
+   *
+   * @generated from field: repeated string sender_ids = 3;
+   */
+  senderIds: string[];
 };
 
 /**
@@ -1313,6 +1320,13 @@ export declare type PushRecipient = Message<"parley.session.v1.PushRecipient"> &
    * @generated from field: repeated string muted_channel_ids = 4;
    */
   mutedChannelIds: string[];
+
+  /**
+   * Of the senders asked about, those that the user has blocked.
+   *
+   * @generated from field: repeated string blocked_sender_ids = 5;
+   */
+  blockedSenderIds: string[];
 };
 
 /**
@@ -1839,7 +1853,7 @@ export declare const SessionService: GenService<{
   },
   /**
    * Where pushes to users go, and what their settings say of pushes. Users without a device that
-   * gets pushes are left out.
+   * gets pushes are left out, and those who do not want to be disturbed now.
    *
    * INVALID_ARGUMENT (FIELD_INVALID).
    *
