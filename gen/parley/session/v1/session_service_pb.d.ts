@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Audience, BlockedUser, ChannelMute, Device, Friend, FriendState, Profile, PushToken, Settings, SigningKey, Tokens, User } from "./session_pb.js";
+import type { Audience, BlockedUser, ChannelMute, Device, Edge, Friend, FriendState, Profile, PushToken, Settings, SigningKey, Tokens, User } from "./session_pb.js";
 import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -54,6 +54,13 @@ export declare type SignUpRequest = Message<"parley.session.v1.SignUpRequest"> &
    * @generated from field: string device_name = 5;
    */
   deviceName: string;
+
+  /**
+   * Where the client is; see AssignEdgeRequest.
+   *
+   * @generated from field: string region = 6;
+   */
+  region: string;
 };
 
 /**
@@ -88,6 +95,13 @@ export declare type SignUpResponse = Message<"parley.session.v1.SignUpResponse">
    * @generated from field: parley.session.v1.Tokens tokens = 3;
    */
   tokens?: Tokens | undefined;
+
+  /**
+   * Where to connect; see AssignEdgeResponse.
+   *
+   * @generated from field: repeated parley.session.v1.Edge edges = 4;
+   */
+  edges: Edge[];
 };
 
 /**
@@ -122,6 +136,13 @@ export declare type LogInRequest = Message<"parley.session.v1.LogInRequest"> & {
    * @generated from field: string device_name = 3;
    */
   deviceName: string;
+
+  /**
+   * Where the client is; see AssignEdgeRequest.
+   *
+   * @generated from field: string region = 4;
+   */
+  region: string;
 };
 
 /**
@@ -156,6 +177,13 @@ export declare type LogInResponse = Message<"parley.session.v1.LogInResponse"> &
    * @generated from field: parley.session.v1.Tokens tokens = 3;
    */
   tokens?: Tokens | undefined;
+
+  /**
+   * Where to connect; see AssignEdgeResponse.
+   *
+   * @generated from field: repeated parley.session.v1.Edge edges = 4;
+   */
+  edges: Edge[];
 };
 
 /**
@@ -176,6 +204,13 @@ export declare type RefreshTokensRequest = Message<"parley.session.v1.RefreshTok
    * @generated from field: string refresh_token = 1;
    */
   refreshToken: string;
+
+  /**
+   * Where the client is; see AssignEdgeRequest.
+   *
+   * @generated from field: string region = 2;
+   */
+  region: string;
 };
 
 /**
@@ -196,6 +231,13 @@ export declare type RefreshTokensResponse = Message<"parley.session.v1.RefreshTo
    * @generated from field: parley.session.v1.Tokens tokens = 1;
    */
   tokens?: Tokens | undefined;
+
+  /**
+   * Where to connect; see AssignEdgeResponse.
+   *
+   * @generated from field: repeated parley.session.v1.Edge edges = 2;
+   */
+  edges: Edge[];
 };
 
 /**
@@ -203,6 +245,55 @@ export declare type RefreshTokensResponse = Message<"parley.session.v1.RefreshTo
  * Use `create(RefreshTokensResponseSchema)` to create a new message.
  */
 export declare const RefreshTokensResponseSchema: GenMessage<RefreshTokensResponse>;
+
+/**
+ * A client looks for an edge.
+ *
+ * @generated from message parley.session.v1.AssignEdgeRequest
+ */
+export declare type AssignEdgeRequest = Message<"parley.session.v1.AssignEdgeRequest"> & {
+  /**
+   * Where the client is, as the edges' operator calls it: at most 64 of a-z, A-Z, 0-9, "_", ".",
+   * "-". Empty, or one where no edge is: anywhere.
+   *
+   * @generated from field: string region = 1;
+   */
+  region: string;
+
+  /**
+   * Edges that the client could not reach, by their URLs, at most 20: they come last.
+   *
+   * @generated from field: repeated string failed_urls = 2;
+   */
+  failedUrls: string[];
+};
+
+/**
+ * Describes the message parley.session.v1.AssignEdgeRequest.
+ * Use `create(AssignEdgeRequestSchema)` to create a new message.
+ */
+export declare const AssignEdgeRequestSchema: GenMessage<AssignEdgeRequest>;
+
+/**
+ * Where to connect.
+ *
+ * @generated from message parley.session.v1.AssignEdgeResponse
+ */
+export declare type AssignEdgeResponse = Message<"parley.session.v1.AssignEdgeResponse"> & {
+  /**
+   * At most 5, the best first, the others to be tried in this order. Empty: edges are not assigned,
+   * or none has room; the client stays with the address that it was given.
+   *
+   * @generated from field: repeated parley.session.v1.Edge edges = 1;
+   */
+  edges: Edge[];
+};
+
+/**
+ * Describes the message parley.session.v1.AssignEdgeResponse.
+ * Use `create(AssignEdgeResponseSchema)` to create a new message.
+ */
+export declare const AssignEdgeResponseSchema: GenMessage<AssignEdgeResponse>;
 
 /**
  * The calling device signs out.
@@ -1578,6 +1669,19 @@ export declare const SessionService: GenService<{
     methodKind: "unary";
     input: typeof RefreshTokensRequestSchema;
     output: typeof RefreshTokensResponseSchema;
+  },
+  /**
+   * The edges to connect to, the best first: what signing in answers, for a client whose edges have
+   * all failed. See docs/OPERATIONS.md for the rule. Needs no database.
+   *
+   * INVALID_ARGUMENT (FIELD_INVALID).
+   *
+   * @generated from rpc parley.session.v1.SessionService.AssignEdge
+   */
+  assignEdge: {
+    methodKind: "unary";
+    input: typeof AssignEdgeRequestSchema;
+    output: typeof AssignEdgeResponseSchema;
   },
   /**
    * Signs the calling device out. Its connections are closed and its presence ends at once.

@@ -13,7 +13,7 @@ import { file_parley_session_v1_session } from "./session_pb.js";
  * Describes the file parley/session/v1/session_service.proto.
  */
 export const file_parley_session_v1_session_service = /*@__PURE__*/
-  fileDesc("CidwYXJsZXkvc2Vzc2lvbi92MS9zZXNzaW9uX3NlcnZpY2UucHJvdG8SEXBhcmxleS5zZXNzaW9uLnYxIm0KDVNpZ25VcFJlcXVlc3QSEAoIdXNlcm5hbWUYASABKAkSEAoIcGFzc3dvcmQYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEg0KBWVtYWlsGAQgASgJEhMKC2RldmljZV9uYW1lGAUgASgJInUKDlNpZ25VcFJlc3BvbnNlEiUKBHVzZXIYASABKAsyFy5wYXJsZXkuc2Vzc2lvbi52MS5Vc2VyEhEKCWRldmljZV9pZBgCIAEoCRIpCgZ0b2tlbnMYAyABKAsyGS5wYXJsZXkuc2Vzc2lvbi52MS5Ub2tlbnMiRAoMTG9nSW5SZXF1ZXN0Eg0KBWxvZ2luGAEgASgJEhAKCHBhc3N3b3JkGAIgASgJEhMKC2RldmljZV9uYW1lGAMgASgJInQKDUxvZ0luUmVzcG9uc2USJQoEdXNlchgBIAEoCzIXLnBhcmxleS5zZXNzaW9uLnYxLlVzZXISEQoJZGV2aWNlX2lkGAIgASgJEikKBnRva2VucxgDIAEoCzIZLnBhcmxleS5zZXNzaW9uLnYxLlRva2VucyItChRSZWZyZXNoVG9rZW5zUmVxdWVzdBIVCg1yZWZyZXNoX3Rva2VuGAEgASgJIkIKFVJlZnJlc2hUb2tlbnNSZXNwb25zZRIpCgZ0b2tlbnMYASABKAsyGS5wYXJsZXkuc2Vzc2lvbi52MS5Ub2tlbnMiDwoNTG9nT3V0UmVxdWVzdCIQCg5Mb2dPdXRSZXNwb25zZSITChFHZXRQcm9maWxlUmVxdWVzdCJBChJHZXRQcm9maWxlUmVzcG9uc2USKwoHcHJvZmlsZRgBIAEoCzIaLnBhcmxleS5zZXNzaW9uLnYxLlByb2ZpbGUiYAoUVXBkYXRlUHJvZmlsZVJlcXVlc3QSGQoMZGlzcGxheV9uYW1lGAEgASgJSACIAQESEgoFZW1haWwYAiABKAlIAYgBAUIPCg1fZGlzcGxheV9uYW1lQggKBl9lbWFpbCJEChVVcGRhdGVQcm9maWxlUmVzcG9uc2USKwoHcHJvZmlsZRgBIAEoCzIaLnBhcmxleS5zZXNzaW9uLnYxLlByb2ZpbGUiFAoSR2V0U2V0dGluZ3NSZXF1ZXN0IkQKE0dldFNldHRpbmdzUmVzcG9uc2USLQoIc2V0dGluZ3MYASABKAsyGy5wYXJsZXkuc2Vzc2lvbi52MS5TZXR0aW5ncyJ3ChVVcGRhdGVTZXR0aW5nc1JlcXVlc3QSLQoIc2V0dGluZ3MYASABKAsyGy5wYXJsZXkuc2Vzc2lvbi52MS5TZXR0aW5ncxIvCgt1cGRhdGVfbWFzaxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siRwoWVXBkYXRlU2V0dGluZ3NSZXNwb25zZRItCghzZXR0aW5ncxgBIAEoCzIbLnBhcmxleS5zZXNzaW9uLnYxLlNldHRpbmdzIkMKFUNoYW5nZVBhc3N3b3JkUmVxdWVzdBIUCgxvbGRfcGFzc3dvcmQYASABKAkSFAoMbmV3X3Bhc3N3b3JkGAIgASgJIhgKFkNoYW5nZVBhc3N3b3JkUmVzcG9uc2UiKAoURGVsZXRlQWNjb3VudFJlcXVlc3QSEAoIcGFzc3dvcmQYASABKAkiFwoVRGVsZXRlQWNjb3VudFJlc3BvbnNlIjcKEExpc3RVc2Vyc1JlcXVlc3QSEAoIdXNlcl9pZHMYASADKAkSEQoJdXNlcm5hbWVzGAIgAygJIjsKEUxpc3RVc2Vyc1Jlc3BvbnNlEiYKBXVzZXJzGAEgAygLMhcucGFybGV5LnNlc3Npb24udjEuVXNlciIUChJMaXN0RGV2aWNlc1JlcXVlc3QiQQoTTGlzdERldmljZXNSZXNwb25zZRIqCgdkZXZpY2VzGAEgAygLMhkucGFybGV5LnNlc3Npb24udjEuRGV2aWNlIigKE1Jldm9rZURldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJIhYKFFJldm9rZURldmljZVJlc3BvbnNlIicKFFJlcXVlc3RGcmllbmRSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkiQgoVUmVxdWVzdEZyaWVuZFJlc3BvbnNlEikKBmZyaWVuZBgBIAEoCzIZLnBhcmxleS5zZXNzaW9uLnYxLkZyaWVuZCImChNBY2NlcHRGcmllbmRSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkiQQoUQWNjZXB0RnJpZW5kUmVzcG9uc2USKQoGZnJpZW5kGAEgASgLMhkucGFybGV5LnNlc3Npb24udjEuRnJpZW5kIicKFERlY2xpbmVGcmllbmRSZXF1ZXN0Eg8KB3VzZXJfaWQYASABKAkiFwoVRGVjbGluZUZyaWVuZFJlc3BvbnNlIiYKE1JlbW92ZUZyaWVuZFJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSIWChRSZW1vdmVGcmllbmRSZXNwb25zZSJqChJMaXN0RnJpZW5kc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkSLQoFc3RhdGUYAyABKA4yHi5wYXJsZXkuc2Vzc2lvbi52MS5GcmllbmRTdGF0ZSJaChNMaXN0RnJpZW5kc1Jlc3BvbnNlEioKB2ZyaWVuZHMYASADKAsyGS5wYXJsZXkuc2Vzc2lvbi52MS5GcmllbmQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiMKEEJsb2NrVXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSITChFCbG9ja1VzZXJSZXNwb25zZSIlChJVbmJsb2NrVXNlclJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSIVChNVbmJsb2NrVXNlclJlc3BvbnNlIkAKF0xpc3RCbG9ja2VkVXNlcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJImoKGExpc3RCbG9ja2VkVXNlcnNSZXNwb25zZRI1Cg1ibG9ja2VkX3VzZXJzGAEgAygLMh4ucGFybGV5LnNlc3Npb24udjEuQmxvY2tlZFVzZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiwKGUxpc3RCbG9ja2VkVXNlcklkc1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSIuChpMaXN0QmxvY2tlZFVzZXJJZHNSZXNwb25zZRIQCgh1c2VyX2lkcxgBIAMoCSK/AQoUQ2hlY2tDb250YWN0c1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCRIWCg5vdGhlcl91c2VyX2lkcxgCIAMoCRI6CgRraW5kGAMgASgOMiwucGFybGV5LnNlc3Npb24udjEuQ2hlY2tDb250YWN0c1JlcXVlc3QuS2luZCJCCgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABIQCgxLSU5EX01FU1NBR0UQARISCg5LSU5EX0dST1VQX0FERBACIkUKFUNoZWNrQ29udGFjdHNSZXNwb25zZRIsCghjb250YWN0cxgBIAMoCzIaLnBhcmxleS5zZXNzaW9uLnYxLkNvbnRhY3QiugEKB0NvbnRhY3QSDwoHdXNlcl9pZBgBIAEoCRIzCgd2ZXJkaWN0GAIgASgOMiIucGFybGV5LnNlc3Npb24udjEuQ29udGFjdC5WZXJkaWN0ImkKB1ZlcmRpY3QSFwoTVkVSRElDVF9VTlNQRUNJRklFRBAAEhMKD1ZFUkRJQ1RfQUxMT1dFRBABEhMKD1ZFUkRJQ1RfQkxPQ0tFRBACEhsKF1ZFUkRJQ1RfTk9UX0lOX0FVRElFTkNFEAMiJwoUTGlzdEZyaWVuZElkc1JlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSK0AQoVTGlzdEZyaWVuZElkc1Jlc3BvbnNlEhAKCHVzZXJfaWRzGAEgAygJEjYKEXByZXNlbmNlX2F1ZGllbmNlGAIgASgOMhsucGFybGV5LnNlc3Npb24udjEuQXVkaWVuY2USNwoSbGFzdF9zZWVuX2F1ZGllbmNlGAMgASgOMhsucGFybGV5LnNlc3Npb24udjEuQXVkaWVuY2USGAoQYmxvY2tlZF91c2VyX2lkcxgEIAMoCSJHChhSZWdpc3RlclB1c2hUb2tlblJlcXVlc3QSKwoFdG9rZW4YASABKAsyHC5wYXJsZXkuc2Vzc2lvbi52MS5QdXNoVG9rZW4iGwoZUmVnaXN0ZXJQdXNoVG9rZW5SZXNwb25zZSIcChpVbnJlZ2lzdGVyUHVzaFRva2VuUmVxdWVzdCIdChtVbnJlZ2lzdGVyUHVzaFRva2VuUmVzcG9uc2UiUwoWTGlzdFB1c2hUYXJnZXRzUmVxdWVzdBIQCgh1c2VyX2lkcxgBIAMoCRITCgtjaGFubmVsX2lkcxgCIAMoCRISCgpzZW5kZXJfaWRzGAMgAygJIk8KF0xpc3RQdXNoVGFyZ2V0c1Jlc3BvbnNlEjQKCnJlY2lwaWVudHMYASADKAsyIC5wYXJsZXkuc2Vzc2lvbi52MS5QdXNoUmVjaXBpZW50IpkBCg1QdXNoUmVjaXBpZW50Eg8KB3VzZXJfaWQYASABKAkSLgoHdGFyZ2V0cxgCIAMoCzIdLnBhcmxleS5zZXNzaW9uLnYxLlB1c2hUYXJnZXQSEAoIcHJldmlld3MYAyABKAgSGQoRbXV0ZWRfY2hhbm5lbF9pZHMYBCADKAkSGgoSYmxvY2tlZF9zZW5kZXJfaWRzGAUgAygJIkwKClB1c2hUYXJnZXQSEQoJZGV2aWNlX2lkGAEgASgJEisKBXRva2VuGAIgASgLMhwucGFybGV5LnNlc3Npb24udjEuUHVzaFRva2VuIocBChZEZWxldGVQdXNoVG9rZW5SZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCRIrCgV0b2tlbhgCIAEoCzIcLnBhcmxleS5zZXNzaW9uLnYxLlB1c2hUb2tlbhItCglnb25lX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIhkKF0RlbGV0ZVB1c2hUb2tlblJlc3BvbnNlIngKFVNldENoYW5uZWxNdXRlUmVxdWVzdBISCgpjaGFubmVsX2lkGAEgASgJEjAKCnVudGlsX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAASEQoHZm9yZXZlchgDIAEoCEgAQgYKBG11dGUiGAoWU2V0Q2hhbm5lbE11dGVSZXNwb25zZSIZChdMaXN0Q2hhbm5lbE11dGVzUmVxdWVzdCJJChhMaXN0Q2hhbm5lbE11dGVzUmVzcG9uc2USLQoFbXV0ZXMYASADKAsyHi5wYXJsZXkuc2Vzc2lvbi52MS5DaGFubmVsTXV0ZSIYChZMaXN0U2lnbmluZ0tleXNSZXF1ZXN0IkYKF0xpc3RTaWduaW5nS2V5c1Jlc3BvbnNlEisKBGtleXMYASADKAsyHS5wYXJsZXkuc2Vzc2lvbi52MS5TaWduaW5nS2V5MrAaCg5TZXNzaW9uU2VydmljZRJYCgZTaWduVXASIC5wYXJsZXkuc2Vzc2lvbi52MS5TaWduVXBSZXF1ZXN0GiEucGFybGV5LnNlc3Npb24udjEuU2lnblVwUmVzcG9uc2UiCdK1GAUIAhiYdRJVCgVMb2dJbhIfLnBhcmxleS5zZXNzaW9uLnYxLkxvZ0luUmVxdWVzdBogLnBhcmxleS5zZXNzaW9uLnYxLkxvZ0luUmVzcG9uc2UiCdK1GAUIAhiYdRJqCg1SZWZyZXNoVG9rZW5zEicucGFybGV5LnNlc3Npb24udjEuUmVmcmVzaFRva2Vuc1JlcXVlc3QaKC5wYXJsZXkuc2Vzc2lvbi52MS5SZWZyZXNoVG9rZW5zUmVzcG9uc2UiBtK1GAIIAhJYCgZMb2dPdXQSIC5wYXJsZXkuc2Vzc2lvbi52MS5Mb2dPdXRSZXF1ZXN0GiEucGFybGV5LnNlc3Npb24udjEuTG9nT3V0UmVzcG9uc2UiCZACAtK1GAIIARJkCgpHZXRQcm9maWxlEiQucGFybGV5LnNlc3Npb24udjEuR2V0UHJvZmlsZVJlcXVlc3QaJS5wYXJsZXkuc2Vzc2lvbi52MS5HZXRQcm9maWxlUmVzcG9uc2UiCZACAdK1GAIIARJtCg1VcGRhdGVQcm9maWxlEicucGFybGV5LnNlc3Npb24udjEuVXBkYXRlUHJvZmlsZVJlcXVlc3QaKC5wYXJsZXkuc2Vzc2lvbi52MS5VcGRhdGVQcm9maWxlUmVzcG9uc2UiCZACAtK1GAIIARJnCgtHZXRTZXR0aW5ncxIlLnBhcmxleS5zZXNzaW9uLnYxLkdldFNldHRpbmdzUmVxdWVzdBomLnBhcmxleS5zZXNzaW9uLnYxLkdldFNldHRpbmdzUmVzcG9uc2UiCZACAdK1GAIIARJwCg5VcGRhdGVTZXR0aW5ncxIoLnBhcmxleS5zZXNzaW9uLnYxLlVwZGF0ZVNldHRpbmdzUmVxdWVzdBopLnBhcmxleS5zZXNzaW9uLnYxLlVwZGF0ZVNldHRpbmdzUmVzcG9uc2UiCZACAtK1GAIIARJwCg5DaGFuZ2VQYXNzd29yZBIoLnBhcmxleS5zZXNzaW9uLnYxLkNoYW5nZVBhc3N3b3JkUmVxdWVzdBopLnBhcmxleS5zZXNzaW9uLnYxLkNoYW5nZVBhc3N3b3JkUmVzcG9uc2UiCdK1GAUIARiYdRJtCg1EZWxldGVBY2NvdW50EicucGFybGV5LnNlc3Npb24udjEuRGVsZXRlQWNjb3VudFJlcXVlc3QaKC5wYXJsZXkuc2Vzc2lvbi52MS5EZWxldGVBY2NvdW50UmVzcG9uc2UiCdK1GAUIARiYdRJhCglMaXN0VXNlcnMSIy5wYXJsZXkuc2Vzc2lvbi52MS5MaXN0VXNlcnNSZXF1ZXN0GiQucGFybGV5LnNlc3Npb24udjEuTGlzdFVzZXJzUmVzcG9uc2UiCZACAdK1GAIIARJnCgtMaXN0RGV2aWNlcxIlLnBhcmxleS5zZXNzaW9uLnYxLkxpc3REZXZpY2VzUmVxdWVzdBomLnBhcmxleS5zZXNzaW9uLnYxLkxpc3REZXZpY2VzUmVzcG9uc2UiCZACAdK1GAIIARJqCgxSZXZva2VEZXZpY2USJi5wYXJsZXkuc2Vzc2lvbi52MS5SZXZva2VEZXZpY2VSZXF1ZXN0GicucGFybGV5LnNlc3Npb24udjEuUmV2b2tlRGV2aWNlUmVzcG9uc2UiCZACAtK1GAIIARJtCg1SZXF1ZXN0RnJpZW5kEicucGFybGV5LnNlc3Npb24udjEuUmVxdWVzdEZyaWVuZFJlcXVlc3QaKC5wYXJsZXkuc2Vzc2lvbi52MS5SZXF1ZXN0RnJpZW5kUmVzcG9uc2UiCZACAtK1GAIIARJqCgxBY2NlcHRGcmllbmQSJi5wYXJsZXkuc2Vzc2lvbi52MS5BY2NlcHRGcmllbmRSZXF1ZXN0GicucGFybGV5LnNlc3Npb24udjEuQWNjZXB0RnJpZW5kUmVzcG9uc2UiCZACAtK1GAIIARJtCg1EZWNsaW5lRnJpZW5kEicucGFybGV5LnNlc3Npb24udjEuRGVjbGluZUZyaWVuZFJlcXVlc3QaKC5wYXJsZXkuc2Vzc2lvbi52MS5EZWNsaW5lRnJpZW5kUmVzcG9uc2UiCZACAtK1GAIIARJqCgxSZW1vdmVGcmllbmQSJi5wYXJsZXkuc2Vzc2lvbi52MS5SZW1vdmVGcmllbmRSZXF1ZXN0GicucGFybGV5LnNlc3Npb24udjEuUmVtb3ZlRnJpZW5kUmVzcG9uc2UiCZACAtK1GAIIARJnCgtMaXN0RnJpZW5kcxIlLnBhcmxleS5zZXNzaW9uLnYxLkxpc3RGcmllbmRzUmVxdWVzdBomLnBhcmxleS5zZXNzaW9uLnYxLkxpc3RGcmllbmRzUmVzcG9uc2UiCZACAdK1GAIIARJhCglCbG9ja1VzZXISIy5wYXJsZXkuc2Vzc2lvbi52MS5CbG9ja1VzZXJSZXF1ZXN0GiQucGFybGV5LnNlc3Npb24udjEuQmxvY2tVc2VyUmVzcG9uc2UiCZACAtK1GAIIARJnCgtVbmJsb2NrVXNlchIlLnBhcmxleS5zZXNzaW9uLnYxLlVuYmxvY2tVc2VyUmVxdWVzdBomLnBhcmxleS5zZXNzaW9uLnYxLlVuYmxvY2tVc2VyUmVzcG9uc2UiCZACAtK1GAIIARJ2ChBMaXN0QmxvY2tlZFVzZXJzEioucGFybGV5LnNlc3Npb24udjEuTGlzdEJsb2NrZWRVc2Vyc1JlcXVlc3QaKy5wYXJsZXkuc2Vzc2lvbi52MS5MaXN0QmxvY2tlZFVzZXJzUmVzcG9uc2UiCZACAdK1GAIIARJ2ChJMaXN0QmxvY2tlZFVzZXJJZHMSLC5wYXJsZXkuc2Vzc2lvbi52MS5MaXN0QmxvY2tlZFVzZXJJZHNSZXF1ZXN0Gi0ucGFybGV5LnNlc3Npb24udjEuTGlzdEJsb2NrZWRVc2VySWRzUmVzcG9uc2UiA5ACARJnCg1DaGVja0NvbnRhY3RzEicucGFybGV5LnNlc3Npb24udjEuQ2hlY2tDb250YWN0c1JlcXVlc3QaKC5wYXJsZXkuc2Vzc2lvbi52MS5DaGVja0NvbnRhY3RzUmVzcG9uc2UiA5ACARJnCg1MaXN0RnJpZW5kSWRzEicucGFybGV5LnNlc3Npb24udjEuTGlzdEZyaWVuZElkc1JlcXVlc3QaKC5wYXJsZXkuc2Vzc2lvbi52MS5MaXN0RnJpZW5kSWRzUmVzcG9uc2UiA5ACARJ5ChFSZWdpc3RlclB1c2hUb2tlbhIrLnBhcmxleS5zZXNzaW9uLnYxLlJlZ2lzdGVyUHVzaFRva2VuUmVxdWVzdBosLnBhcmxleS5zZXNzaW9uLnYxLlJlZ2lzdGVyUHVzaFRva2VuUmVzcG9uc2UiCZACAtK1GAIIARJ/ChNVbnJlZ2lzdGVyUHVzaFRva2VuEi0ucGFybGV5LnNlc3Npb24udjEuVW5yZWdpc3RlclB1c2hUb2tlblJlcXVlc3QaLi5wYXJsZXkuc2Vzc2lvbi52MS5VbnJlZ2lzdGVyUHVzaFRva2VuUmVzcG9uc2UiCZACAtK1GAIIARJtCg9MaXN0UHVzaFRhcmdldHMSKS5wYXJsZXkuc2Vzc2lvbi52MS5MaXN0UHVzaFRhcmdldHNSZXF1ZXN0GioucGFybGV5LnNlc3Npb24udjEuTGlzdFB1c2hUYXJnZXRzUmVzcG9uc2UiA5ACARJtCg9EZWxldGVQdXNoVG9rZW4SKS5wYXJsZXkuc2Vzc2lvbi52MS5EZWxldGVQdXNoVG9rZW5SZXF1ZXN0GioucGFybGV5LnNlc3Npb24udjEuRGVsZXRlUHVzaFRva2VuUmVzcG9uc2UiA5ACAhJwCg5TZXRDaGFubmVsTXV0ZRIoLnBhcmxleS5zZXNzaW9uLnYxLlNldENoYW5uZWxNdXRlUmVxdWVzdBopLnBhcmxleS5zZXNzaW9uLnYxLlNldENoYW5uZWxNdXRlUmVzcG9uc2UiCZACAtK1GAIIARJ2ChBMaXN0Q2hhbm5lbE11dGVzEioucGFybGV5LnNlc3Npb24udjEuTGlzdENoYW5uZWxNdXRlc1JlcXVlc3QaKy5wYXJsZXkuc2Vzc2lvbi52MS5MaXN0Q2hhbm5lbE11dGVzUmVzcG9uc2UiCZACAdK1GAIIARJtCg9MaXN0U2lnbmluZ0tleXMSKS5wYXJsZXkuc2Vzc2lvbi52MS5MaXN0U2lnbmluZ0tleXNSZXF1ZXN0GioucGFybGV5LnNlc3Npb24udjEuTGlzdFNpZ25pbmdLZXlzUmVzcG9uc2UiA5ACAWIGcHJvdG8z", [file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_parley_rpc_v1_method_rules, file_parley_session_v1_session]);
+  fileDesc("CidwYXJsZXkvc2Vzc2lvbi92MS9zZXNzaW9uX3NlcnZpY2UucHJvdG8SEXBhcmxleS5zZXNzaW9uLnYxIn0KDVNpZ25VcFJlcXVlc3QSEAoIdXNlcm5hbWUYASABKAkSEAoIcGFzc3dvcmQYAiABKAkSFAoMZGlzcGxheV9uYW1lGAMgASgJEg0KBWVtYWlsGAQgASgJEhMKC2RldmljZV9uYW1lGAUgASgJEg4KBnJlZ2lvbhgGIAEoCSKdAQoOU2lnblVwUmVzcG9uc2USJQoEdXNlchgBIAEoCzIXLnBhcmxleS5zZXNzaW9uLnYxLlVzZXISEQoJZGV2aWNlX2lkGAIgASgJEikKBnRva2VucxgDIAEoCzIZLnBhcmxleS5zZXNzaW9uLnYxLlRva2VucxImCgVlZGdlcxgEIAMoCzIXLnBhcmxleS5zZXNzaW9uLnYxLkVkZ2UiVAoMTG9nSW5SZXF1ZXN0Eg0KBWxvZ2luGAEgASgJEhAKCHBhc3N3b3JkGAIgASgJEhMKC2RldmljZV9uYW1lGAMgASgJEg4KBnJlZ2lvbhgEIAEoCSKcAQoNTG9nSW5SZXNwb25zZRIlCgR1c2VyGAEgASgLMhcucGFybGV5LnNlc3Npb24udjEuVXNlchIRCglkZXZpY2VfaWQYAiABKAkSKQoGdG9rZW5zGAMgASgLMhkucGFybGV5LnNlc3Npb24udjEuVG9rZW5zEiYKBWVkZ2VzGAQgAygLMhcucGFybGV5LnNlc3Npb24udjEuRWRnZSI9ChRSZWZyZXNoVG9rZW5zUmVxdWVzdBIVCg1yZWZyZXNoX3Rva2VuGAEgASgJEg4KBnJlZ2lvbhgCIAEoCSJqChVSZWZyZXNoVG9rZW5zUmVzcG9uc2USKQoGdG9rZW5zGAEgASgLMhkucGFybGV5LnNlc3Npb24udjEuVG9rZW5zEiYKBWVkZ2VzGAIgAygLMhcucGFybGV5LnNlc3Npb24udjEuRWRnZSI4ChFBc3NpZ25FZGdlUmVxdWVzdBIOCgZyZWdpb24YASABKAkSEwoLZmFpbGVkX3VybHMYAiADKAkiPAoSQXNzaWduRWRnZVJlc3BvbnNlEiYKBWVkZ2VzGAEgAygLMhcucGFybGV5LnNlc3Npb24udjEuRWRnZSIPCg1Mb2dPdXRSZXF1ZXN0IhAKDkxvZ091dFJlc3BvbnNlIhMKEUdldFByb2ZpbGVSZXF1ZXN0IkEKEkdldFByb2ZpbGVSZXNwb25zZRIrCgdwcm9maWxlGAEgASgLMhoucGFybGV5LnNlc3Npb24udjEuUHJvZmlsZSJgChRVcGRhdGVQcm9maWxlUmVxdWVzdBIZCgxkaXNwbGF5X25hbWUYASABKAlIAIgBARISCgVlbWFpbBgCIAEoCUgBiAEBQg8KDV9kaXNwbGF5X25hbWVCCAoGX2VtYWlsIkQKFVVwZGF0ZVByb2ZpbGVSZXNwb25zZRIrCgdwcm9maWxlGAEgASgLMhoucGFybGV5LnNlc3Npb24udjEuUHJvZmlsZSIUChJHZXRTZXR0aW5nc1JlcXVlc3QiRAoTR2V0U2V0dGluZ3NSZXNwb25zZRItCghzZXR0aW5ncxgBIAEoCzIbLnBhcmxleS5zZXNzaW9uLnYxLlNldHRpbmdzIncKFVVwZGF0ZVNldHRpbmdzUmVxdWVzdBItCghzZXR0aW5ncxgBIAEoCzIbLnBhcmxleS5zZXNzaW9uLnYxLlNldHRpbmdzEi8KC3VwZGF0ZV9tYXNrGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayJHChZVcGRhdGVTZXR0aW5nc1Jlc3BvbnNlEi0KCHNldHRpbmdzGAEgASgLMhsucGFybGV5LnNlc3Npb24udjEuU2V0dGluZ3MiQwoVQ2hhbmdlUGFzc3dvcmRSZXF1ZXN0EhQKDG9sZF9wYXNzd29yZBgBIAEoCRIUCgxuZXdfcGFzc3dvcmQYAiABKAkiGAoWQ2hhbmdlUGFzc3dvcmRSZXNwb25zZSIoChREZWxldGVBY2NvdW50UmVxdWVzdBIQCghwYXNzd29yZBgBIAEoCSIXChVEZWxldGVBY2NvdW50UmVzcG9uc2UiNwoQTGlzdFVzZXJzUmVxdWVzdBIQCgh1c2VyX2lkcxgBIAMoCRIRCgl1c2VybmFtZXMYAiADKAkiOwoRTGlzdFVzZXJzUmVzcG9uc2USJgoFdXNlcnMYASADKAsyFy5wYXJsZXkuc2Vzc2lvbi52MS5Vc2VyIhQKEkxpc3REZXZpY2VzUmVxdWVzdCJBChNMaXN0RGV2aWNlc1Jlc3BvbnNlEioKB2RldmljZXMYASADKAsyGS5wYXJsZXkuc2Vzc2lvbi52MS5EZXZpY2UiKAoTUmV2b2tlRGV2aWNlUmVxdWVzdBIRCglkZXZpY2VfaWQYASABKAkiFgoUUmV2b2tlRGV2aWNlUmVzcG9uc2UiJwoUUmVxdWVzdEZyaWVuZFJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSJCChVSZXF1ZXN0RnJpZW5kUmVzcG9uc2USKQoGZnJpZW5kGAEgASgLMhkucGFybGV5LnNlc3Npb24udjEuRnJpZW5kIiYKE0FjY2VwdEZyaWVuZFJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSJBChRBY2NlcHRGcmllbmRSZXNwb25zZRIpCgZmcmllbmQYASABKAsyGS5wYXJsZXkuc2Vzc2lvbi52MS5GcmllbmQiJwoURGVjbGluZUZyaWVuZFJlcXVlc3QSDwoHdXNlcl9pZBgBIAEoCSIXChVEZWNsaW5lRnJpZW5kUmVzcG9uc2UiJgoTUmVtb3ZlRnJpZW5kUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJIhYKFFJlbW92ZUZyaWVuZFJlc3BvbnNlImoKEkxpc3RGcmllbmRzUmVxdWVzdBIRCglwYWdlX3NpemUYASABKAUSEgoKcGFnZV90b2tlbhgCIAEoCRItCgVzdGF0ZRgDIAEoDjIeLnBhcmxleS5zZXNzaW9uLnYxLkZyaWVuZFN0YXRlIloKE0xpc3RGcmllbmRzUmVzcG9uc2USKgoHZnJpZW5kcxgBIAMoCzIZLnBhcmxleS5zZXNzaW9uLnYxLkZyaWVuZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiIwoQQmxvY2tVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJIhMKEUJsb2NrVXNlclJlc3BvbnNlIiUKElVuYmxvY2tVc2VyUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJIhUKE1VuYmxvY2tVc2VyUmVzcG9uc2UiQAoXTGlzdEJsb2NrZWRVc2Vyc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiagoYTGlzdEJsb2NrZWRVc2Vyc1Jlc3BvbnNlEjUKDWJsb2NrZWRfdXNlcnMYASADKAsyHi5wYXJsZXkuc2Vzc2lvbi52MS5CbG9ja2VkVXNlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiLAoZTGlzdEJsb2NrZWRVc2VySWRzUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJIi4KGkxpc3RCbG9ja2VkVXNlcklkc1Jlc3BvbnNlEhAKCHVzZXJfaWRzGAEgAygJIr8BChRDaGVja0NvbnRhY3RzUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJEhYKDm90aGVyX3VzZXJfaWRzGAIgAygJEjoKBGtpbmQYAyABKA4yLC5wYXJsZXkuc2Vzc2lvbi52MS5DaGVja0NvbnRhY3RzUmVxdWVzdC5LaW5kIkIKBEtpbmQSFAoQS0lORF9VTlNQRUNJRklFRBAAEhAKDEtJTkRfTUVTU0FHRRABEhIKDktJTkRfR1JPVVBfQUREEAIiRQoVQ2hlY2tDb250YWN0c1Jlc3BvbnNlEiwKCGNvbnRhY3RzGAEgAygLMhoucGFybGV5LnNlc3Npb24udjEuQ29udGFjdCK6AQoHQ29udGFjdBIPCgd1c2VyX2lkGAEgASgJEjMKB3ZlcmRpY3QYAiABKA4yIi5wYXJsZXkuc2Vzc2lvbi52MS5Db250YWN0LlZlcmRpY3QiaQoHVmVyZGljdBIXChNWRVJESUNUX1VOU1BFQ0lGSUVEEAASEwoPVkVSRElDVF9BTExPV0VEEAESEwoPVkVSRElDVF9CTE9DS0VEEAISGwoXVkVSRElDVF9OT1RfSU5fQVVESUVOQ0UQAyInChRMaXN0RnJpZW5kSWRzUmVxdWVzdBIPCgd1c2VyX2lkGAEgASgJIrQBChVMaXN0RnJpZW5kSWRzUmVzcG9uc2USEAoIdXNlcl9pZHMYASADKAkSNgoRcHJlc2VuY2VfYXVkaWVuY2UYAiABKA4yGy5wYXJsZXkuc2Vzc2lvbi52MS5BdWRpZW5jZRI3ChJsYXN0X3NlZW5fYXVkaWVuY2UYAyABKA4yGy5wYXJsZXkuc2Vzc2lvbi52MS5BdWRpZW5jZRIYChBibG9ja2VkX3VzZXJfaWRzGAQgAygJIkcKGFJlZ2lzdGVyUHVzaFRva2VuUmVxdWVzdBIrCgV0b2tlbhgBIAEoCzIcLnBhcmxleS5zZXNzaW9uLnYxLlB1c2hUb2tlbiIbChlSZWdpc3RlclB1c2hUb2tlblJlc3BvbnNlIhwKGlVucmVnaXN0ZXJQdXNoVG9rZW5SZXF1ZXN0Ih0KG1VucmVnaXN0ZXJQdXNoVG9rZW5SZXNwb25zZSJTChZMaXN0UHVzaFRhcmdldHNSZXF1ZXN0EhAKCHVzZXJfaWRzGAEgAygJEhMKC2NoYW5uZWxfaWRzGAIgAygJEhIKCnNlbmRlcl9pZHMYAyADKAkiTwoXTGlzdFB1c2hUYXJnZXRzUmVzcG9uc2USNAoKcmVjaXBpZW50cxgBIAMoCzIgLnBhcmxleS5zZXNzaW9uLnYxLlB1c2hSZWNpcGllbnQimQEKDVB1c2hSZWNpcGllbnQSDwoHdXNlcl9pZBgBIAEoCRIuCgd0YXJnZXRzGAIgAygLMh0ucGFybGV5LnNlc3Npb24udjEuUHVzaFRhcmdldBIQCghwcmV2aWV3cxgDIAEoCBIZChFtdXRlZF9jaGFubmVsX2lkcxgEIAMoCRIaChJibG9ja2VkX3NlbmRlcl9pZHMYBSADKAkiTAoKUHVzaFRhcmdldBIRCglkZXZpY2VfaWQYASABKAkSKwoFdG9rZW4YAiABKAsyHC5wYXJsZXkuc2Vzc2lvbi52MS5QdXNoVG9rZW4ihwEKFkRlbGV0ZVB1c2hUb2tlblJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJEisKBXRva2VuGAIgASgLMhwucGFybGV5LnNlc3Npb24udjEuUHVzaFRva2VuEi0KCWdvbmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiGQoXRGVsZXRlUHVzaFRva2VuUmVzcG9uc2UieAoVU2V0Q2hhbm5lbE11dGVSZXF1ZXN0EhIKCmNoYW5uZWxfaWQYASABKAkSMAoKdW50aWxfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBIABIRCgdmb3JldmVyGAMgASgISABCBgoEbXV0ZSIYChZTZXRDaGFubmVsTXV0ZVJlc3BvbnNlIhkKF0xpc3RDaGFubmVsTXV0ZXNSZXF1ZXN0IkkKGExpc3RDaGFubmVsTXV0ZXNSZXNwb25zZRItCgVtdXRlcxgBIAMoCzIeLnBhcmxleS5zZXNzaW9uLnYxLkNoYW5uZWxNdXRlIhgKFkxpc3RTaWduaW5nS2V5c1JlcXVlc3QiRgoXTGlzdFNpZ25pbmdLZXlzUmVzcG9uc2USKwoEa2V5cxgBIAMoCzIdLnBhcmxleS5zZXNzaW9uLnYxLlNpZ25pbmdLZXkylhsKDlNlc3Npb25TZXJ2aWNlElgKBlNpZ25VcBIgLnBhcmxleS5zZXNzaW9uLnYxLlNpZ25VcFJlcXVlc3QaIS5wYXJsZXkuc2Vzc2lvbi52MS5TaWduVXBSZXNwb25zZSIJ0rUYBQgCGJh1ElUKBUxvZ0luEh8ucGFybGV5LnNlc3Npb24udjEuTG9nSW5SZXF1ZXN0GiAucGFybGV5LnNlc3Npb24udjEuTG9nSW5SZXNwb25zZSIJ0rUYBQgCGJh1EmoKDVJlZnJlc2hUb2tlbnMSJy5wYXJsZXkuc2Vzc2lvbi52MS5SZWZyZXNoVG9rZW5zUmVxdWVzdBooLnBhcmxleS5zZXNzaW9uLnYxLlJlZnJlc2hUb2tlbnNSZXNwb25zZSIG0rUYAggCEmQKCkFzc2lnbkVkZ2USJC5wYXJsZXkuc2Vzc2lvbi52MS5Bc3NpZ25FZGdlUmVxdWVzdBolLnBhcmxleS5zZXNzaW9uLnYxLkFzc2lnbkVkZ2VSZXNwb25zZSIJkAIB0rUYAggCElgKBkxvZ091dBIgLnBhcmxleS5zZXNzaW9uLnYxLkxvZ091dFJlcXVlc3QaIS5wYXJsZXkuc2Vzc2lvbi52MS5Mb2dPdXRSZXNwb25zZSIJkAIC0rUYAggBEmQKCkdldFByb2ZpbGUSJC5wYXJsZXkuc2Vzc2lvbi52MS5HZXRQcm9maWxlUmVxdWVzdBolLnBhcmxleS5zZXNzaW9uLnYxLkdldFByb2ZpbGVSZXNwb25zZSIJkAIB0rUYAggBEm0KDVVwZGF0ZVByb2ZpbGUSJy5wYXJsZXkuc2Vzc2lvbi52MS5VcGRhdGVQcm9maWxlUmVxdWVzdBooLnBhcmxleS5zZXNzaW9uLnYxLlVwZGF0ZVByb2ZpbGVSZXNwb25zZSIJkAIC0rUYAggBEmcKC0dldFNldHRpbmdzEiUucGFybGV5LnNlc3Npb24udjEuR2V0U2V0dGluZ3NSZXF1ZXN0GiYucGFybGV5LnNlc3Npb24udjEuR2V0U2V0dGluZ3NSZXNwb25zZSIJkAIB0rUYAggBEnAKDlVwZGF0ZVNldHRpbmdzEigucGFybGV5LnNlc3Npb24udjEuVXBkYXRlU2V0dGluZ3NSZXF1ZXN0GikucGFybGV5LnNlc3Npb24udjEuVXBkYXRlU2V0dGluZ3NSZXNwb25zZSIJkAIC0rUYAggBEnAKDkNoYW5nZVBhc3N3b3JkEigucGFybGV5LnNlc3Npb24udjEuQ2hhbmdlUGFzc3dvcmRSZXF1ZXN0GikucGFybGV5LnNlc3Npb24udjEuQ2hhbmdlUGFzc3dvcmRSZXNwb25zZSIJ0rUYBQgBGJh1Em0KDURlbGV0ZUFjY291bnQSJy5wYXJsZXkuc2Vzc2lvbi52MS5EZWxldGVBY2NvdW50UmVxdWVzdBooLnBhcmxleS5zZXNzaW9uLnYxLkRlbGV0ZUFjY291bnRSZXNwb25zZSIJ0rUYBQgBGJh1EmEKCUxpc3RVc2VycxIjLnBhcmxleS5zZXNzaW9uLnYxLkxpc3RVc2Vyc1JlcXVlc3QaJC5wYXJsZXkuc2Vzc2lvbi52MS5MaXN0VXNlcnNSZXNwb25zZSIJkAIB0rUYAggBEmcKC0xpc3REZXZpY2VzEiUucGFybGV5LnNlc3Npb24udjEuTGlzdERldmljZXNSZXF1ZXN0GiYucGFybGV5LnNlc3Npb24udjEuTGlzdERldmljZXNSZXNwb25zZSIJkAIB0rUYAggBEmoKDFJldm9rZURldmljZRImLnBhcmxleS5zZXNzaW9uLnYxLlJldm9rZURldmljZVJlcXVlc3QaJy5wYXJsZXkuc2Vzc2lvbi52MS5SZXZva2VEZXZpY2VSZXNwb25zZSIJkAIC0rUYAggBEm0KDVJlcXVlc3RGcmllbmQSJy5wYXJsZXkuc2Vzc2lvbi52MS5SZXF1ZXN0RnJpZW5kUmVxdWVzdBooLnBhcmxleS5zZXNzaW9uLnYxLlJlcXVlc3RGcmllbmRSZXNwb25zZSIJkAIC0rUYAggBEmoKDEFjY2VwdEZyaWVuZBImLnBhcmxleS5zZXNzaW9uLnYxLkFjY2VwdEZyaWVuZFJlcXVlc3QaJy5wYXJsZXkuc2Vzc2lvbi52MS5BY2NlcHRGcmllbmRSZXNwb25zZSIJkAIC0rUYAggBEm0KDURlY2xpbmVGcmllbmQSJy5wYXJsZXkuc2Vzc2lvbi52MS5EZWNsaW5lRnJpZW5kUmVxdWVzdBooLnBhcmxleS5zZXNzaW9uLnYxLkRlY2xpbmVGcmllbmRSZXNwb25zZSIJkAIC0rUYAggBEmoKDFJlbW92ZUZyaWVuZBImLnBhcmxleS5zZXNzaW9uLnYxLlJlbW92ZUZyaWVuZFJlcXVlc3QaJy5wYXJsZXkuc2Vzc2lvbi52MS5SZW1vdmVGcmllbmRSZXNwb25zZSIJkAIC0rUYAggBEmcKC0xpc3RGcmllbmRzEiUucGFybGV5LnNlc3Npb24udjEuTGlzdEZyaWVuZHNSZXF1ZXN0GiYucGFybGV5LnNlc3Npb24udjEuTGlzdEZyaWVuZHNSZXNwb25zZSIJkAIB0rUYAggBEmEKCUJsb2NrVXNlchIjLnBhcmxleS5zZXNzaW9uLnYxLkJsb2NrVXNlclJlcXVlc3QaJC5wYXJsZXkuc2Vzc2lvbi52MS5CbG9ja1VzZXJSZXNwb25zZSIJkAIC0rUYAggBEmcKC1VuYmxvY2tVc2VyEiUucGFybGV5LnNlc3Npb24udjEuVW5ibG9ja1VzZXJSZXF1ZXN0GiYucGFybGV5LnNlc3Npb24udjEuVW5ibG9ja1VzZXJSZXNwb25zZSIJkAIC0rUYAggBEnYKEExpc3RCbG9ja2VkVXNlcnMSKi5wYXJsZXkuc2Vzc2lvbi52MS5MaXN0QmxvY2tlZFVzZXJzUmVxdWVzdBorLnBhcmxleS5zZXNzaW9uLnYxLkxpc3RCbG9ja2VkVXNlcnNSZXNwb25zZSIJkAIB0rUYAggBEnYKEkxpc3RCbG9ja2VkVXNlcklkcxIsLnBhcmxleS5zZXNzaW9uLnYxLkxpc3RCbG9ja2VkVXNlcklkc1JlcXVlc3QaLS5wYXJsZXkuc2Vzc2lvbi52MS5MaXN0QmxvY2tlZFVzZXJJZHNSZXNwb25zZSIDkAIBEmcKDUNoZWNrQ29udGFjdHMSJy5wYXJsZXkuc2Vzc2lvbi52MS5DaGVja0NvbnRhY3RzUmVxdWVzdBooLnBhcmxleS5zZXNzaW9uLnYxLkNoZWNrQ29udGFjdHNSZXNwb25zZSIDkAIBEmcKDUxpc3RGcmllbmRJZHMSJy5wYXJsZXkuc2Vzc2lvbi52MS5MaXN0RnJpZW5kSWRzUmVxdWVzdBooLnBhcmxleS5zZXNzaW9uLnYxLkxpc3RGcmllbmRJZHNSZXNwb25zZSIDkAIBEnkKEVJlZ2lzdGVyUHVzaFRva2VuEisucGFybGV5LnNlc3Npb24udjEuUmVnaXN0ZXJQdXNoVG9rZW5SZXF1ZXN0GiwucGFybGV5LnNlc3Npb24udjEuUmVnaXN0ZXJQdXNoVG9rZW5SZXNwb25zZSIJkAIC0rUYAggBEn8KE1VucmVnaXN0ZXJQdXNoVG9rZW4SLS5wYXJsZXkuc2Vzc2lvbi52MS5VbnJlZ2lzdGVyUHVzaFRva2VuUmVxdWVzdBouLnBhcmxleS5zZXNzaW9uLnYxLlVucmVnaXN0ZXJQdXNoVG9rZW5SZXNwb25zZSIJkAIC0rUYAggBEm0KD0xpc3RQdXNoVGFyZ2V0cxIpLnBhcmxleS5zZXNzaW9uLnYxLkxpc3RQdXNoVGFyZ2V0c1JlcXVlc3QaKi5wYXJsZXkuc2Vzc2lvbi52MS5MaXN0UHVzaFRhcmdldHNSZXNwb25zZSIDkAIBEm0KD0RlbGV0ZVB1c2hUb2tlbhIpLnBhcmxleS5zZXNzaW9uLnYxLkRlbGV0ZVB1c2hUb2tlblJlcXVlc3QaKi5wYXJsZXkuc2Vzc2lvbi52MS5EZWxldGVQdXNoVG9rZW5SZXNwb25zZSIDkAICEnAKDlNldENoYW5uZWxNdXRlEigucGFybGV5LnNlc3Npb24udjEuU2V0Q2hhbm5lbE11dGVSZXF1ZXN0GikucGFybGV5LnNlc3Npb24udjEuU2V0Q2hhbm5lbE11dGVSZXNwb25zZSIJkAIC0rUYAggBEnYKEExpc3RDaGFubmVsTXV0ZXMSKi5wYXJsZXkuc2Vzc2lvbi52MS5MaXN0Q2hhbm5lbE11dGVzUmVxdWVzdBorLnBhcmxleS5zZXNzaW9uLnYxLkxpc3RDaGFubmVsTXV0ZXNSZXNwb25zZSIJkAIB0rUYAggBEm0KD0xpc3RTaWduaW5nS2V5cxIpLnBhcmxleS5zZXNzaW9uLnYxLkxpc3RTaWduaW5nS2V5c1JlcXVlc3QaKi5wYXJsZXkuc2Vzc2lvbi52MS5MaXN0U2lnbmluZ0tleXNSZXNwb25zZSIDkAIBYgZwcm90bzM", [file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_parley_rpc_v1_method_rules, file_parley_session_v1_session]);
 
 /**
  * Describes the message parley.session.v1.SignUpRequest.
@@ -58,283 +58,297 @@ export const RefreshTokensResponseSchema = /*@__PURE__*/
   messageDesc(file_parley_session_v1_session_service, 5);
 
 /**
+ * Describes the message parley.session.v1.AssignEdgeRequest.
+ * Use `create(AssignEdgeRequestSchema)` to create a new message.
+ */
+export const AssignEdgeRequestSchema = /*@__PURE__*/
+  messageDesc(file_parley_session_v1_session_service, 6);
+
+/**
+ * Describes the message parley.session.v1.AssignEdgeResponse.
+ * Use `create(AssignEdgeResponseSchema)` to create a new message.
+ */
+export const AssignEdgeResponseSchema = /*@__PURE__*/
+  messageDesc(file_parley_session_v1_session_service, 7);
+
+/**
  * Describes the message parley.session.v1.LogOutRequest.
  * Use `create(LogOutRequestSchema)` to create a new message.
  */
 export const LogOutRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 6);
+  messageDesc(file_parley_session_v1_session_service, 8);
 
 /**
  * Describes the message parley.session.v1.LogOutResponse.
  * Use `create(LogOutResponseSchema)` to create a new message.
  */
 export const LogOutResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 7);
+  messageDesc(file_parley_session_v1_session_service, 9);
 
 /**
  * Describes the message parley.session.v1.GetProfileRequest.
  * Use `create(GetProfileRequestSchema)` to create a new message.
  */
 export const GetProfileRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 8);
+  messageDesc(file_parley_session_v1_session_service, 10);
 
 /**
  * Describes the message parley.session.v1.GetProfileResponse.
  * Use `create(GetProfileResponseSchema)` to create a new message.
  */
 export const GetProfileResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 9);
+  messageDesc(file_parley_session_v1_session_service, 11);
 
 /**
  * Describes the message parley.session.v1.UpdateProfileRequest.
  * Use `create(UpdateProfileRequestSchema)` to create a new message.
  */
 export const UpdateProfileRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 10);
+  messageDesc(file_parley_session_v1_session_service, 12);
 
 /**
  * Describes the message parley.session.v1.UpdateProfileResponse.
  * Use `create(UpdateProfileResponseSchema)` to create a new message.
  */
 export const UpdateProfileResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 11);
+  messageDesc(file_parley_session_v1_session_service, 13);
 
 /**
  * Describes the message parley.session.v1.GetSettingsRequest.
  * Use `create(GetSettingsRequestSchema)` to create a new message.
  */
 export const GetSettingsRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 12);
+  messageDesc(file_parley_session_v1_session_service, 14);
 
 /**
  * Describes the message parley.session.v1.GetSettingsResponse.
  * Use `create(GetSettingsResponseSchema)` to create a new message.
  */
 export const GetSettingsResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 13);
+  messageDesc(file_parley_session_v1_session_service, 15);
 
 /**
  * Describes the message parley.session.v1.UpdateSettingsRequest.
  * Use `create(UpdateSettingsRequestSchema)` to create a new message.
  */
 export const UpdateSettingsRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 14);
+  messageDesc(file_parley_session_v1_session_service, 16);
 
 /**
  * Describes the message parley.session.v1.UpdateSettingsResponse.
  * Use `create(UpdateSettingsResponseSchema)` to create a new message.
  */
 export const UpdateSettingsResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 15);
+  messageDesc(file_parley_session_v1_session_service, 17);
 
 /**
  * Describes the message parley.session.v1.ChangePasswordRequest.
  * Use `create(ChangePasswordRequestSchema)` to create a new message.
  */
 export const ChangePasswordRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 16);
+  messageDesc(file_parley_session_v1_session_service, 18);
 
 /**
  * Describes the message parley.session.v1.ChangePasswordResponse.
  * Use `create(ChangePasswordResponseSchema)` to create a new message.
  */
 export const ChangePasswordResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 17);
+  messageDesc(file_parley_session_v1_session_service, 19);
 
 /**
  * Describes the message parley.session.v1.DeleteAccountRequest.
  * Use `create(DeleteAccountRequestSchema)` to create a new message.
  */
 export const DeleteAccountRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 18);
+  messageDesc(file_parley_session_v1_session_service, 20);
 
 /**
  * Describes the message parley.session.v1.DeleteAccountResponse.
  * Use `create(DeleteAccountResponseSchema)` to create a new message.
  */
 export const DeleteAccountResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 19);
+  messageDesc(file_parley_session_v1_session_service, 21);
 
 /**
  * Describes the message parley.session.v1.ListUsersRequest.
  * Use `create(ListUsersRequestSchema)` to create a new message.
  */
 export const ListUsersRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 20);
+  messageDesc(file_parley_session_v1_session_service, 22);
 
 /**
  * Describes the message parley.session.v1.ListUsersResponse.
  * Use `create(ListUsersResponseSchema)` to create a new message.
  */
 export const ListUsersResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 21);
+  messageDesc(file_parley_session_v1_session_service, 23);
 
 /**
  * Describes the message parley.session.v1.ListDevicesRequest.
  * Use `create(ListDevicesRequestSchema)` to create a new message.
  */
 export const ListDevicesRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 22);
+  messageDesc(file_parley_session_v1_session_service, 24);
 
 /**
  * Describes the message parley.session.v1.ListDevicesResponse.
  * Use `create(ListDevicesResponseSchema)` to create a new message.
  */
 export const ListDevicesResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 23);
+  messageDesc(file_parley_session_v1_session_service, 25);
 
 /**
  * Describes the message parley.session.v1.RevokeDeviceRequest.
  * Use `create(RevokeDeviceRequestSchema)` to create a new message.
  */
 export const RevokeDeviceRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 24);
+  messageDesc(file_parley_session_v1_session_service, 26);
 
 /**
  * Describes the message parley.session.v1.RevokeDeviceResponse.
  * Use `create(RevokeDeviceResponseSchema)` to create a new message.
  */
 export const RevokeDeviceResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 25);
+  messageDesc(file_parley_session_v1_session_service, 27);
 
 /**
  * Describes the message parley.session.v1.RequestFriendRequest.
  * Use `create(RequestFriendRequestSchema)` to create a new message.
  */
 export const RequestFriendRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 26);
+  messageDesc(file_parley_session_v1_session_service, 28);
 
 /**
  * Describes the message parley.session.v1.RequestFriendResponse.
  * Use `create(RequestFriendResponseSchema)` to create a new message.
  */
 export const RequestFriendResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 27);
+  messageDesc(file_parley_session_v1_session_service, 29);
 
 /**
  * Describes the message parley.session.v1.AcceptFriendRequest.
  * Use `create(AcceptFriendRequestSchema)` to create a new message.
  */
 export const AcceptFriendRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 28);
+  messageDesc(file_parley_session_v1_session_service, 30);
 
 /**
  * Describes the message parley.session.v1.AcceptFriendResponse.
  * Use `create(AcceptFriendResponseSchema)` to create a new message.
  */
 export const AcceptFriendResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 29);
+  messageDesc(file_parley_session_v1_session_service, 31);
 
 /**
  * Describes the message parley.session.v1.DeclineFriendRequest.
  * Use `create(DeclineFriendRequestSchema)` to create a new message.
  */
 export const DeclineFriendRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 30);
+  messageDesc(file_parley_session_v1_session_service, 32);
 
 /**
  * Describes the message parley.session.v1.DeclineFriendResponse.
  * Use `create(DeclineFriendResponseSchema)` to create a new message.
  */
 export const DeclineFriendResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 31);
+  messageDesc(file_parley_session_v1_session_service, 33);
 
 /**
  * Describes the message parley.session.v1.RemoveFriendRequest.
  * Use `create(RemoveFriendRequestSchema)` to create a new message.
  */
 export const RemoveFriendRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 32);
+  messageDesc(file_parley_session_v1_session_service, 34);
 
 /**
  * Describes the message parley.session.v1.RemoveFriendResponse.
  * Use `create(RemoveFriendResponseSchema)` to create a new message.
  */
 export const RemoveFriendResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 33);
+  messageDesc(file_parley_session_v1_session_service, 35);
 
 /**
  * Describes the message parley.session.v1.ListFriendsRequest.
  * Use `create(ListFriendsRequestSchema)` to create a new message.
  */
 export const ListFriendsRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 34);
+  messageDesc(file_parley_session_v1_session_service, 36);
 
 /**
  * Describes the message parley.session.v1.ListFriendsResponse.
  * Use `create(ListFriendsResponseSchema)` to create a new message.
  */
 export const ListFriendsResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 35);
+  messageDesc(file_parley_session_v1_session_service, 37);
 
 /**
  * Describes the message parley.session.v1.BlockUserRequest.
  * Use `create(BlockUserRequestSchema)` to create a new message.
  */
 export const BlockUserRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 36);
+  messageDesc(file_parley_session_v1_session_service, 38);
 
 /**
  * Describes the message parley.session.v1.BlockUserResponse.
  * Use `create(BlockUserResponseSchema)` to create a new message.
  */
 export const BlockUserResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 37);
+  messageDesc(file_parley_session_v1_session_service, 39);
 
 /**
  * Describes the message parley.session.v1.UnblockUserRequest.
  * Use `create(UnblockUserRequestSchema)` to create a new message.
  */
 export const UnblockUserRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 38);
+  messageDesc(file_parley_session_v1_session_service, 40);
 
 /**
  * Describes the message parley.session.v1.UnblockUserResponse.
  * Use `create(UnblockUserResponseSchema)` to create a new message.
  */
 export const UnblockUserResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 39);
+  messageDesc(file_parley_session_v1_session_service, 41);
 
 /**
  * Describes the message parley.session.v1.ListBlockedUsersRequest.
  * Use `create(ListBlockedUsersRequestSchema)` to create a new message.
  */
 export const ListBlockedUsersRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 40);
+  messageDesc(file_parley_session_v1_session_service, 42);
 
 /**
  * Describes the message parley.session.v1.ListBlockedUsersResponse.
  * Use `create(ListBlockedUsersResponseSchema)` to create a new message.
  */
 export const ListBlockedUsersResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 41);
+  messageDesc(file_parley_session_v1_session_service, 43);
 
 /**
  * Describes the message parley.session.v1.ListBlockedUserIdsRequest.
  * Use `create(ListBlockedUserIdsRequestSchema)` to create a new message.
  */
 export const ListBlockedUserIdsRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 42);
+  messageDesc(file_parley_session_v1_session_service, 44);
 
 /**
  * Describes the message parley.session.v1.ListBlockedUserIdsResponse.
  * Use `create(ListBlockedUserIdsResponseSchema)` to create a new message.
  */
 export const ListBlockedUserIdsResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 43);
+  messageDesc(file_parley_session_v1_session_service, 45);
 
 /**
  * Describes the message parley.session.v1.CheckContactsRequest.
  * Use `create(CheckContactsRequestSchema)` to create a new message.
  */
 export const CheckContactsRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 44);
+  messageDesc(file_parley_session_v1_session_service, 46);
 
 /**
  * Describes the enum parley.session.v1.CheckContactsRequest.Kind.
  */
 export const CheckContactsRequest_KindSchema = /*@__PURE__*/
-  enumDesc(file_parley_session_v1_session_service, 44, 0);
+  enumDesc(file_parley_session_v1_session_service, 46, 0);
 
 /**
  * What is wanted.
@@ -349,20 +363,20 @@ export const CheckContactsRequest_Kind = /*@__PURE__*/
  * Use `create(CheckContactsResponseSchema)` to create a new message.
  */
 export const CheckContactsResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 45);
+  messageDesc(file_parley_session_v1_session_service, 47);
 
 /**
  * Describes the message parley.session.v1.Contact.
  * Use `create(ContactSchema)` to create a new message.
  */
 export const ContactSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 46);
+  messageDesc(file_parley_session_v1_session_service, 48);
 
 /**
  * Describes the enum parley.session.v1.Contact.Verdict.
  */
 export const Contact_VerdictSchema = /*@__PURE__*/
-  enumDesc(file_parley_session_v1_session_service, 46, 0);
+  enumDesc(file_parley_session_v1_session_service, 48, 0);
 
 /**
  * Whether the user may do it.
@@ -377,126 +391,126 @@ export const Contact_Verdict = /*@__PURE__*/
  * Use `create(ListFriendIdsRequestSchema)` to create a new message.
  */
 export const ListFriendIdsRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 47);
+  messageDesc(file_parley_session_v1_session_service, 49);
 
 /**
  * Describes the message parley.session.v1.ListFriendIdsResponse.
  * Use `create(ListFriendIdsResponseSchema)` to create a new message.
  */
 export const ListFriendIdsResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 48);
+  messageDesc(file_parley_session_v1_session_service, 50);
 
 /**
  * Describes the message parley.session.v1.RegisterPushTokenRequest.
  * Use `create(RegisterPushTokenRequestSchema)` to create a new message.
  */
 export const RegisterPushTokenRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 49);
+  messageDesc(file_parley_session_v1_session_service, 51);
 
 /**
  * Describes the message parley.session.v1.RegisterPushTokenResponse.
  * Use `create(RegisterPushTokenResponseSchema)` to create a new message.
  */
 export const RegisterPushTokenResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 50);
+  messageDesc(file_parley_session_v1_session_service, 52);
 
 /**
  * Describes the message parley.session.v1.UnregisterPushTokenRequest.
  * Use `create(UnregisterPushTokenRequestSchema)` to create a new message.
  */
 export const UnregisterPushTokenRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 51);
+  messageDesc(file_parley_session_v1_session_service, 53);
 
 /**
  * Describes the message parley.session.v1.UnregisterPushTokenResponse.
  * Use `create(UnregisterPushTokenResponseSchema)` to create a new message.
  */
 export const UnregisterPushTokenResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 52);
+  messageDesc(file_parley_session_v1_session_service, 54);
 
 /**
  * Describes the message parley.session.v1.ListPushTargetsRequest.
  * Use `create(ListPushTargetsRequestSchema)` to create a new message.
  */
 export const ListPushTargetsRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 53);
+  messageDesc(file_parley_session_v1_session_service, 55);
 
 /**
  * Describes the message parley.session.v1.ListPushTargetsResponse.
  * Use `create(ListPushTargetsResponseSchema)` to create a new message.
  */
 export const ListPushTargetsResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 54);
+  messageDesc(file_parley_session_v1_session_service, 56);
 
 /**
  * Describes the message parley.session.v1.PushRecipient.
  * Use `create(PushRecipientSchema)` to create a new message.
  */
 export const PushRecipientSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 55);
+  messageDesc(file_parley_session_v1_session_service, 57);
 
 /**
  * Describes the message parley.session.v1.PushTarget.
  * Use `create(PushTargetSchema)` to create a new message.
  */
 export const PushTargetSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 56);
+  messageDesc(file_parley_session_v1_session_service, 58);
 
 /**
  * Describes the message parley.session.v1.DeletePushTokenRequest.
  * Use `create(DeletePushTokenRequestSchema)` to create a new message.
  */
 export const DeletePushTokenRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 57);
+  messageDesc(file_parley_session_v1_session_service, 59);
 
 /**
  * Describes the message parley.session.v1.DeletePushTokenResponse.
  * Use `create(DeletePushTokenResponseSchema)` to create a new message.
  */
 export const DeletePushTokenResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 58);
+  messageDesc(file_parley_session_v1_session_service, 60);
 
 /**
  * Describes the message parley.session.v1.SetChannelMuteRequest.
  * Use `create(SetChannelMuteRequestSchema)` to create a new message.
  */
 export const SetChannelMuteRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 59);
+  messageDesc(file_parley_session_v1_session_service, 61);
 
 /**
  * Describes the message parley.session.v1.SetChannelMuteResponse.
  * Use `create(SetChannelMuteResponseSchema)` to create a new message.
  */
 export const SetChannelMuteResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 60);
+  messageDesc(file_parley_session_v1_session_service, 62);
 
 /**
  * Describes the message parley.session.v1.ListChannelMutesRequest.
  * Use `create(ListChannelMutesRequestSchema)` to create a new message.
  */
 export const ListChannelMutesRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 61);
+  messageDesc(file_parley_session_v1_session_service, 63);
 
 /**
  * Describes the message parley.session.v1.ListChannelMutesResponse.
  * Use `create(ListChannelMutesResponseSchema)` to create a new message.
  */
 export const ListChannelMutesResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 62);
+  messageDesc(file_parley_session_v1_session_service, 64);
 
 /**
  * Describes the message parley.session.v1.ListSigningKeysRequest.
  * Use `create(ListSigningKeysRequestSchema)` to create a new message.
  */
 export const ListSigningKeysRequestSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 63);
+  messageDesc(file_parley_session_v1_session_service, 65);
 
 /**
  * Describes the message parley.session.v1.ListSigningKeysResponse.
  * Use `create(ListSigningKeysResponseSchema)` to create a new message.
  */
 export const ListSigningKeysResponseSchema = /*@__PURE__*/
-  messageDesc(file_parley_session_v1_session_service, 64);
+  messageDesc(file_parley_session_v1_session_service, 66);
 
 /**
  * Accounts and their devices. Errors that every method may answer: UNAVAILABLE (the database is
