@@ -9,7 +9,7 @@ import type { PushRecipientSchema } from "../../gen/parley/session/v1/session_se
 import { DomainError, fieldInvalid, unavailable } from "../../mesh/errors.ts";
 import { type SqlQueries, UniqueViolation } from "../../mesh/sql.ts";
 import { requireChannelId } from "./channel-mutes.ts";
-import { isQuiet } from "./do-not-disturb.ts";
+import { isQuietAt } from "./do-not-disturb.ts";
 import { requireId } from "./fields.ts";
 import { addressOf, requirePushToken } from "./push-token-fields.ts";
 import { callerOf, type SessionHandlers, type SessionParts } from "./session-parts.ts";
@@ -24,9 +24,9 @@ const subjectsMax = 300;
 interface TargetRow {
   user_id: string;
   push_previews: boolean;
+  do_not_disturb: Uint8Array | null;
   device_id: string;
   token: Uint8Array;
-  do_not_disturb: Uint8Array | null;
   muted_channel_ids: string[];
   blocked_sender_ids: string[];
 }
@@ -97,10 +97,9 @@ export function pushTokenHandlers(
       userIds.forEach((userId, i) => {
         requireId(`user_ids[${i}]`, userId);
       });
-      for (const [field, { length }] of Object.entries({ channelIds, senderIds })) {
-        if (length <= subjectsMax) continue;
-        const name = field === "channelIds" ? "channel_ids" : "sender_ids";
-        throw fieldInvalid(name, `${length} are not 0 to ${subjectsMax}`);
+      if (Math.max(channelIds.length, senderIds.length) > subjectsMax) {
+        const field = channelIds.length > subjectsMax ? "channel_ids" : "sender_ids";
+        throw fieldInvalid(field, `they are more than ${subjectsMax}`);
       }
       channelIds.forEach((channelId, i) => {
         requireChannelId(`channel_ids[${i}]`, channelId);
@@ -121,7 +120,7 @@ export function pushTokenHandlers(
         ORDER BY user_id, device_id`,
         [userIds, new Date(clock.nowMs()), channelIds, senderIds],
       );
-      return { recipients: recipientsOf(rows, clock.nowMs()) };
+      return { recipients: recipientsOf(rows.filter((row) => !isQuiet(row, clock.nowMs()))) };
     },
 
     async deletePushToken({ deviceId, token, goneTime }) {
@@ -137,23 +136,28 @@ export function pushTokenHandlers(
   };
 }
 
+/** Whether the user wants no push at this time. */
+function isQuiet({ do_not_disturb }: TargetRow, nowMs: number): boolean {
+  return (
+    do_not_disturb !== null && isQuietAt(fromBinary(DoNotDisturbSchema, do_not_disturb), nowMs)
+  );
+}
+
 /** Rows of one user follow one another. */
-function recipientsOf(rows: readonly TargetRow[], nowMs: number): Recipient[] {
+function recipientsOf(rows: readonly TargetRow[]): Recipient[] {
   const recipients: (Recipient & { targets: object[] })[] = [];
   for (const row of rows) {
-    const { user_id: userId, do_not_disturb: quiet, device_id: deviceId } = row;
-    if (quiet && isQuiet(fromBinary(DoNotDisturbSchema, quiet), nowMs)) continue;
-    if (recipients.at(-1)?.userId !== userId) {
+    if (recipients.at(-1)?.userId !== row.user_id) {
       recipients.push({
-        userId,
+        userId: row.user_id,
         previews: row.push_previews,
         targets: [],
         mutedChannelIds: row.muted_channel_ids,
         blockedSenderIds: row.blocked_sender_ids,
       });
     }
-    const token = fromBinary(PushTokenSchema, row.token);
-    recipients.at(-1)!.targets.push({ deviceId, token });
+    const target = { deviceId: row.device_id, token: fromBinary(PushTokenSchema, row.token) };
+    recipients.at(-1)!.targets.push(target);
   }
   return recipients;
 }
