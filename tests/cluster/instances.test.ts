@@ -36,7 +36,7 @@ describe("an instance that is added", () => {
     await device.http(SessionService).revokeDevice({ deviceId: signIn.deviceId });
     await using added = startRole("edge");
     await added.ready();
-    const socket = await RawClient.open(`http://${added.address}`);
+    const socket = await RawClient.open(added.address);
     socket.send({ hello: { accessToken: signIn.accessToken } });
     expect(await socket.closed).toMatchObject({ code: CloseCode.TOKEN_REVOKED });
   });
