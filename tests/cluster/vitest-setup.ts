@@ -35,6 +35,7 @@ export async function setup(project: TestProject): Promise<void> {
       ...process.env,
       ...project.getProvidedContext().servers.environment,
       ...settings,
+      PARLEY_LOG_LEVEL: "info",
     },
     onLog(line) {
       log.push(line);
