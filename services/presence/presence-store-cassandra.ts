@@ -1,10 +1,10 @@
 /**
  * Presence in Cassandra. Of two rows of one user the one stands that its writer's clock says is
- * the later; the rows of one process are in order whatever its clock does. The time of a row is
- * its own write timestamp, so that the latest stands. Users who are online
- * stand in a second table as well, by the beginnings of their ids, so that they are listed in
- * order without reading everybody; the beginnings in use are listed in a third. Whoever goes
- * offline is deleted from the second table: it would else hold everybody who ever was online.
+ * the later; the rows of one process are in order whatever its clock does. The time in a row is
+ * its own write timestamp, so that the latest time stands. Users who are online stand in a second
+ * table as well, by the beginnings of their ids, so that they are listed in order without reading
+ * everybody; the beginnings in use are listed in a third. Whoever goes offline is deleted from the
+ * second table: it would else hold everybody who ever was online.
  */
 import { type Cassandra, type CassandraOptions, openCassandra } from "../../mesh/cassandra.ts";
 import type { Write } from "../../mesh/cassandra-batches.ts";
@@ -33,7 +33,7 @@ const presenceSchema: CassandraSchema = {
         // Deletions are kept for an hour: a replica that was away for longer may show somebody
         // online who is not, which presence checks against what edges report.
         `CREATE TABLE IF NOT EXISTS online_users (
-          beginning text, user_id text, last_active_ms bigint,
+          beginning text, user_id text,
           PRIMARY KEY (beginning, user_id)
         ) WITH id = ':id' AND gc_grace_seconds = 3600`,
         `CREATE TABLE IF NOT EXISTS online_beginnings (
@@ -60,15 +60,15 @@ const insertPresence = `INSERT INTO presence (user_id, is_online)
   VALUES (?, ?) USING TIMESTAMP ?`;
 const insertLastActive = `INSERT INTO presence (user_id, last_active_ms)
   VALUES (?, ?) USING TIMESTAMP ?`;
-const insertOnline = `INSERT INTO online_users (beginning, user_id, last_active_ms)
-  VALUES (?, ?, ?) USING TIMESTAMP ?`;
+const insertOnline = `INSERT INTO online_users (beginning, user_id) VALUES (?, ?)
+  USING TIMESTAMP ?`;
 const deleteOnline = `DELETE FROM online_users USING TIMESTAMP ?
   WHERE beginning = ? AND user_id = ?`;
 const insertBeginning = `INSERT INTO online_beginnings (part, beginning) VALUES (0, ?)`;
 const selectPresence = `SELECT is_online, last_active_ms FROM presence WHERE user_id = ?`;
 const selectBeginnings = `SELECT beginning FROM online_beginnings
   WHERE part = 0 AND beginning >= ? LIMIT ${beginningsMax}`;
-const selectOnline = `SELECT user_id, last_active_ms FROM online_users
+const selectOnline = `SELECT user_id FROM online_users
   WHERE beginning = ? AND user_id > ? LIMIT ?`;
 
 class CassandraPresenceStore implements PresenceStore {
@@ -111,7 +111,15 @@ class CassandraPresenceStore implements PresenceStore {
   }
 
   async listOnline(afterUserId: string, limit: number): Promise<PresenceRow[]> {
-    const online: PresenceRow[] = [];
+    const userIds = await this.listOnlineIds(afterUserId, limit);
+    const rows = await this.get(userIds);
+    return userIds.map((userId, i) => {
+      return { userId, isOnline: true, lastActiveMs: rows[i]?.lastActiveMs ?? 0 };
+    });
+  }
+
+  private async listOnlineIds(afterUserId: string, limit: number): Promise<string[]> {
+    const online: string[] = [];
     let next = beginningOf(afterUserId);
     while (true) {
       const rows = await this.connection.read({ cql: selectBeginnings, values: [next] });
@@ -126,9 +134,7 @@ class CassandraPresenceStore implements PresenceStore {
           values: [beginning, afterUserId, limit - online.length],
         }));
         for (const row of (await this.connection.readAll(queries)).flat()) {
-          const userId = row.user_id as string;
-          const lastActiveMs = Number(row.last_active_ms);
-          if (online.push({ userId, isOnline: true, lastActiveMs }) === limit) return online;
+          if (online.push(row.user_id as string) === limit) return online;
         }
       }
       if (beginnings.length < beginningsMax) return online;
@@ -166,7 +172,7 @@ function writesOf({ userId, isOnline, lastActiveMs }: PresenceRow, timestamp: bi
       partition: presence,
     },
     isOnline
-      ? { cql: insertOnline, values: [beginning, userId, lastActive, timestamp], partition: online }
+      ? { cql: insertOnline, values: [beginning, userId, timestamp], partition: online }
       : { cql: deleteOnline, values: [timestamp, beginning, userId], partition: online },
   ];
 }

@@ -3,8 +3,9 @@
  * specification; `presence-store.contract.ts` checks it for every adapter.
  *
  * A row replaces the user's row before it, but for its time, which never goes back. Where two
- * instances write one user's row (while users move between them), the last write stays. A read sees every write that has resolved. Rows are
- * a memory aid and need not survive the machine; the truth is what edges report.
+ * instances write one user's row (while users move between them), the last write stays. A read
+ * sees every write that has resolved. Rows are a memory aid and need not survive the machine; the
+ * truth is what edges report.
  */
 
 /** What was last known of a user. */
