@@ -121,7 +121,7 @@ describe("NATS streams", () => {
           name: "persist",
           batchMax: 100,
           onError() {},
-          isOurs: (shard) => (isShared && /-[01]$/.test(shard)) === (name === "second"),
+          isOurs: (work) => (isShared && /-[01]-persist$/.test(work)) === (name === "second"),
         },
         async (entries) => {
           for (const entry of entries) {

@@ -66,7 +66,8 @@ export class NatsShardWorker implements Running {
   }
 
   private isOurs(): boolean {
-    return this.options.isOurs?.(this.shard.stream) ?? true;
+    // By both: by the shard alone, one process of three would often have none of eight.
+    return this.options.isOurs?.(this.key) ?? true;
   }
 
   /** Works until it is stopped, the lease is lost, or one asks for it whose it should be. */

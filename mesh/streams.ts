@@ -130,10 +130,11 @@ export interface WorkOptions {
   /** Told of a failed batch before it is given again. */
   onError(error: unknown, entries: StreamEntry[]): void;
   /**
-   * Whether this process, of several with the same worker, is the one for a shard; asked now and
-   * then. One that is not hands the shard over to one that is. Default: always.
+   * Whether this process, of several with the same worker, is the one for its work in a shard,
+   * asked now and then by the names of both. One that is not hands the shard over to one that is.
+   * Default: always.
    */
-  isOurs?: ((shard: string) => boolean) | undefined;
+  isOurs?: ((work: string) => boolean) | undefined;
 }
 
 /** What is trimmed. */
