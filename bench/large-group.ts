@@ -78,7 +78,7 @@ async function openParts(folder: string) {
     return Array.from({ length: count }, () => ++lastId);
   };
   const usernames = new Usernames(async () => [], clock);
-  const blocks = new Blocks(async () => [], clock);
+  const blocks = new Blocks(async () => new Map(), clock);
   const channels = new Channels({ log, store, clock, usernames, blocks, takeIds });
   const publishLog = streams.publishLog.bind(streams);
   const work = { log, inbox, deadLetters, store, clock, logger, publishLog };

@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from "vitest";
-import { AccountCache, followAccounts } from "./account-cache.ts";
+import { AccountCache, followAccounts, loadTogether } from "./account-cache.ts";
 import { ManualClock } from "./clock-manual.ts";
 import { silentLogger } from "./logger.ts";
 import { openMemoryStreams } from "./streams-memory.ts";
@@ -54,6 +54,21 @@ describe("AccountCache", () => {
     isAway = false;
     clock.advance(pauseMs);
     expect(await cache.get("carl")).toEqual(["ben"]);
+  });
+
+  it("[R2] tells what it knows at once, and asks again meanwhile where that is old", async () => {
+    let names = ["ben"];
+    const { cache, clock, loads } = cacheOf(async () => names);
+    expect(cache.known("anna")).toBeUndefined();
+    await cache.get("anna");
+    names = ["carl"];
+    clock.advance(maxAgeMs);
+    expect(cache.known("anna")).toEqual(["ben"]);
+    await settle();
+    expect(cache.known("anna")).toEqual(["carl"]);
+    expect(loads()).toBe(2);
+    cache.expire("anna");
+    expect(cache.known("anna")).toBeUndefined();
   });
 
   it("[A2] asks again about an account that has changed, at once", async () => {
@@ -143,5 +158,18 @@ describe("AccountCache", () => {
     expect(loads()).toBe(6);
     await cache.get("b");
     expect(loads()).toBe(7);
+  });
+});
+
+describe("accounts that are asked for at once", () => {
+  it("[R1] share a call, up to as many as one may have", async () => {
+    const calls: string[][] = [];
+    const load = loadTogether(async (userIds) => {
+      calls.push([...userIds]);
+      return new Map(userIds.map((userId) => [userId, userId.toUpperCase()]));
+    }, 2);
+    expect(await Promise.all(["a", "b", "c"].map(load))).toEqual(["A", "B", "C"]);
+    expect(await load("d")).toBe("D");
+    expect(calls).toEqual([["a", "b"], ["c"], ["d"]]);
   });
 });

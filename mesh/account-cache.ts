@@ -14,11 +14,12 @@ export interface AccountCacheOptions<Value> {
   maxAgeMs: number;
   /** How long Session is not asked after a call has failed. Default: 0. */
   pauseMs?: number;
+  /** Calls of {@link AccountCacheOptions.load} at once. Default: 64. */
+  loadsMax?: number;
   clock: Clock;
 }
 
-/** Calls of Session at once. */
-const loadsMax = 64;
+const loadsMaxDefault = 64;
 /** Calls that may be under way or wait; a further one fails. */
 const loadsWaitingMax = 10_000;
 
@@ -54,6 +55,19 @@ export class AccountCache<Value extends object> {
   }
 
   /**
+   * What is known of an account and is not known to have changed, however old; what is older than
+   * `maxAgeMs` is asked for again meanwhile.
+   */
+  known(userId: string): Value | undefined {
+    const fresh = this.fresh(userId);
+    if (fresh !== undefined) return fresh;
+    const cached = this.cached.get(userId);
+    if (!cached || cached.endMs === Number.NEGATIVE_INFINITY) return undefined;
+    void this.get(userId);
+    return cached.value;
+  }
+
+  /**
    * What is known of an account, at most `maxAgeMs` old; where Session can't be asked what was
    * known last, or undefined.
    */
@@ -85,7 +99,7 @@ export class AccountCache<Value extends object> {
   }
 
   private async load(userId: string, load: Load<Value>): Promise<Value | undefined> {
-    const { clock, maxAgeMs, pauseMs = 0 } = this.options;
+    const { clock, maxAgeMs, pauseMs = 0, loadsMax = loadsMaxDefault } = this.options;
     if (this.underWay < loadsMax) this.underWay++;
     else await new Promise<void>((resolve) => this.waiting.push(resolve));
     const loadedMs = clock.monotonicMs();
@@ -127,6 +141,29 @@ export class AccountCache<Value extends object> {
   private sizeOf(value: Value): number {
     return this.options.sizeOf(value) + 1;
   }
+}
+
+/**
+ * Asks of accounts together that are asked for at once.
+ * @param accountsMax to a call
+ */
+export function loadTogether<Value>(
+  loadAll: (userIds: readonly string[]) => Promise<ReadonlyMap<string, Value>>,
+  accountsMax: number,
+): (userId: string) => Promise<Value | undefined> {
+  let gathering: { userIds: string[]; answer: Promise<ReadonlyMap<string, Value>> } | undefined;
+  return async (userId) => {
+    if (!gathering || gathering.userIds.length === accountsMax) {
+      const userIds: string[] = [];
+      const answer = Promise.resolve().then(() => {
+        if (gathering?.userIds === userIds) gathering = undefined;
+        return loadAll(userIds);
+      });
+      gathering = { userIds, answer };
+    }
+    gathering.userIds.push(userId);
+    return (await gathering.answer).get(userId);
+  };
 }
 
 /** The pause before a subscription that failed is tried again. */

@@ -48,7 +48,7 @@ export class MessageFixture {
     log: this.streams.log,
     store: this.store,
     clock: this.clock,
-    blocks: new Blocks((userId) => this.blockedBy(userId), this.clock),
+    blocks: new Blocks(() => this.blockedBy(), this.clock),
     usernames: new Usernames((names) => this.lookUpNames(names), this.clock),
     takeIds: (count, greaterThan) => this.takeIds(count, greaterThan),
   };
@@ -110,9 +110,9 @@ export class MessageFixture {
     this.writing.blocks.cache.expire(userId);
   }
 
-  private async blockedBy(userId: string): Promise<string[]> {
+  private async blockedBy(): Promise<ReadonlyMap<string, string[]>> {
     if (this.isSessionAway) throw sessionAway();
-    return this.blockedIds.get(userId) ?? [];
+    return this.blockedIds;
   }
 
   private contactsOf(userId: string, otherIds: readonly string[]) {

@@ -19,8 +19,8 @@ import { LogPushSource } from "./workers/push-source.ts";
 
 /** How long a text waits to learn whom it mentions. */
 const namesTimeoutMs = 500;
-/** How long a text waits to learn whether its sender is blocked. */
-const blocksTimeoutMs = 500;
+/** How long a text waits to learn whether its sender is blocked, where nothing is known yet. */
+const blocksTimeoutMs = 1_500;
 
 /** Makes an instance of the Message service. */
 export function startMessage(
@@ -37,9 +37,10 @@ export function startMessage(
     reserve: (count, greaterThan) => idgen.reserveIds({ count, greaterThan }),
     clock,
   });
-  const blocks = new Blocks(async (userId) => {
+  const blocks = new Blocks(async (userIds) => {
     const options = { timeoutMs: blocksTimeoutMs };
-    return (await sessions.listBlockedUserIds({ userId }, options)).userIds;
+    const found = await sessions.listBlockedUserIds({ userIds: [...userIds] }, options);
+    return new Map(found.blocks.map(({ userId, blockedUserIds }) => [userId, blockedUserIds]));
   }, clock);
   const log = runtime.log("message");
   const served = createMessageService({

@@ -128,8 +128,17 @@ describe("blocks", () => {
       pageToken = page.nextPageToken;
     } while (pageToken !== "");
     expect(listed).toEqual([...listed].sort());
-    const { userIds } = await session.as().listBlockedUserIds({ userId: anna.userId });
-    expect(userIds).toEqual(listed);
+    const { blocks } = await session.as().listBlockedUserIds({ userIds: [anna.userId] });
+    expect(blocks).toMatchObject([{ userId: anna.userId, blockedUserIds: listed }]);
+  });
+
+  it("[A2] lists the ids of 1 to 40 users at a time", async () => {
+    for (const count of [0, 41]) {
+      const userIds = Array<string>(count).fill(anna.userId);
+      await expect(session.as().listBlockedUserIds({ userIds })).rejects.toMatchObject({
+        reason: "FIELD_INVALID",
+      });
+    }
   });
 
   it("[A2] refuses a negative size and a token that is none", async () => {
@@ -144,8 +153,9 @@ describe("blocks", () => {
     const before = session.changed.length;
     await anna.calls.blockUser({ userId: bert.userId });
     expect(session.changed.slice(before).sort()).toEqual([anna.userId, bert.userId].sort());
-    const { userIds } = await session.as().listBlockedUserIds({ userId: anna.userId });
-    expect(userIds).toEqual([bert.userId]);
+    const userIds = [anna.userId, bert.userId];
+    const { blocks } = await session.as().listBlockedUserIds({ userIds });
+    expect(blocks).toMatchObject([{ userId: anna.userId, blockedUserIds: [bert.userId] }]);
     const ids = await session.as().listFriendIds({ userId: anna.userId });
     expect(ids.blockedUserIds).toEqual([bert.userId]);
   });

@@ -127,7 +127,7 @@ export class Cluster {
       index: this.index,
       takeIds: (count, greaterThan) => ids.take(count, greaterThan),
       lookUpNames: async () => [],
-      blocks: new Blocks(async () => [], process.clock),
+      blocks: new Blocks(async () => new Map(), process.clock),
       checkContacts: async () => contacts,
       inviteSecret: "s3cret",
       clock: process.clock,

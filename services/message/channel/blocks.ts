@@ -1,15 +1,23 @@
 /** Who of a DIRECT channel's two users has blocked the other, as Session says. */
 import { ChannelKind } from "../../../gen/parley/message/v1/message_pb.js";
-import { AccountCache } from "../../../mesh/account-cache.ts";
+import { AccountCache, loadTogether } from "../../../mesh/account-cache.ts";
 import type { Clock } from "../../../mesh/clock.ts";
 import type { ChannelState } from "./channel-state.ts";
 
 /** Ids in all cached lists, plus one for each list: about 20 MB. */
 const cachedIdsMax = 200_000;
-/** How old an answer may be where no change of it was heard of. */
+/** How old an answer may be, where no change of it was heard of, before Session is asked again. */
 const maxAgeMs = 5 * 60_000;
 /** How long Session is not asked after a failure. */
 const pauseMs = 5_000;
+/** Users that Session is asked of in one call, and in all calls under way. */
+const usersMax = 40;
+const loadsMax = 10 * usersMax;
+
+/** Asks Session. */
+export type LoadBlocks = (
+  userIds: readonly string[],
+) => Promise<ReadonlyMap<string, Iterable<string>>>;
 
 /**
  * Blocks of those to whom somebody writes. A channel that exists never fails because Session is
@@ -18,10 +26,12 @@ const pauseMs = 5_000;
 export class Blocks {
   readonly cache: AccountCache<ReadonlySet<string>>;
 
-  /** @param load Session's ListBlockedUserIds */
-  constructor(load: (userId: string) => Promise<Iterable<string>>, clock: Clock) {
+  /** @param load Session's ListBlockedUserIds: of at most 40 users, those who block anybody */
+  constructor(load: LoadBlocks, clock: Clock) {
+    const loadOne = loadTogether(load, usersMax);
     this.cache = new AccountCache({
-      load: async (userId) => new Set(await load(userId)),
+      load: async (userId) => new Set(await loadOne(userId)),
+      loadsMax,
       sizeOf: ({ size }) => size,
       sizeMax: cachedIdsMax,
       ...{ maxAgeMs, pauseMs, clock },
@@ -38,7 +48,7 @@ export class Blocks {
   }
 
   private hasBlocked(userId: string, otherId: string): boolean | Promise<boolean> {
-    const known = this.cache.fresh(userId);
+    const known = this.cache.known(userId);
     if (known) return known.has(otherId);
     return this.cache.get(userId).then((blocked) => blocked?.has(otherId) ?? false);
   }

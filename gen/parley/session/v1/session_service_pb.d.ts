@@ -1014,11 +1014,11 @@ export declare const ListBlockedUsersResponseSchema: GenMessage<ListBlockedUsers
  */
 export declare type ListBlockedUserIdsRequest = Message<"parley.session.v1.ListBlockedUserIdsRequest"> & {
   /**
-   * The user.
+   * The users, 1 to 40.
    *
-   * @generated from field: string user_id = 1;
+   * @generated from field: repeated string user_ids = 1;
    */
-  userId: string;
+  userIds: string[];
 };
 
 /**
@@ -1028,17 +1028,17 @@ export declare type ListBlockedUserIdsRequest = Message<"parley.session.v1.ListB
 export declare const ListBlockedUserIdsRequestSchema: GenMessage<ListBlockedUserIdsRequest>;
 
 /**
- * A user's blocks.
+ * Users' blocks.
  *
  * @generated from message parley.session.v1.ListBlockedUserIdsResponse
  */
 export declare type ListBlockedUserIdsResponse = Message<"parley.session.v1.ListBlockedUserIdsResponse"> & {
   /**
-   * At most 5,000, the limit of blocks. Of an unknown user: none.
+   * Of those users who block anybody.
    *
-   * @generated from field: repeated string user_ids = 1;
+   * @generated from field: repeated parley.session.v1.ListBlockedUserIdsResponse.Blocks blocks = 1;
    */
-  userIds: string[];
+  blocks: ListBlockedUserIdsResponse_Blocks[];
 };
 
 /**
@@ -1046,6 +1046,33 @@ export declare type ListBlockedUserIdsResponse = Message<"parley.session.v1.List
  * Use `create(ListBlockedUserIdsResponseSchema)` to create a new message.
  */
 export declare const ListBlockedUserIdsResponseSchema: GenMessage<ListBlockedUserIdsResponse>;
+
+/**
+ * One user's.
+ *
+ * @generated from message parley.session.v1.ListBlockedUserIdsResponse.Blocks
+ */
+export declare type ListBlockedUserIdsResponse_Blocks = Message<"parley.session.v1.ListBlockedUserIdsResponse.Blocks"> & {
+  /**
+   * Who blocks.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * Whom. At most 5,000, the limit of blocks.
+   *
+   * @generated from field: repeated string blocked_user_ids = 2;
+   */
+  blockedUserIds: string[];
+};
+
+/**
+ * Describes the message parley.session.v1.ListBlockedUserIdsResponse.Blocks.
+ * Use `create(ListBlockedUserIdsResponse_BlocksSchema)` to create a new message.
+ */
+export declare const ListBlockedUserIdsResponse_BlocksSchema: GenMessage<ListBlockedUserIdsResponse_Blocks>;
 
 /**
  * Who wants what of whom.
@@ -1898,7 +1925,9 @@ export declare const SessionService: GenService<{
     output: typeof ListBlockedUsersResponseSchema;
   },
   /**
-   * The ids of those whom a user has blocked, for Message's cache.
+   * The ids of those whom users have blocked, for Message's cache.
+   *
+   * INVALID_ARGUMENT (FIELD_INVALID).
    *
    * @generated from rpc parley.session.v1.SessionService.ListBlockedUserIds
    */
