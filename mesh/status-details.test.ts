@@ -20,8 +20,10 @@ describe("the error of a failed call", () => {
   });
 
   it("[R1] says when to try again, where nobody answered", () => {
-    const error = errorFromStatus(Code.UNAVAILABLE, "connection dropped", new Metadata());
-    expect(error.reason).toBe("UNREACHABLE");
-    expect(error.details.retryAfterMs).toBe(500);
+    for (const code of [Code.UNAVAILABLE, Code.INTERNAL]) {
+      const error = errorFromStatus(code, "Received RST_STREAM with code 2", new Metadata());
+      expect(error).toMatchObject({ code: Code.UNAVAILABLE, reason: "UNREACHABLE" });
+      expect(error.details.retryAfterMs).toBe(500);
+    }
   });
 });

@@ -33,10 +33,12 @@ export function errorTrailers(error: RpcError): Metadata {
 
 /**
  * What a failed call says. Without details it was not a service of ours that answered: the reason
- * is then the name of the code, or UNREACHABLE, which may be tried again.
+ * is then the name of the code, or UNREACHABLE, which may be tried again, where the way there broke.
  */
 export function errorFromStatus(code: number, text: string, trailers: Metadata): RpcError {
-  const known = code in codeNames ? (code as Code) : Code.UNKNOWN;
+  let known = code in codeNames ? (code as Code) : Code.UNKNOWN;
+  // What grpc-js makes of a connection that ends under a call ("Received RST_STREAM with code 2").
+  if (known === Code.INTERNAL && trailers.get(metadataKey).length === 0) known = Code.UNAVAILABLE;
   let reason: string = known === Code.UNAVAILABLE ? "UNREACHABLE" : codeNames[known];
   const details: ErrorDetails =
     known === Code.UNAVAILABLE ? { retryAfterMs: retryAfterMsDefault } : {};
