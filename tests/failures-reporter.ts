@@ -3,6 +3,14 @@ import type { Reporter, TestCase, TestModule, TestSuite } from "vitest/node";
 
 /** What is named; where more fails there is one cause. */
 const namedMax = 20;
+/** Of an error and of what caused it, characters each. */
+const errorCharsMax = 1_000;
+
+/** An error as a test's result has it. */
+interface TestError {
+  message: string;
+  cause?: unknown;
+}
 
 /** Beside the reporter that tells of everything. */
 export class FailuresReporter implements Reporter {
@@ -20,7 +28,8 @@ export class FailuresReporter implements Reporter {
     if (module.errors().length > 0) this.add({ module }, "its loading", module.errors());
   }
 
-  onTestRunEnd(): void {
+  onTestRunEnd(_modules: readonly TestModule[], errors: readonly TestError[]): void {
+    if (errors.length > 0) this.addLines("outside any test", errors);
     if (this.lines.length === 0) return;
     const named = this.lines.slice(0, namedMax);
     if (named.length < this.lines.length) named.push(`… ${this.lines.length} in all`);
@@ -30,11 +39,15 @@ export class FailuresReporter implements Reporter {
   private add(
     { module }: { module: TestModule },
     name: string,
-    errors: readonly { message: string }[] = [],
+    errors: readonly TestError[] = [],
   ): void {
-    const [error = ""] = (errors[0]?.message ?? "").split("\n", 1);
-    this.lines.push(
-      `${module.project.name} ${module.relativeModuleId} > ${name}\n    ${error.slice(0, 200)}`,
-    );
+    this.addLines(`${module.project.name} ${module.relativeModuleId} > ${name}`, errors);
+  }
+
+  private addLines(where: string, errors: readonly TestError[]): void {
+    const { message = "", cause } = errors[0] ?? {};
+    const causes = cause ? [(cause as TestError).message ?? String(cause)] : [];
+    const lines = [message, ...causes].flatMap((text) => text.slice(0, errorCharsMax).split("\n"));
+    this.lines.push([where, ...lines.map((line) => `    ${line}`)].join("\n"));
   }
 }

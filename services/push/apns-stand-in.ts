@@ -137,7 +137,12 @@ export class ApnsStandIn {
     stream.on("data", (chunk: string) => {
       body += chunk;
     });
-    await once(stream, "end").catch(() => {});
+    // A request whose connection was cut half-way is none.
+    const isWhole = await once(stream, "end").then(
+      () => true,
+      () => false,
+    );
+    if (!isWhole) return;
     const arrival: ApnsArrival = {
       deviceToken: headers[":path"]?.split("/").at(-1) ?? "",
       collapseId: String(headers["apns-collapse-id"] ?? ""),
