@@ -9,7 +9,7 @@
  * grace time by then.
  */
 import type { Clock, Timer } from "../../mesh/clock.ts";
-import { type Due, DueQueue } from "./due-queue.ts";
+import { type Due, DueQueue } from "../../mesh/due-queue.ts";
 
 /** What the state needs. */
 export interface PresenceStateOptions {

@@ -3,9 +3,9 @@
  * texts it is about: only the newest is shown. A job holds the checkpoint before each batch of the
  * log that its texts came in, until it is known of them that nobody need be notified any more.
  */
+import { type Due, DueQueue } from "../../mesh/due-queue.ts";
 import type { PushDeparture, PushItem, PushMember, PushText } from "../../mesh/push-source.ts";
 import type { WorkBatch } from "../../mesh/streams.ts";
-import { DueTimes } from "./due-times.ts";
 
 /** Of a channel so many of the newest texts are kept to be shown: all but these count, unseen. */
 const textsMax = 32;
@@ -21,7 +21,7 @@ export interface ShownText extends Omit<PushText, "kind" | "userIds" | "text"> {
 }
 
 /** What a member of a channel may have to be notified of. */
-export interface PushJob extends PushMember {
+export interface PushJob extends PushMember, Due {
   /** The first text that the member is not known to have. */
   fromMessageId: bigint;
   /** The last one. */
@@ -50,7 +50,7 @@ export interface PushJobsOptions {
 export class PushJobs {
   private readonly options: PushJobsOptions;
   private readonly channels = new Map<string, PendingChannel>();
-  private readonly due = new DueTimes<PushJob>();
+  private readonly due = new DueQueue<PushJob>();
   private count = 0;
 
   constructor(options: PushJobsOptions) {
@@ -77,7 +77,13 @@ export class PushJobs {
 
   /** Takes out at most `max` jobs that are due; each is put back by `later` or `advance`. */
   takeDue(max: number): PushJob[] {
-    return this.due.take(this.options.nowMs(), max);
+    const nowMs = this.options.nowMs();
+    const taken: PushJob[] = [];
+    while (taken.length < max && this.due.first && this.due.first.dueMs <= nowMs) {
+      taken.push(this.due.first);
+      this.due.remove(this.due.first);
+    }
+    return taken;
   }
 
   /** Whether nobody else has the job by now: its shard may have gone to another process. */
@@ -87,7 +93,7 @@ export class PushJobs {
 
   /** Puts a job back, to fall due then. */
   later(job: PushJob, dueMs: number): void {
-    if (this.find(job) === job) this.due.put(job, dueMs);
+    if (this.find(job) === job) this.putOff(job, dueMs);
   }
 
   /** The newest text that a job may show; undefined: there is none any more. */
@@ -110,7 +116,7 @@ export class PushJobs {
     job.sendTimeMs = next?.sendTimeMs ?? this.options.nowMs();
     job.isGraceOver = false;
     job.failures = 0;
-    this.due.put(job, job.sendTimeMs + this.options.delayMs);
+    this.putOff(job, job.sendTimeMs + this.options.delayMs);
   }
 
   /** Forgets a job, as if nothing were to be done about any of its texts. */
@@ -148,12 +154,12 @@ export class PushJobs {
       job = {
         ...{ userId, channelId, sendTimeMs, isGraceOver: false, failures: 0 },
         ...{ fromMessageId: messageId, newestMessageId: messageId },
-        ...{ notified: new Map(), holds: [] },
+        ...{ notified: new Map(), holds: [], dueMs: 0, dueIndex: -1 },
       };
       this.channels.set(channelId, channel);
       channel.jobs.set(userId, job);
       this.count++;
-      this.due.put(job, sendTimeMs + this.options.delayMs);
+      this.due.add(job, sendTimeMs + this.options.delayMs);
     }
     if (messageId > job.newestMessageId) job.newestMessageId = messageId;
     const last = job.holds.at(-1);
@@ -170,6 +176,11 @@ export class PushJobs {
       const job = this.channels.get(channelId)?.jobs.get(userId);
       if (job) this.drop(job);
     }
+  }
+
+  private putOff(job: PushJob, dueMs: number): void {
+    this.due.remove(job);
+    this.due.add(job, dueMs);
   }
 
   private find({ channelId, userId }: PushMember): PushJob | undefined {

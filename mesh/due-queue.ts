@@ -2,7 +2,7 @@
 
 /** An item; a queue alone changes both. */
 export interface Due {
-  /** By the monotonic clock. */
+  /** By whichever clock the queue's owner goes by. */
   dueMs: number;
   /** Its place in the heap; -1: it is in no queue. */
   dueIndex: number;
