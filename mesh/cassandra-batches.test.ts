@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { batchesOf, concurrently, type Write } from "./cassandra-batches.ts";
+import { batchesOf, type Write } from "./cassandra-batches.ts";
 
 const write = fc
   .record({ partition: fc.constantFrom("a", "b", "c"), bytes: fc.nat(8_000) })
@@ -20,37 +20,5 @@ describe("batches of writes", () => {
         }
       }),
     );
-  });
-});
-
-describe("actions at the same time", () => {
-  it("are 64 at most, each once", async () => {
-    let underWay = 0;
-    let most = 0;
-    const done: number[] = [];
-    await concurrently(
-      Array.from({ length: 200 }, (_, i) => i),
-      async (i) => {
-        most = Math.max(most, ++underWay);
-        await Promise.resolve();
-        underWay--;
-        done.push(i);
-      },
-    );
-    expect(most).toBe(64);
-    expect(done.sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, i) => i));
-  });
-
-  it("end with the first failure", async () => {
-    const tried: number[] = [];
-    const all = concurrently(
-      Array.from({ length: 200 }, (_, i) => i),
-      async (i) => {
-        tried.push(i);
-        if (i === 70) throw new Error("away");
-      },
-    );
-    await expect(all).rejects.toThrow("away");
-    expect(tried.length).toBeLessThan(200);
   });
 });

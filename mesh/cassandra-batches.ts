@@ -1,4 +1,4 @@
-/** Writes in batches of one partition each, and how many are under way at one time. */
+/** Writes in batches of one partition each. */
 
 /** One statement. A BigInt is a bigint, a number an int, undefined leaves a column alone. */
 export interface Statement {
@@ -18,8 +18,6 @@ export interface Write extends Statement {
   partition: string;
 }
 
-/** Statements of one call under way at one time. */
-const callConcurrencyMax = 64;
 /** Bytes of a batch: from 5 KiB on a node warns (batch_size_warn_threshold). */
 const batchBytesMax = 5_000;
 /** What a row costs a batch besides its values; generous. */
@@ -41,26 +39,6 @@ export function batchesOf(writes: readonly Write[]): Write[][] {
     last.bytes += bytes;
   }
   return all;
-}
-
-/** Runs the action for each item, {@link callConcurrencyMax} at a time; stops at a failure. */
-export async function concurrently<Item>(
-  items: readonly Item[],
-  action: (item: Item, index: number) => Promise<void>,
-): Promise<void> {
-  let next = 0;
-  const work = async () => {
-    while (next < items.length) {
-      const i = next++;
-      try {
-        await action(items[i]!, i);
-      } catch (error) {
-        next = items.length;
-        throw error;
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(callConcurrencyMax, items.length) }, work));
 }
 
 function bytesOf({ values }: Write): number {

@@ -14,15 +14,10 @@ import {
   isBrokenCircuitError,
   wrap,
 } from "cockatiel";
-import {
-  batchesOf,
-  type CassandraValue,
-  concurrently,
-  type Statement,
-  type Write,
-} from "./cassandra-batches.ts";
+import { batchesOf, type CassandraValue, type Statement, type Write } from "./cassandra-batches.ts";
 import { bringUpToDate, type CassandraSchema, SchemaMismatch } from "./cassandra-schema.ts";
 import { type Clock, sleep } from "./clock.ts";
+import { concurrently } from "./concurrently.ts";
 import { ConfigError } from "./config.ts";
 import { within } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
@@ -55,6 +50,8 @@ export class CassandraUnavailable extends Error {
 
 /** How long the end of the connection may take. */
 const shutdownMsMax = 2_000;
+/** Statements of one call under way at one time. */
+const callConcurrencyMax = 64;
 /** Statements under way at one time: beyond them they wait. */
 const underWayMax = 1_024;
 /** Statements that wait; beyond them they are refused. */
@@ -143,11 +140,7 @@ export class Cassandra {
 
   /** The rows of each query. */
   async readAll(queries: readonly Statement[]): Promise<CassandraRow[][]> {
-    const rows: CassandraRow[][] = [];
-    await concurrently(queries, async (query, i) => {
-      rows[i] = await this.read(query);
-    });
-    return rows;
+    return concurrently(queries, callConcurrencyMax, (query) => this.read(query));
   }
 
   /**
@@ -155,7 +148,7 @@ export class Cassandra {
    * have been made.
    */
   async write(writes: readonly Write[]): Promise<void> {
-    await concurrently(batchesOf(writes), (batch) =>
+    await concurrently(batchesOf(writes), callConcurrencyMax, (batch) =>
       this.call(async (client) => {
         const [first] = batch;
         if (batch.length === 1) await client.execute(first!.cql, [...first!.values]);

@@ -1,5 +1,6 @@
 /** Brings notifications to the devices of those who are to be notified. */
 import type { Clock } from "../../mesh/clock.ts";
+import { concurrently } from "../../mesh/concurrently.ts";
 import type { Logger } from "../../mesh/logger.ts";
 import type { Metrics } from "../../mesh/metrics.ts";
 import type { PushSource } from "../../mesh/push-source.ts";
@@ -57,10 +58,10 @@ export class PushDelivery {
     // Fixed now: a text that comes while this one is under way is another notification's.
     const upTo = wanted.map(({ job }) => job.newestMessageId);
     const names = await this.namesOf(wanted);
-    const badges = await pooled(wanted, countsMax, ({ job }) =>
+    const badges = await concurrently(wanted, countsMax, ({ job }) =>
       this.options.source.unreadCount(job.userId),
     );
-    await pooled(wanted, sendsMax, async (each, i) => {
+    await concurrently(wanted, sendsMax, async (each, i) => {
       const notification = this.notificationOf(each, names, badges[i]!);
       const { job, recipient } = each;
       const newestMessageId = upTo[i]!;
@@ -126,19 +127,4 @@ export class PushDelivery {
       logger.warn({ event: "push_target_not_forgotten", userId, deviceId, kind, err });
     }
   }
-}
-
-/** Does all, at most `max` at once, and answers in their order. */
-async function pooled<T, R>(
-  all: readonly T[],
-  max: number,
-  act: (each: T, i: number) => Promise<R>,
-): Promise<R[]> {
-  const results = new Array<R>(all.length);
-  const rest = all.entries();
-  const lane = async () => {
-    for (const [i, each] of rest) results[i] = await act(each, i);
-  };
-  await Promise.all(Array.from({ length: Math.min(max, all.length) }, lane));
-  return results;
 }
