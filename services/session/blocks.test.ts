@@ -4,12 +4,7 @@ import {
   CheckContactsRequest_Kind as Kind,
   Contact_Verdict as Verdict,
 } from "../../gen/parley/session/v1/session_service_pb.js";
-import type { Identity } from "../../mesh/rpc.ts";
-import { type SessionClient, TestSession } from "./test-session.ts";
-
-interface Someone extends Identity {
-  calls: SessionClient;
-}
+import { befriend, type Someone, TestSession } from "./test-session.ts";
 
 let session: TestSession;
 let anna: Someone;
@@ -19,19 +14,9 @@ beforeAll(async () => {
 });
 afterAll(() => session.close());
 beforeEach(async () => {
-  anna = await someone();
-  bert = await someone();
+  anna = await session.someone();
+  bert = await session.someone();
 });
-
-async function someone(): Promise<Someone> {
-  const device = await session.signUp();
-  return { ...device, calls: session.as(device) };
-}
-
-async function befriend(one: Someone, other: Someone): Promise<void> {
-  await one.calls.requestFriend({ userId: other.userId });
-  await other.calls.acceptFriend({ userId: one.userId });
-}
 
 describe("blocks", () => {
   const blockedBy = async ({ calls }: Someone) =>
@@ -56,7 +41,7 @@ describe("blocks", () => {
     for (const { calls } of [anna, bert]) {
       expect((await calls.listFriends({})).friends).toEqual([]);
     }
-    const carl = await someone();
+    const carl = await session.someone();
     await carl.calls.requestFriend({ userId: bert.userId });
     await bert.calls.blockUser({ userId: carl.userId });
     expect((await carl.calls.listFriends({})).friends).toEqual([]);
@@ -82,7 +67,7 @@ describe("blocks", () => {
 
   it("[A2] a block and a friendship that come at once leave no friends", async () => {
     for (let i = 0; i < 10; i++) {
-      const [one, other] = [await someone(), await someone()];
+      const [one, other] = [await session.someone(), await session.someone()];
       await one.calls.requestFriend({ userId: other.userId });
       await Promise.allSettled([
         other.calls.acceptFriend({ userId: one.userId }),
@@ -181,7 +166,7 @@ describe("CheckContacts", () => {
   ])(
     "[A2] goes by the audience $setting of what is wanted",
     async ({ setting, stranger, friend }) => {
-      const carl = await someone();
+      const carl = await session.someone();
       await befriend(anna, carl);
       await anna.calls.updateSettings({ settings: { messageAudience: setting } });
       expect(await verdicts(bert, anna)).toEqual([stranger, ALLOWED]);

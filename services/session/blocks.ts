@@ -1,6 +1,5 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { fieldInvalid } from "../../mesh/errors.ts";
-import { requireId } from "./fields.ts";
+import { requireIds } from "./fields.ts";
 import { blocksMax, inPair } from "./friend-pair.ts";
 import { sessionError } from "./session-errors.ts";
 import {
@@ -63,13 +62,7 @@ export function blockHandlers(
     },
 
     async listBlockedUserIds({ userIds }) {
-      const { length } = userIds;
-      if (length < 1 || length > blockersMax) {
-        throw fieldInvalid("user_ids", `${length} users are not 1 to ${blockersMax}`);
-      }
-      userIds.forEach((userId, i) => {
-        requireId(`user_ids[${i}]`, userId);
-      });
+      requireIds("user_ids", userIds, blockersMax);
       const rows = await parts.sql.query<{ user_id: string; blocked_ids: string[] }>(
         `SELECT user_id, array_agg(blocked_id ORDER BY blocked_id) AS blocked_ids
         FROM blocks WHERE user_id = ANY($1) GROUP BY user_id`,

@@ -4,7 +4,7 @@ import {
   Contact_Verdict as Verdict,
 } from "../../gen/parley/session/v1/session_service_pb.js";
 import { fieldInvalid } from "../../mesh/errors.ts";
-import { requireId } from "./fields.ts";
+import { requireId, requireIds } from "./fields.ts";
 import type { SessionHandlers, SessionParts } from "./session-parts.ts";
 
 const othersMax = 100;
@@ -26,13 +26,7 @@ interface ContactRow {
 export function checkContacts(parts: SessionParts): SessionHandlers["checkContacts"] {
   return async ({ userId, otherUserIds, kind }) => {
     requireId("user_id", userId);
-    const { length } = otherUserIds;
-    if (length < 1 || length > othersMax) {
-      throw fieldInvalid("other_user_ids", `${length} users are not 1 to ${othersMax}`);
-    }
-    otherUserIds.forEach((otherId, i) => {
-      requireId(`other_user_ids[${i}]`, otherId);
-    });
+    requireIds("other_user_ids", otherUserIds, othersMax);
     const column = audienceColumns[kind];
     if (!column) throw fieldInvalid("kind", `${kind} is not 1 or 2`);
     const rows = await parts.sql.query<ContactRow>(

@@ -22,6 +22,22 @@ export function requireId(field: string, value: string): string {
   throw fieldInvalid(field, `${shown(value)} is not 16 characters of a-z and 0-9`);
 }
 
+/** 1 to `max` ids. */
+export function requireIds(field: string, values: readonly string[], max: number): void {
+  const { length } = values;
+  if (length < 1 || length > max) throw fieldInvalid(field, `${length} are not 1 to ${max}`);
+  requireEach(field, values, requireId);
+}
+
+/** Checks each value of a list by itself. */
+export function requireEach(
+  field: string,
+  values: readonly string[],
+  require: (field: string, value: string) => unknown,
+): void {
+  for (const [i, value] of values.entries()) require(`${field}[${i}]`, value);
+}
+
 /** A user name. */
 export function requireUsername(field: string, value: string): string {
   if (usernamePattern.test(value)) return value;

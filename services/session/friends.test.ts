@@ -1,14 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Audience, FriendState } from "../../gen/parley/session/v1/session_pb.js";
-import type { Identity } from "../../mesh/rpc.ts";
-import { type SessionClient, TestSession } from "./test-session.ts";
+import { befriend, type Someone, TestSession } from "./test-session.ts";
 
 const { REQUESTED, INVITED, FRIENDS } = FriendState;
-
-interface Someone extends Identity {
-  username: string;
-  calls: SessionClient;
-}
 
 describe("friends", () => {
   let session: TestSession;
@@ -20,25 +14,15 @@ describe("friends", () => {
   });
   afterAll(() => session.close());
   beforeEach(async () => {
-    anna = await someone();
-    bert = await someone();
+    anna = await session.someone();
+    bert = await session.someone();
   });
-
-  async function someone(): Promise<Someone> {
-    const { user, userId, deviceId } = await session.signUp();
-    return { userId, deviceId, username: user!.username, calls: session.as({ userId, deviceId }) };
-  }
 
   /** How others stand to someone, by their ids. */
   async function statesOf({ calls }: Someone): Promise<Record<string, FriendState>> {
     const { friends } = await calls.listFriends({});
     return Object.fromEntries(friends.map(({ user, state }) => [user!.userId, state]));
   }
-
-  const befriend = async (one: Someone, other: Someone) => {
-    await one.calls.requestFriend({ userId: other.userId });
-    await other.calls.acceptFriend({ userId: one.userId });
-  };
 
   /** Gives someone many rows at once, with users that have no other use. */
   async function fill(owner: Someone, state: FriendState, count: number): Promise<void> {
@@ -172,7 +156,7 @@ describe("friends", () => {
   it("[A2] 5,000 friends and requests are the most, asked or accepted", async () => {
     await fill(anna, FRIENDS, 4_999);
     await anna.calls.requestFriend({ userId: bert.userId });
-    const carl = await someone();
+    const carl = await session.someone();
     const tooMany = { reason: "TOO_MANY_FRIENDS" };
     const { userId } = carl;
     await expect(anna.calls.requestFriend({ userId })).rejects.toMatchObject(tooMany);
@@ -197,7 +181,7 @@ describe("friends", () => {
 
   describe("ListFriends", () => {
     it("[A2] pages have everybody once, in the order of ids", async () => {
-      const others = await Promise.all(Array.from({ length: 7 }, someone));
+      const others = await Promise.all(Array.from({ length: 7 }, () => session.someone()));
       for (const other of others) await anna.calls.requestFriend({ userId: other.userId });
       const listed: string[] = [];
       const sizes: number[] = [];
@@ -224,7 +208,7 @@ describe("friends", () => {
     });
 
     it("[A2] only those of one state, where one is asked for", async () => {
-      const carl = await someone();
+      const carl = await session.someone();
       await befriend(anna, bert);
       await anna.calls.requestFriend({ userId: carl.userId });
       const listed = async (state: FriendState) =>
@@ -246,7 +230,7 @@ describe("friends", () => {
 
   describe("ListFriendIds", () => {
     it("[P3] lists friends alone, with who may see the user", async () => {
-      const carl = await someone();
+      const carl = await session.someone();
       await befriend(anna, bert);
       await carl.calls.requestFriend({ userId: anna.userId });
       const settings = { presenceAudience: Audience.FRIENDS, pushPreviews: true };

@@ -1,5 +1,5 @@
 import { fieldInvalid } from "../../mesh/errors.ts";
-import { requireId, requireUsername } from "./fields.ts";
+import { requireEach, requireId, requireUsername } from "./fields.ts";
 import {
   type SessionHandlers,
   type SessionParts,
@@ -18,12 +18,8 @@ export function listUsers(parts: SessionParts): SessionHandlers["listUsers"] {
     if (named < 1 || named > namedMax) {
       throw fieldInvalid("user_ids", `${named} ids and names are not 1 to ${namedMax}`);
     }
-    userIds.forEach((userId, i) => {
-      requireId(`user_ids[${i}]`, userId);
-    });
-    usernames.forEach((username, i) => {
-      requireUsername(`usernames[${i}]`, username);
-    });
+    requireEach("user_ids", userIds, requireId);
+    requireEach("usernames", usernames, requireUsername);
     const rows = await parts.sql.query<UserRow>(
       `SELECT ${userColumns} FROM users
       WHERE user_id = ANY($1::text[]) OR lower(username) = ANY($2::text[]) ORDER BY user_id`,

@@ -10,7 +10,7 @@ import { DomainError, fieldInvalid, unavailable } from "../../mesh/errors.ts";
 import { type SqlQueries, UniqueViolation } from "../../mesh/sql.ts";
 import { requireChannelId } from "./channel-mutes.ts";
 import { isQuietAt } from "./do-not-disturb.ts";
-import { requireId } from "./fields.ts";
+import { requireEach, requireId, requireIds } from "./fields.ts";
 import { addressOf, requirePushToken } from "./push-token-fields.ts";
 import { callerOf, type SessionHandlers, type SessionParts } from "./session-parts.ts";
 
@@ -91,22 +91,13 @@ export function pushTokenHandlers(
     },
 
     async listPushTargets({ userIds, channelIds, senderIds }) {
-      if (userIds.length < 1 || userIds.length > usersMax) {
-        throw fieldInvalid("user_ids", `${userIds.length} are not 1 to ${usersMax}`);
-      }
-      userIds.forEach((userId, i) => {
-        requireId(`user_ids[${i}]`, userId);
-      });
+      requireIds("user_ids", userIds, usersMax);
       if (Math.max(channelIds.length, senderIds.length) > subjectsMax) {
         const field = channelIds.length > subjectsMax ? "channel_ids" : "sender_ids";
         throw fieldInvalid(field, `they are more than ${subjectsMax}`);
       }
-      channelIds.forEach((channelId, i) => {
-        requireChannelId(`channel_ids[${i}]`, channelId);
-      });
-      senderIds.forEach((senderId, i) => {
-        requireId(`sender_ids[${i}]`, senderId);
-      });
+      requireEach("channel_ids", channelIds, requireChannelId);
+      requireEach("sender_ids", senderIds, requireId);
       const rows = await sql.query<TargetRow>(
         `SELECT user_id, push_previews, do_not_disturb, device_id, token,
           ARRAY(SELECT channel_id FROM channel_mutes

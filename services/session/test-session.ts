@@ -32,6 +32,12 @@ declare module "vitest" {
 /** Calls the service as a mesh does. */
 export type SessionClient = Client<typeof SessionService>;
 
+/** A user, signed in on a device. */
+export interface Someone extends Identity {
+  username: string;
+  calls: SessionClient;
+}
+
 type Fields = Record<string, unknown>;
 
 /** The environment of tests: passwords cost nothing. */
@@ -121,6 +127,13 @@ export class TestSession {
     return { ...answer, userId: answer.user!.userId };
   }
 
+  /** A new user. */
+  async someone(): Promise<Someone> {
+    const { user, userId, deviceId } = await this.signUp();
+    const calls = this.as({ userId, deviceId });
+    return { userId, deviceId, username: user!.username, calls };
+  }
+
   /** The user's revocations that edges have been told. */
   async revocationsOf(userId: string): Promise<Revocation[]> {
     const { entries } = await this.streams.revocations.read("revocation");
@@ -143,6 +156,12 @@ export class TestSession {
     }
     return call;
   }
+}
+
+/** Makes two users friends. */
+export async function befriend(one: Someone, other: Someone): Promise<void> {
+  await one.calls.requestFriend({ userId: other.userId });
+  await other.calls.acceptFriend({ userId: one.userId });
 }
 
 function contextOf(identity: Identity | undefined): CallContext {
