@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ErrorSchema } from "../gen/parley/rpc/v1/error_pb.js";
-import { Code, RpcError, toRpcError } from "../mesh/errors.ts";
+import { Code, RpcError, retryAfterMsDefault, toRpcError } from "../mesh/errors.ts";
 
 /** What a device is told of a failed call: a service's answer as it is, else as everywhere. */
 export function toCallError(thrown: unknown): RpcError {
@@ -22,5 +22,6 @@ export function toFrameError(thrown: unknown): MessageInitShape<typeof ErrorSche
 /** One connection has too much unanswered. */
 export function tooMany(what: "calls" | "sends", limit: number): RpcError {
   const text = `${limit} ${what} of this connection are unanswered, the limit`;
-  return new RpcError(Code.RESOURCE_EXHAUSTED, "OVERLOADED", text, { retryAfterMs: 500 });
+  const retryAfterMs = retryAfterMsDefault;
+  return new RpcError(Code.RESOURCE_EXHAUSTED, "OVERLOADED", text, { retryAfterMs });
 }

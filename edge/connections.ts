@@ -1,5 +1,6 @@
 /** The connections of an edge, whatever carries them: counts, drains and drops them. */
 import { sleep } from "../mesh/clock.ts";
+import { within } from "../mesh/lifecycle.ts";
 import { CloseCode } from "./close-codes.ts";
 import { Connection } from "./connection.ts";
 import type { EdgeContext } from "./edge-context.ts";
@@ -65,9 +66,7 @@ export class Connections {
       }
     }
     if (this.all.size === 0) return;
-    const timeout = new AbortController();
-    this.onEmpty = () => timeout.abort();
-    await sleep(this.edge.clock, lastWordsMsMax, timeout.signal).catch(() => {});
+    await within(lastWordsMsMax, new Promise<void>((resolve) => (this.onEmpty = resolve)));
   }
 
   /** What clients that are sent away are told: RFC 6455 leaves it 123 bytes. */

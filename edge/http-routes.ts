@@ -1,7 +1,7 @@
 /** Which HTTP request is whose, which pages may see the answer, and how many are under way. */
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
-import { sleep } from "../mesh/clock.ts";
-import { Code, RpcError } from "../mesh/errors.ts";
+import { Code, RpcError, retryAfterMsDefault } from "../mesh/errors.ts";
+import { within } from "../mesh/lifecycle.ts";
 import type { Connections } from "./connections.ts";
 import { answerPreflight, shareAnswer } from "./cors.ts";
 import type { EdgeContext } from "./edge-context.ts";
@@ -83,9 +83,7 @@ export class HttpRoutes {
   /** Resolves when no call is under way, or when they take too long. */
   async whenIdle(): Promise<void> {
     if (this.underWay === 0) return;
-    const timeout = new AbortController();
-    this.onIdle = () => timeout.abort();
-    await sleep(this.edge.clock, callsEndMsMax, timeout.signal).catch(() => {});
+    await within(callsEndMsMax, new Promise<void>((resolve) => (this.onIdle = resolve)));
   }
 
   private readonly onAnswered = (): void => {
@@ -96,7 +94,8 @@ export class HttpRoutes {
     const { httpCallsMax } = this.edge.config;
     if (this.underWay <= httpCallsMax) return;
     const text = `${httpCallsMax} calls are under way at this edge, the limit`;
-    throw new RpcError(Code.RESOURCE_EXHAUSTED, "OVERLOADED", text, { retryAfterMs: 500 });
+    const retryAfterMs = retryAfterMsDefault;
+    throw new RpcError(Code.RESOURCE_EXHAUSTED, "OVERLOADED", text, { retryAfterMs });
   };
 }
 
