@@ -45,15 +45,6 @@ export class AccountCache<Value extends object> {
     this.options = options;
   }
 
-  /** What is known of an account and needs no call of Session. */
-  fresh(userId: string): Value | undefined {
-    const cached = this.cached.get(userId);
-    if (!cached || this.options.clock.monotonicMs() >= cached.endMs) return undefined;
-    this.cached.delete(userId);
-    this.cached.set(userId, cached);
-    return cached.value;
-  }
-
   /**
    * What is known of an account and is not known to have changed, however old; what is older than
    * `maxAgeMs` is asked for again meanwhile.
@@ -96,6 +87,15 @@ export class AccountCache<Value extends object> {
     if (!load) return;
     load.isExpired = true;
     this.loading.delete(userId);
+  }
+
+  /** What is known of an account and needs no call of Session. */
+  private fresh(userId: string): Value | undefined {
+    const cached = this.cached.get(userId);
+    if (!cached || this.options.clock.monotonicMs() >= cached.endMs) return undefined;
+    this.cached.delete(userId);
+    this.cached.set(userId, cached);
+    return cached.value;
   }
 
   private async load(userId: string, load: Load<Value>): Promise<Value | undefined> {

@@ -184,9 +184,10 @@ export interface Stream {
   /**
    * Runs a worker: gives all entries of each shard, in order from the checkpoint of its name, in
    * batches, one at a time, and moves the checkpoint forward when the handler's promise resolves,
-   * and all that it {@link WorkBatch.hold holds}, of this batch and those before. A handler that fails gets the same entries again after a growing pause, unless
-   * another worker of the name has done them by then. Batches of different shards may run at once.
-   * Stopping waits for the handler, not for what is held.
+   * and all that it {@link WorkBatch.hold holds}, of this batch and those before. A handler that
+   * fails gets the same entries again after a growing pause, unless another worker of the name has
+   * done them by then. Batches of different shards may run at once. Stopping waits for the handler,
+   * not for what is held.
    */
   work(options: WorkOptions, handler: BatchHandler): Running;
 

@@ -3,6 +3,7 @@ import { PresenceService } from "../../gen/parley/presence/v1/presence_service_p
 import { SessionService } from "../../gen/parley/session/v1/session_service_pb.js";
 import { followAccounts } from "../../mesh/account-cache.ts";
 import type { Clock } from "../../mesh/clock.ts";
+import { edgeService } from "../../mesh/edge-offer.ts";
 import type { CodeTable } from "../../mesh/errors.ts";
 import { type Logger, silentLogger } from "../../mesh/logger.ts";
 import type { Registry, Watch } from "../../mesh/registry.ts";
@@ -105,7 +106,7 @@ class PresenceInstance implements Presence {
     const { mesh, registry } = this.options;
     const { streams, clock, log = silentLogger } = this.options;
     this.accounts = followAccounts(this.friends, { streams, clock, log });
-    this.edges = registry.watch("parley.edge", (edges) =>
+    this.edges = registry.watch(edgeService, (edges) =>
       this.settling.setEdges(edges.map(({ instanceId }) => instanceId)),
     );
     mesh.watchInstances(PresenceService, (instanceIds) => {
