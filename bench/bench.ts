@@ -8,7 +8,7 @@ import { type Backend, backends } from "./scenario.ts";
 
 const names = [
   ...["memory", "latency", "throughput", "group", "large-group", "catch-up", "away", "history"],
-  ...["search", "push"],
+  ...["search", "push", "heartbeats"],
 ];
 /** Not on both back ends: an edge by itself, stores and databases, what pushes. */
 const runOnce = ["memory", "history", "search", "push"];

@@ -13,27 +13,55 @@ export function loadFigure({ serverCpu, seconds }: Measured): Figure {
 
 const mainThread = "thread main";
 
+/** Without what goes on anyway: what took so much of the same time when there was nothing to do. */
+export function aboveIdle(measured: Measured, idle: Measured): Measured {
+  const scale = measured.seconds / idle.seconds;
+  const above = (used: ReadonlyMap<string, number>, before: ReadonlyMap<string, number>) =>
+    new Map(
+      Array.from(used, ([name, cpuSeconds]) => {
+        const idleSeconds = (before.get(name) ?? 0) * scale;
+        return [name, Math.max(0, cpuSeconds - idleSeconds)] as const;
+      }),
+    );
+  return {
+    ...measured,
+    serverCpu: above(measured.serverCpu, idle.serverCpu),
+    generatorCpu: above(measured.generatorCpu, idle.generatorCpu),
+  };
+}
+
+/** What CPU time is divided by. */
+export interface CpuPer {
+  count: number;
+  /** "µs/message". */
+  unit: string;
+}
+
 /**
- * CPU per message: of the generator and the server's parts as the kernel counts them, the main
+ * CPU per message, or whatever else there is: of the generator and the server's parts as the kernel counts them, the main
  * thread of a single process divided by the shares that its profile has found.
  */
-export function cpuFigures(measured: Measured, profile: CpuProfile | undefined): Figure[] {
-  const { serverCpu, generatorCpu, counts } = measured;
-  const perMessage = (name: string, cpuSeconds: number): Figure => ({
+export function cpuFigures(
+  measured: Measured,
+  profile: CpuProfile | undefined,
+  { count, unit }: CpuPer = { count: measured.counts.completed, unit: "µs/message" },
+): Figure[] {
+  const { serverCpu, generatorCpu } = measured;
+  const each = (name: string, cpuSeconds: number): Figure => ({
     name: `CPU: ${name}`,
-    value: (cpuSeconds * 1e6) / counts.completed,
-    unit: "µs/message",
+    value: (cpuSeconds * 1e6) / count,
+    unit,
   });
   const mainSeconds = serverCpu.get(mainThread) ?? 0;
   const parts = [...(profile ? samplesByPart(profile) : [])].filter(([part]) => part !== "idle");
   const busy = parts.reduce((sum, [, samples]) => sum + samples, 0);
   return [
     loadFigure(measured),
-    perMessage("load generator", cpuTotal(generatorCpu)),
-    perMessage("server", cpuTotal(serverCpu)),
-    ...byValue(serverCpu).map(([name, used]) => perMessage(`server, ${name}`, used)),
+    each("load generator", cpuTotal(generatorCpu)),
+    each("server", cpuTotal(serverCpu)),
+    ...byValue(serverCpu).map(([name, used]) => each(`server, ${name}`, used)),
     ...byValue(new Map(parts)).map(([part, samples]) =>
-      perMessage(`server, ${mainThread}: ${part}`, (mainSeconds * samples) / busy),
+      each(`server, ${mainThread}: ${part}`, (mainSeconds * samples) / busy),
     ),
   ];
 }

@@ -2,9 +2,9 @@
 import { measure, settled, startClosedLoop } from "./closed-loop.ts";
 import { cpuFigures, profileNotes } from "./cpu-figures.ts";
 import { profileServer } from "./cpu-profile.ts";
-import { startHeartbeats } from "./heartbeats.ts";
 import { Latencies } from "./latencies.ts";
 import { Account, LoadChannel } from "./load-channel.ts";
+import { startHeartbeats } from "./load-heartbeats.ts";
 import { connectAll } from "./load-pairs.ts";
 import { startServer } from "./load-server.ts";
 import { createGroup, signUp } from "./load-users.ts";

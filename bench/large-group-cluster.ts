@@ -3,13 +3,13 @@
  * beside one of 1,000, on a cluster. Each group is measured with several numbers of devices: for
  * the same number, only the size of the group differs between the two.
  */
-import { type Measured, measure, settled, startClosedLoop } from "./closed-loop.ts";
-import { cpuFigures } from "./cpu-figures.ts";
-import { startHeartbeats } from "./heartbeats.ts";
+import { measure, settled, startClosedLoop } from "./closed-loop.ts";
+import { aboveIdle, cpuFigures } from "./cpu-figures.ts";
 import { createAccounts, createLargeGroup, memberName } from "./large-group-members.ts";
 import { Latencies } from "./latencies.ts";
 import { Account, LoadChannel } from "./load-channel.ts";
 import { closeClients, LoadClient } from "./load-client.ts";
+import { startHeartbeats } from "./load-heartbeats.ts";
 import { type LoadServer, startServer } from "./load-server.ts";
 import { lastSequence, logIn, times } from "./load-users.ts";
 import { anonymousBytes } from "./process-memory.ts";
@@ -157,23 +157,6 @@ async function measureGroup(
     ...firsts.figures(`delivery ${at} to the first`, [50, 99]),
     ...lasts.figures(`delivery ${at} to the last`, [50, 99]),
   ];
-}
-
-/** Without what heartbeats, timers and the servers' own work take of the same time. */
-function aboveIdle(measured: Measured, idle: Measured): Measured {
-  const scale = measured.seconds / idle.seconds;
-  const above = (used: ReadonlyMap<string, number>, before: ReadonlyMap<string, number>) =>
-    new Map(
-      Array.from(used, ([name, cpuSeconds]) => {
-        const idleSeconds = (before.get(name) ?? 0) * scale;
-        return [name, Math.max(0, cpuSeconds - idleSeconds)] as const;
-      }),
-    );
-  return {
-    ...measured,
-    serverCpu: above(measured.serverCpu, idle.serverCpu),
-    generatorCpu: above(measured.generatorCpu, idle.generatorCpu),
-  };
 }
 
 function edgeBytes({ cluster }: LoadServer): number {

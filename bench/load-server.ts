@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import type { Cluster } from "../deploy/cluster.ts";
 import { OwnCluster } from "../tests/cluster/own-cluster.ts";
+import { Instances } from "../tests/instances.ts";
 import { type ParleyProcess, startParley } from "../tests/parley-process.ts";
 import { closeClients } from "./load-client.ts";
 import { type CpuTimes, cpuTimes, cpuTotal } from "./process-cpu.ts";
@@ -13,6 +14,8 @@ export interface LoadServer {
   readonly urls: readonly string[];
   /** CPU seconds used by its parts: the threads of the one process, or roles and servers. */
   cpu(): CpuTimes;
+  /** What each instance of a service shows as metrics; the one process has those of all. */
+  metrics(service: string): Promise<string[]>;
   /** The one process that has every role, which can be profiled, and its log. */
   readonly single: { pid: number; log: readonly string[] } | undefined;
   /** What only a cluster has: processes and servers of its own. */
@@ -20,6 +23,9 @@ export interface LoadServer {
   /** Closes all clients of this process, ends the server and removes its data. */
   stop(): Promise<void>;
 }
+
+/** Of each role in a cluster. */
+const instancesEach = 2;
 
 /** Starts a server in a new folder. It ends with this process at the latest. */
 export function startServer(backend: Backend): Promise<LoadServer> {
@@ -36,6 +42,7 @@ async function startEmbedded(): Promise<LoadServer> {
   return {
     urls: [parley.url],
     cpu: () => new Map([...cpuTimes(pid)].map(([name, used]) => [`thread ${name}`, used])),
+    metrics: async () => [await textAt(parley.metricsUrl)],
     single: { pid, log: parley.log },
     cluster: undefined,
     async stop() {
@@ -48,12 +55,13 @@ async function startEmbedded(): Promise<LoadServer> {
 
 async function startWholeCluster(): Promise<LoadServer> {
   const own = await OwnCluster.start({
-    edges: 2,
+    edges: instancesEach,
     environment: { PARLEY_LOG_LEVEL: "error" },
     onLog: (line) => console.error(line),
   });
   const { cluster } = own;
   const { nats, consul, cassandra, postgres } = cluster.servers;
+  const instances = new Instances(consul.url);
   const parts: [string, () => (number | undefined)[]][] = [
     ["NATS", () => nats.nodes.map((node) => node.process.pid)],
     ["Consul", () => [consul.process.pid]],
@@ -72,6 +80,10 @@ async function startWholeCluster(): Promise<LoadServer> {
         ...parts.map(([name, pids]) => [name, sum(pids())] as const),
       ]);
     },
+    async metrics(service) {
+      const found = await instances.find(service, instancesEach);
+      return Promise.all(found.map(({ metadata }) => textAt(metadata.metrics_url!)));
+    },
     single: undefined,
     cluster,
     async stop() {
@@ -79,6 +91,10 @@ async function startWholeCluster(): Promise<LoadServer> {
       await own.stop();
     },
   };
+}
+
+async function textAt(url: string): Promise<string> {
+  return (await fetch(url)).text();
 }
 
 function endAtOnce(parley: ParleyProcess): void {

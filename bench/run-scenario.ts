@@ -2,6 +2,7 @@
 import { away } from "./away.ts";
 import { catchUp } from "./catch-up.ts";
 import { group } from "./group.ts";
+import { heartbeats } from "./heartbeats.ts";
 import { history } from "./history.ts";
 import { largeGroup } from "./large-group.ts";
 import { latency } from "./latency.ts";
@@ -15,6 +16,7 @@ import { throughput } from "./throughput.ts";
 
 const scenarios: Record<string, Scenario> = {
   memory,
+  heartbeats,
   latency,
   throughput,
   group,

@@ -11,6 +11,7 @@ import {
 } from "../../gen/parley/presence/v1/presence_service_pb.js";
 import type { Clock, Timer } from "../../mesh/clock.ts";
 import type { Logger } from "../../mesh/logger.ts";
+import type { Metrics } from "../../mesh/metrics.ts";
 import type { DuplexHandler } from "../../mesh/rpc.ts";
 import type { PresenceState } from "./presence-state.ts";
 import type { Settling } from "./settling.ts";
@@ -22,6 +23,7 @@ export interface EdgeLinksOptions {
   beatIntervalMs: number;
   clock: Clock;
   log: Logger;
+  metrics?: Metrics | undefined;
 }
 
 type LinkMethod = (typeof PresenceService)["method"]["link"] & DescMethodBiDiStreaming;
@@ -46,11 +48,17 @@ const idLengthMax = 64;
 export class EdgeLinks {
   private readonly options: EdgeLinksOptions;
   private readonly links = new Set<Link>();
+  private readonly requests;
   private timer: Timer | undefined;
   private watchDueMs = Number.POSITIVE_INFINITY;
 
   constructor(options: EdgeLinksOptions) {
     this.options = options;
+    this.requests = options.metrics?.counter(
+      "parley_presence_edge_requests_total",
+      "Requests of edges: beats of an edge, and reports of its devices.",
+      ["kind"],
+    );
     this.watchSilence();
   }
 
@@ -87,6 +95,7 @@ export class EdgeLinks {
     const { reports } = request;
     if (reports.length > reportsMax) return `${reports.length} reports, more than ${reportsMax}`;
     link.heardMs = clock.monotonicMs();
+    this.requests?.inc({ kind: isBeat(request) ? "beat" : "report" });
     state.hear(edgeId);
     if (request.snapshotStart) state.beginSnapshot(edgeId);
     for (const report of reports) {
@@ -150,6 +159,11 @@ export class EdgeLinks {
     this.watchDueMs = nowMs + beatIntervalMs;
     this.timer = clock.setTimer(beatIntervalMs, () => this.watchSilence());
   }
+}
+
+/** Nothing but a sign of life. */
+function isBeat({ reports, snapshotStart, snapshotEnd }: LinkRequest): boolean {
+  return reports.length === 0 && !snapshotStart && !snapshotEnd;
 }
 
 function isId(text: string): boolean {

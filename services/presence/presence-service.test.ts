@@ -227,36 +227,6 @@ describe("PresenceService", () => {
     expect(cluster.told).toEqual(["ben online → anna"]);
   });
 
-  it("answers the first request and every beat with the interval", async () => {
-    cluster.start("p1");
-    const answers: number[] = [];
-    const link = cluster.link("p1");
-    link.onMessage = ({ beatIntervalMs }) => answers.push(beatIntervalMs);
-    link.write({ edgeId: "edge-1", snapshotStart: true });
-    link.write({ snapshotEnd: true, reports: [{ kind: 1, userId: "ben", deviceId: "d" }] });
-    link.write({});
-    await settle();
-    expect(answers).toEqual([5_000, 5_000]);
-  });
-
-  const good = { kind: Kind.ATTACHED, userId: "ben", deviceId: "phone" };
-  const first = { edgeId: "edge-9", snapshotStart: true };
-  it.each([
-    ["no edge", { snapshotStart: true }],
-    ["no snapshot", { edgeId: "edge-9" }],
-    ["too many reports", { ...first, reports: Array.from({ length: 1_001 }, () => good) }],
-    ["no user", { ...first, reports: [{ ...good, userId: "" }] }],
-    ["no device", { ...first, reports: [{ ...good, deviceId: "" }] }],
-    ["a long id", { ...first, reports: [{ ...good, deviceId: "d".repeat(65) }] }],
-    ["no kind", { ...first, reports: [{ ...good, kind: 0 }] }],
-  ])("ends a stream that begins with %s", async (_, request) => {
-    cluster.start("p1");
-    const link = cluster.link("p1");
-    link.write(request);
-    await settle();
-    expect(link.isClosed).toBe(true);
-  });
-
   it("[P5] a new instance knows nothing of those who are absent until it has settled", async () => {
     cluster.start("p1");
     const link = await edge("edge-1");

@@ -6,6 +6,7 @@ import type { Clock } from "../../mesh/clock.ts";
 import { edgeService } from "../../mesh/edge-offer.ts";
 import type { CodeTable } from "../../mesh/errors.ts";
 import { type Logger, silentLogger } from "../../mesh/logger.ts";
+import type { Metrics } from "../../mesh/metrics.ts";
 import type { Registry, Watch } from "../../mesh/registry.ts";
 import type { Handlers, Mesh } from "../../mesh/rpc.ts";
 import type { Running, Streams } from "../../mesh/streams.ts";
@@ -30,6 +31,7 @@ export interface PresenceOptions {
   clock: Clock;
   config: PresenceConfig;
   log?: Logger;
+  metrics?: Metrics;
   callOwner: CallOwner;
   /** This instance, as it is registered. */
   instanceId: string;
@@ -67,7 +69,7 @@ class PresenceInstance implements Presence {
   private closed = false;
 
   constructor(options: PresenceOptions) {
-    const { mesh, streams, store, clock, config, callOwner, instanceId } = options;
+    const { mesh, streams, store, clock, config, metrics, callOwner, instanceId } = options;
     const { graceMs, beatIntervalMs } = config;
     const log = options.log ?? silentLogger;
     this.options = options;
@@ -80,7 +82,7 @@ class PresenceInstance implements Presence {
     const onSettled = () => void this.changes.reconcile();
     this.settling = new Settling({ clock, graceMs, instanceId, onSettled });
     const { state, settling } = this;
-    this.links = new EdgeLinks({ state, settling, beatIntervalMs, clock, log });
+    this.links = new EdgeLinks({ state, settling, beatIntervalMs, clock, log, metrics });
     this.rows = new WriteBehind({ store, delayMs: config.writeDelayMs, clock, log });
     const sessions = mesh.client(SessionService);
     const friends = friendLists({

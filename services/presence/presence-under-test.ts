@@ -16,6 +16,7 @@ import type { Clock } from "../../mesh/clock.ts";
 import { ManualClock } from "../../mesh/clock-manual.ts";
 import { type MemoryDuplex, memoryDuplex } from "../../mesh/duplex-memory.ts";
 import { unavailable } from "../../mesh/errors.ts";
+import type { Metrics } from "../../mesh/metrics.ts";
 import { LocalRegistry } from "../../mesh/registry-local.ts";
 import type { CallContext, Mesh } from "../../mesh/rpc.ts";
 import type { Streams } from "../../mesh/streams.ts";
@@ -69,6 +70,7 @@ export class PresenceCluster {
   /** Calls of these instances fail. */
   readonly unreachable = new Set<string>();
   store: PresenceStore = new MemoryPresenceStore();
+  metrics: Metrics | undefined;
   private readonly instances = new Map<string, Presence>();
   private readonly cuts = new Map<string, Set<(error: Error) => void>>();
   /** What swallows all that is on its way in the streams to an instance. */
@@ -81,6 +83,7 @@ export class PresenceCluster {
       mesh: this.mesh,
       streams: {
         publishInbox: (userId, data) => {
+          if (!this.isRunning(instanceId)) return;
           const told = readEvent(userId, data);
           this.told.push(told);
           this.onTold(told);
@@ -88,9 +91,10 @@ export class PresenceCluster {
         subscribeAccounts: (onChange) => this.accounts.subscribeAccounts(onChange),
       },
       registry: this.registry,
-      store: this.store,
+      store: this.storeOf(instanceId),
       clock: machineClock(this.clock, aheadMs),
       config,
+      ...(this.metrics && { metrics: this.metrics }),
       callOwner: async (owner, request, options) => {
         const { identity } = options;
         const context = { identity } as CallContext;
@@ -225,6 +229,23 @@ export class PresenceCluster {
     const presence = this.instances.get(instanceId);
     if (!presence || this.unreachable.has(instanceId)) throw unavailable(`${instanceId} is away`);
     return presence;
+  }
+
+  private isRunning(instanceId: string): boolean {
+    return this.instances.has(instanceId);
+  }
+
+  /** The store, in which a process that was killed writes nothing any more. */
+  private storeOf(instanceId: string): PresenceStore {
+    const { store } = this;
+    return {
+      put: async (rows) => {
+        if (this.isRunning(instanceId)) await store.put(rows);
+      },
+      get: (userIds) => store.get(userIds),
+      listOnline: (afterUserId, limit) => store.listOnline(afterUserId, limit),
+      close: () => store.close(),
+    };
   }
 
   private announce(): void {

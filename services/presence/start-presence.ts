@@ -20,6 +20,7 @@ export function startPresence(runtime: Runtime, streams: Streams, store: Presenc
     clock,
     config: parseConfig(presenceConfig, runtime.environment),
     log: runtime.log("presence"),
+    metrics: runtime.metrics,
     callOwner: (owner, request, options) =>
       mesh.callInstance(owner, PresenceService.method.getOwnedPresence, request, options),
     instanceId,
