@@ -14,3 +14,7 @@ for (let first = 1; first < seeds; first += seedsPerTest) {
     }
   }, 120_000);
 }
+
+it("[P3] who is told offline by the owner before, and is back, is told online when the next has settled", async () => {
+  expect((await runPresence(4_998)).violation).toBeUndefined();
+});

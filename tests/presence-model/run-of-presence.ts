@@ -7,6 +7,7 @@ import { rendezvous } from "../../mesh/rendezvous.ts";
 import { config, PresenceCluster, settle } from "../../services/presence/presence-under-test.ts";
 import { Random } from "../simulation/random.ts";
 import { Edge } from "./edge.ts";
+import { Friend } from "./friend.ts";
 import { PresenceModel } from "./presence-model.ts";
 
 /** What has come of a run. */
@@ -17,7 +18,7 @@ export interface PresenceRun {
 }
 
 const users = ["anna", "ben", "carl"];
-const friend = "dora";
+const friendId = "dora";
 const devices = ["phone", "laptop"];
 const { graceMs, beatIntervalMs, writeDelayMs } = config;
 /** A stream that is broken is open again, with its snapshot sent. */
@@ -68,12 +69,9 @@ class Run {
   private edges: Edge[] = [];
   private readonly instances: string[] = [];
   private readonly startedMs = new Map<string, number>();
-  private readonly changedMs = new Map<string, number>();
   /** By edge, user and device. */
   private readonly connectedMs = new Map<string, number>();
-  private readonly lastTold = new Map<string, string>();
-  /** Users whose last change a crash may have taken from the store before it was written. */
-  private readonly unsure = new Set<string>();
+  private readonly friend = new Friend(writeDelayMs);
   private readonly lastActive = new Map<string, number>();
   private readonly stored = new Map<string, number>();
   /** A log-in gives a device a new id. */
@@ -94,7 +92,7 @@ class Run {
     cluster.linkDelayMs = random.pick([0, 0, 50, 1_500]);
     cluster.isDoubling = random.chance(0.3);
     cluster.watchLagMs = () => random.between(0, watchLagMsMax);
-    for (const user of users) cluster.friends.set(user, [friend]);
+    for (const user of users) cluster.friends.set(user, [friendId]);
     cluster.onTold = (told) => this.hear(told);
     this.reportsMax = random.pick([1, 2, 1_000]);
     this.model = new PresenceModel({ graceMs, reportMs: cluster.linkDelayMs });
@@ -171,6 +169,10 @@ class Run {
     this.instances.push(instanceId);
     this.startedMs.set(instanceId, this.nowMs);
     this.instancesChange();
+    for (const user of users) {
+      if (rendezvous(user, this.instances) !== instanceId) continue;
+      this.friend.handOver(this.nowMs, user, this.instancesKnownMs);
+    }
     this.cluster.start(instanceId, aheadMs);
   }
 
@@ -178,8 +180,11 @@ class Run {
     if (this.instances.length < 2) return;
     const instanceId = this.random.pick(this.instances);
     this.log(`${instanceId} dies`);
-    for (const [user, changedMs] of this.changedMs) {
-      if (this.nowMs - changedMs <= writeDelayMs) this.unsure.add(user);
+    for (const user of users) {
+      const isOwner = rendezvous(user, this.instances) === instanceId;
+      if (isOwner || this.friend.isHandedOver(this.nowMs, user)) {
+        this.friend.loseOwner(this.nowMs, user);
+      }
     }
     this.instances.splice(this.instances.indexOf(instanceId), 1);
     this.instancesChange();
@@ -261,14 +266,12 @@ class Run {
 
   private hear(told: string): void {
     const [user = "", status = ""] = told.split(" ");
-    this.log(`${friend} is told: ${user} ${status}`);
-    const { nowMs, lastTold } = this;
+    this.log(`${friendId} is told: ${user} ${status}`);
+    const { nowMs } = this;
     if (status === "offline" && !this.model.mayBeOffline(nowMs, user)) {
       this.problem ??= `${user} was called offline, but was there within the grace time`;
     }
-    lastTold.set(user, status);
-    this.changedMs.set(user, nowMs);
-    this.unsure.delete(user);
+    this.friend.hear(nowMs, user, status);
   }
 
   /** Lets time pass, from one event to the next. */
@@ -294,15 +297,17 @@ class Run {
   private async check(): Promise<void> {
     this.events++;
     if (this.problem) throw new Violation(this.problem);
-    const { nowMs, model } = this;
+    const { nowMs, model, friend } = this;
     const answers = await this.cluster.get(this.instances[0]!, users);
     const rows = await this.cluster.store.get(users);
     for (const [i, user] of users.entries()) {
       const [, status = "", activeText] = answers[i]!.split(" ");
       const owner = rendezvous(user, this.instances)!;
+      const told = friend.lastTold(user);
+      const isSettled = nowMs >= this.settledMs;
       const fail = (what: string) => {
         throw new Violation(
-          `${((nowMs - this.startMs) / 1_000).toFixed(3)} ${user} is ${status} at ${owner}, last told ${this.lastTold.get(user)}: ${what}`,
+          `${((nowMs - this.startMs) / 1_000).toFixed(3)} ${user} is ${status} at ${owner}, last told ${told}: ${what}`,
         );
       };
       if (status === "OFFLINE") {
@@ -311,11 +316,11 @@ class Run {
       }
       if (model.mustBeOnline(nowMs, user) && !model.isBroken(nowMs)) {
         if (status !== "ONLINE") fail("is connected");
-        if (!this.unsure.has(user) && this.lastTold.get(user) !== "online") fail("is connected");
+        if (!friend.mayBeWrong(user, isSettled) && told !== "online") fail("is connected");
       }
-      if (model.mustBeOffline(nowMs, user) && nowMs >= this.settledMs) {
+      if (model.mustBeOffline(nowMs, user) && isSettled) {
         if (status !== "OFFLINE") fail("has been away for the grace time");
-        if (!this.unsure.has(user) && this.lastTold.get(user) === "online") {
+        if (!friend.mayBeWrong(user, isSettled) && told === "online") {
           fail("has been away for the grace time");
         }
       }
