@@ -47,6 +47,7 @@ export class ScriptedInbox {
         return this.later(() => subjects.map(() => this.replica().at(-1)?.sequence ?? 0));
       },
     } satisfies Partial<Stream> as unknown as Stream,
+    interruptions: 0,
     subscribeInbox: (_user, listener) =>
       this.later((): Running => {
         this.subscriptions++;
@@ -100,6 +101,11 @@ export class ScriptedInbox {
   /** Tells what is not stored. */
   publish(data: Uint8Array): void {
     this.listener?.({ subject: "alice", data, sequence: 0, prevSequence: 0 });
+  }
+
+  /** The bus was away for a moment. */
+  interrupt(): void {
+    (this.streams as { interruptions: number }).interruptions++;
   }
 
   /** Answers everything, with live copies, until nothing waits. */

@@ -133,6 +133,27 @@ describe("an inbox feed", () => {
     expect(device.got).toEqual([10]);
   });
 
+  it("[S2] finds what was lost while the bus was away as soon as it is back", async () => {
+    const { inbox, clock, feeds } = setUp();
+    const devices = Array.from({ length: 50 }, (_, i) => {
+      const device = new Device();
+      feeds.follow(`user-${i}`, { epoch: "", sequence: 0 }, device);
+      return device;
+    });
+    await inbox.settle();
+    clock.advance(60_000);
+    await inbox.settle();
+    inbox.store();
+    inbox.release("never");
+    inbox.interrupt();
+    for (let seconds = 0; seconds < 2; seconds++) {
+      clock.advance(1_000);
+      await inbox.settle();
+    }
+    const last = devices[0]!.position;
+    expect(devices.map(({ got }) => got.at(-1))).toEqual(devices.map(() => last));
+  });
+
   it("[S2] turns to the leader where another read lags, and tries again where reads fail", async () => {
     const { inbox, clock, feeds, at } = setUp(5);
     inbox.lag = 3;

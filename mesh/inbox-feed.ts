@@ -12,6 +12,7 @@ export class InboxFeeds extends SubjectFeeds {
     const source = {
       stream: streams.inbox,
       subscribe: streams.subscribeInbox.bind(streams),
+      interruptions: () => streams.interruptions,
       appendsEmpty: true,
     };
     super({ ...options, source });

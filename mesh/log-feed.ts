@@ -15,6 +15,7 @@ export class LogFeeds extends SubjectFeeds {
     const source = {
       stream: streams.log,
       subscribe: streams.subscribeLog.bind(streams),
+      interruptions: () => streams.interruptions,
       appendsEmpty: false,
     };
     super({ ...options, source });

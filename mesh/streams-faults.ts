@@ -87,6 +87,9 @@ export function withFaults(streams: Streams, options: StreamFaultsOptions): Stre
     },
     subscribeInbox: (userId, onMessage) =>
       subscribe(onMessage, (hear) => streams.subscribeInbox(userId, hear)),
+    get interruptions() {
+      return streams.interruptions;
+    },
     publishInbox: (userId, data) => streams.publishInbox(userId, data),
     subscribeLog: (channelId, onMessage) =>
       subscribe(onMessage, (hear) => streams.subscribeLog(channelId, hear)),

@@ -43,6 +43,7 @@ class LmdbStreams implements Streams, GroupOwner {
   readonly inbox: LmdbStream;
   readonly revocations: LmdbStream;
   readonly deadLetters: LmdbDeadLetters;
+  readonly interruptions = 0;
   private readonly environment: LmdbEnvironment;
   private readonly commits: GroupCommit;
   private readonly streams: readonly LmdbStream[];

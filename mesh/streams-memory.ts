@@ -98,6 +98,7 @@ class MemoryStreams implements Streams {
   readonly inbox: MemoryStream;
   readonly revocations: MemoryStream;
   readonly deadLetters: DeadLetters;
+  readonly interruptions = 0;
   private readonly server: MemoryStreamsServer;
   private readonly bus = new LiveBus();
   private readonly logBus = new LiveBus();

@@ -60,9 +60,12 @@ export class NatsLive {
     if (this.link.isUp) this.link.connection.publish(this.fullSubject(subject), data.slice());
   }
 
-  /** The same of an entry that is stored; it comes as if the server had republished it. */
+  /**
+   * The same of an entry that is stored; it comes as if the server had republished it.
+   * @throws StreamUnavailable while NATS is away
+   */
   publishEntry(subject: string, { data, sequence, prevSequence }: PublishedEntry): void {
-    if (!this.link.isUp) return;
+    this.link.checkUp();
     const sent = headers();
     sent.set("Nats-Sequence", String(sequence));
     sent.set("Nats-Last-Sequence", String(prevSequence));

@@ -70,6 +70,8 @@ describe("NATS streams without a connection", () => {
     ];
     for (const each of attempts) expect(await failure(each)).toBeInstanceOf(StreamUnavailable);
     streams.publishInbox("a", bytes("lost"));
+    const entry = { data: bytes("lost"), sequence: 1, prevSequence: 0 };
+    expect(() => streams.publishLog("a", entry)).toThrow(StreamUnavailable);
     proxy.restore();
     await until(async () => (await failure(streams.log.last("a"))) === undefined);
     await streams.log.append("a", bytes("2"));
@@ -121,6 +123,7 @@ describe("NATS streams without a connection", () => {
     const lost = await other.inbox.append("a", bytes("2"));
     proxy.restore();
     await until(async () => (await failure(streams.log.last("a"))) === undefined);
+    expect(streams.interruptions).toBeGreaterThan(0);
     const last = await other.inbox.append("a", bytes("3"));
     await until(() => heard.length === 2);
     expect(heard.map(({ sequence, prevSequence }) => [sequence, prevSequence])).toEqual([

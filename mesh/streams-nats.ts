@@ -149,6 +149,10 @@ class NatsStreamsOverShards implements NatsStreams {
     return this.liveInboxes.subscribe(userId, onMessage);
   }
 
+  get interruptions(): number {
+    return this.link.reconnects;
+  }
+
   publishInbox(userId: string, data: Uint8Array): void {
     checkSubject(userId);
     this.liveInboxes.publish(userId, data);

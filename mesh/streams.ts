@@ -265,6 +265,9 @@ export interface Streams {
    */
   subscribeInbox(userId: string, onMessage: (message: LiveMessage) => void): Promise<Running>;
 
+  /** How often the bus was away so far: what was told meanwhile is not heard. */
+  readonly interruptions: number;
+
   /** Tells the subscribers of an inbox something that is not stored. May be lost. */
   publishInbox(userId: string, data: Uint8Array): void;
 
@@ -277,6 +280,7 @@ export interface Streams {
   /**
    * Tells the subscribers of a channel's log of an entry that is stored there. As with what is
    * republished it may be lost; those of one caller arrive in the order of the calls.
+   * @throws StreamUnavailable where it is lost for certain
    */
   publishLog(channelId: string, entry: PublishedEntry): void;
 

@@ -8,6 +8,8 @@ import type { LiveMessage, Running, Stream } from "./streams.ts";
 export interface FeedSource {
   stream: Stream;
   subscribe(subject: string, onMessage: (message: LiveMessage) => void): Promise<Running>;
+  /** How often subscribers may have missed something, whatever their subject. */
+  interruptions(): number;
   /** Whether a subject that holds nothing gets an empty entry, for its follower to stand on. */
   appendsEmpty: boolean;
 }

@@ -36,6 +36,7 @@ export interface SubjectFeedsOptions {
 
 /** All subjects that are followed from this process. */
 export class SubjectFeeds {
+  private readonly source: FeedSource;
   private readonly stream: Stream;
   private readonly clock: Clock;
   private readonly log: Logger;
@@ -46,10 +47,13 @@ export class SubjectFeeds {
   private wentLive = new Set<FollowedSubject>();
   private wentLiveBefore = new Set<FollowedSubject>();
   private checking = false;
+  private interruptions: number;
   private timer: Timer | undefined;
 
   constructor(options: SubjectFeedsOptions) {
+    this.source = options.source;
     this.stream = options.source.stream;
+    this.interruptions = options.source.interruptions();
     this.clock = options.clock;
     this.log = options.log ?? silentLogger;
     this.counters = options.metrics && createCounters(options.metrics, this.stream.name);
@@ -144,13 +148,16 @@ export class SubjectFeeds {
 
   /**
    * Compares the tails of those who went live a second or two ago (interest in a subject takes
-   * time to spread over a cluster of brokers) and of one part of all.
+   * time to spread over a cluster of brokers) and of one part of all; of all after an interruption.
    */
   private readonly tick = (): void => {
     this.timer = undefined;
     if (this.followed.size === 0) return;
     this.timer = this.clock.setTimer(tickMs, this.tick);
     if (this.checking) return;
+    const interruptions = this.source.interruptions();
+    if (interruptions !== this.interruptions) this.wentLive = new Set(this.followed.values());
+    this.interruptions = interruptions;
     const due = this.wentLiveBefore;
     this.wentLiveBefore = this.wentLive;
     this.wentLive = new Set();

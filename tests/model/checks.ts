@@ -14,8 +14,11 @@ import { type Seen, seen } from "./message-model.ts";
 import { replay } from "./replay.ts";
 import type { Attempt, Installed, Run } from "./run.ts";
 
-/** From the last answer until every device has heard of everything. */
-const settleMsMax = 20_000;
+/**
+ * From the last answer until every device has heard of everything. What is lost live with nothing
+ * after it comes to light when tails are compared: everybody's turn comes once in 30 s.
+ */
+const settleMsMax = 45_000;
 /** Of a page of history: small, so that there are several. */
 const pageSize = 7;
 

@@ -85,6 +85,7 @@ export class StreamsServer {
         const hear = (message: LiveMessage) => hops.tell(lane, () => onMessage(message));
         return hops.ask(() => streams.subscribeInbox(userId, hear), away);
       },
+      interruptions: 0,
       publishInbox: (userId, data) => streams.publishInbox(userId, data),
       subscribeLog: (channelId, onMessage) => {
         const lane = new Lane(time);
