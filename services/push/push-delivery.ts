@@ -21,6 +21,8 @@ export interface WantedPush {
   job: PushJob;
   recipient: PushRecipient;
   text: ShownText;
+  /** When the text was chosen the job's last one: what has come since is another notification's. */
+  newestMessageId: bigint;
 }
 
 /** What it works with. */
@@ -55,16 +57,13 @@ export class PushDelivery {
     onDone: (done: { job: PushJob; newestMessageId: bigint }, retryMs?: number) => void,
   ): Promise<void> {
     if (wanted.length === 0) return;
-    // Fixed now: a text that comes while this one is under way is another notification's.
-    const upTo = wanted.map(({ job }) => job.newestMessageId);
     const names = await this.namesOf(wanted);
     const badges = await concurrently(wanted, countsMax, ({ job }) =>
       this.options.source.unreadCount(job.userId),
     );
     await concurrently(wanted, sendsMax, async (each, i) => {
       const notification = this.notificationOf(each, names, badges[i]!);
-      const { job, recipient } = each;
-      const newestMessageId = upTo[i]!;
+      const { job, recipient, newestMessageId } = each;
       let retryMs: number | undefined;
       for (const target of recipient.targets) {
         if ((job.notified.get(target.deviceId) ?? 0n) >= newestMessageId) continue;

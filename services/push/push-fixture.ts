@@ -33,6 +33,8 @@ export class PushFixture {
   readonly asked = { statuses: 0, received: 0 };
   /** What the provider says next; then "sent". */
   readonly outcomes: PushOutcome[] = [];
+  /** What happens while Session is asked. */
+  whileAsked: () => Promise<unknown> = async () => {};
   /** What is away. */
   readonly away = { presence: false, session: false, store: false };
   private handler: PushItemHandler | undefined;
@@ -129,6 +131,7 @@ export class PushFixture {
       },
       recipients: async (members) => {
         if (this.away.session) throw new Error("Session is away");
+        await this.whileAsked();
         return members.map(
           (member) =>
             this.recipients.get(keyOf(member)) ?? {

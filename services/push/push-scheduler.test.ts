@@ -138,6 +138,21 @@ describe("the texts of a channel", () => {
     );
   });
 
+  it.each([1, 0])(
+    "[N1] are another notification's where they come while one is decided on, for %d devices",
+    async (devices) => {
+      const recipient = { targets: [targetOf("ben")].slice(0, devices), previews: true };
+      push.recipients.set("d-1 ben", recipient);
+      push.whileAsked = async () => {
+        push.whileAsked = async () => push.recipients.delete("d-1 ben");
+        await push.give(push.text("d-1", "ann", "two", "ben"));
+      };
+      await push.give(push.text("d-1", "ann", "one", "ben"));
+      await push.pass(15_000);
+      expect(push.shown()).toEqual(["ben: one", "ben: two"].slice(-1 - devices));
+    },
+  );
+
   it("[N1] count on their own where the member has received the first of them", async () => {
     push.statuses.set("ben", ONLINE);
     const one = push.text("d-1", "ann", "one", "ben");

@@ -201,7 +201,7 @@ class PushScheduler {
     const { directory, delivery } = this.options;
     const asked = [...open].flatMap((job) => {
       const text = this.jobs.textOf(job);
-      return text ? { job, text } : [];
+      return text ? { job, text, newestMessageId: job.newestMessageId } : [];
     });
     if (asked.length === 0) return;
     const recipients = await directory.recipients(
@@ -209,10 +209,10 @@ class PushScheduler {
         return { userId, channelId, senderId };
       }),
     );
-    const wanted = asked.flatMap(({ job, text }, i) => {
+    const wanted = asked.flatMap((each, i) => {
       const recipient = recipients[i]!;
-      if (recipient.targets.length > 0) return { job, recipient, text };
-      settle(job, job.newestMessageId, "unwanted");
+      if (recipient.targets.length > 0) return { ...each, recipient };
+      settle(each.job, each.newestMessageId, "unwanted");
       return [];
     });
     await delivery.deliver(wanted, ({ job, newestMessageId }, retryMs) => {
