@@ -10,8 +10,8 @@ const names = [
   ...["memory", "latency", "throughput", "group", "large-group", "catch-up", "away", "history"],
   ...["search", "push", "heartbeats"],
 ];
-/** Not on both back ends: an edge by itself, stores and databases, what pushes. */
-const runOnce = ["memory", "history", "search", "push"];
+/** Not on both back ends: an edge by itself, stores and databases. */
+const runOnce = ["memory", "history", "search"];
 
 const { values } = parseArgs({
   options: {

@@ -1,6 +1,13 @@
 /** The server under load, with what the benches look at from outside. */
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Cluster } from "../deploy/cluster.ts";
+import { systemClock as clock } from "../mesh/clock.ts";
+import { silentLogger as log } from "../mesh/logger.ts";
+import type { Sql } from "../mesh/sql.ts";
+import { openPglite } from "../mesh/sql-pglite.ts";
+import { openPostgres } from "../mesh/sql-postgres.ts";
 import { OwnCluster } from "../tests/cluster/own-cluster.ts";
 import { Instances } from "../tests/instances.ts";
 import { type ParleyProcess, startParley } from "../tests/parley-process.ts";
@@ -20,6 +27,8 @@ export interface LoadServer {
   readonly single: { pid: number; log: readonly string[] } | undefined;
   /** What only a cluster has: processes and servers of its own. */
   readonly cluster: Cluster | undefined;
+  /** Asks the database of accounts, last of all: the one process is ended for it. */
+  queryAccounts<Row extends object>(statement: string): Promise<Row[]>;
   /** Closes all clients of this process, ends the server and removes its data. */
   stop(): Promise<void>;
 }
@@ -27,15 +36,21 @@ export interface LoadServer {
 /** Of each role in a cluster. */
 const instancesEach = 2;
 
+/** Settings, `PARLEY_…`. */
+type Environment = Readonly<Record<string, string>>;
+
 /** Starts a server in a new folder. It ends with this process at the latest. */
-export function startServer(backend: Backend): Promise<LoadServer> {
+export function startServer(backend: Backend, environment: Environment = {}): Promise<LoadServer> {
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
-  return backend === "embedded" ? startEmbedded() : startWholeCluster();
+  return backend === "embedded" ? startEmbedded(environment) : startWholeCluster(environment);
 }
 
-async function startEmbedded(): Promise<LoadServer> {
+async function startEmbedded(environment: Environment): Promise<LoadServer> {
   // SIGUSR1 opens the inspector (cpu-profile.ts); then on any free port.
-  const parley = await startParley({ environment: { NODE_OPTIONS: "--inspect-port=0" } });
+  const parley = await startParley({
+    dataDir: mkdtempSync(join(tmpdir(), "parley-bench-")),
+    environment: { NODE_OPTIONS: "--inspect-port=0", ...environment },
+  });
   const onExit = () => endAtOnce(parley);
   process.once("exit", onExit);
   const pid = servingPid(parley.pid);
@@ -45,18 +60,23 @@ async function startEmbedded(): Promise<LoadServer> {
     metrics: async () => [await textAt(parley.metricsUrl)],
     single: { pid, log: parley.log },
     cluster: undefined,
+    async queryAccounts(statement) {
+      await parley.stop();
+      return queryAndClose(await openPglite(join(parley.dataDir, "sql")), statement);
+    },
     async stop() {
       await closeClients();
       await parley.stop();
+      rmSync(parley.dataDir, { recursive: true, force: true });
       process.off("exit", onExit);
     },
   };
 }
 
-async function startWholeCluster(): Promise<LoadServer> {
+async function startWholeCluster(environment: Environment): Promise<LoadServer> {
   const own = await OwnCluster.start({
     edges: instancesEach,
-    environment: { PARLEY_LOG_LEVEL: "error" },
+    environment: { PARLEY_LOG_LEVEL: "error", ...environment },
     onLog: (line) => console.error(line),
   });
   const { cluster } = own;
@@ -86,6 +106,9 @@ async function startWholeCluster(): Promise<LoadServer> {
     },
     single: undefined,
     cluster,
+    async queryAccounts(statement) {
+      return queryAndClose(await openPostgres({ url: postgres.url, clock, log }), statement);
+    },
     async stop() {
       await closeClients();
       await own.stop();
@@ -95,6 +118,14 @@ async function startWholeCluster(): Promise<LoadServer> {
 
 async function textAt(url: string): Promise<string> {
   return (await fetch(url)).text();
+}
+
+async function queryAndClose<Row extends object>(sql: Sql, statement: string): Promise<Row[]> {
+  try {
+    return await sql.query<Row>(statement);
+  } finally {
+    await sql.close();
+  }
 }
 
 function endAtOnce(parley: ParleyProcess): void {

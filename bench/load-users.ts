@@ -107,6 +107,27 @@ async function call(url: string, method: string, request: object, user?: LoadUse
   }
 }
 
+/** Has pushes for a user's device go to this token of Apple's. */
+export async function registerPushToken(
+  urls: readonly string[],
+  user: LoadUser,
+  deviceToken: string,
+) {
+  const apns = { deviceToken, environment: "APNS_ENVIRONMENT_PRODUCTION" };
+  await call(urls[0]!, "session.v1.SessionService/RegisterPushToken", { token: { apns } }, user);
+}
+
+/** Sends a text without a connection. @returns the message's id */
+export async function sendText(
+  urls: readonly string[],
+  user: LoadUser,
+  channelId: string,
+  text: string,
+): Promise<string> {
+  const request = { channelId, clientMessageId: clientMessageId(), text };
+  return (await call(urls[0]!, "message.v1.MessageService/SendMessage", request, user)).messageId;
+}
+
 /** A UUIDv7. */
 function clientMessageId(): string {
   const time = Date.now().toString(16).padStart(12, "0");

@@ -1,165 +1,158 @@
 /**
- * Messages to members who are offline, through the provider for Apple's service and Session's
- * tokens, while a stand-in of that service fails as a script has it. Bench and tests share it.
+ * Texts to members who are offline, through all of Parley: sent over HTTP, taken from the log by
+ * the role push, and brought to a stand-in of Apple's service that fails as a script has it. Bench
+ * and tests share it.
  */
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { sleep, systemClock } from "../mesh/clock.ts";
-import { openPglite } from "../mesh/sql-pglite.ts";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type ApnsArrival, ApnsStandIn } from "../services/push/apns-stand-in.ts";
-import type { ApnsAnswer } from "../services/push/apns-stand-in-checks.ts";
-import type { PushOutcome, PushProvider, PushTarget } from "../services/push/push-provider.ts";
-import { ApnsPushProvider } from "../services/push/push-provider-apns.ts";
-import { apnsTokenOf } from "../services/push/push-under-test.ts";
-import { TestSession } from "../services/session/test-session.ts";
+import type { LoadUser } from "./load-client.ts";
+import { startServer } from "./load-server.ts";
+import { createGroup, sendText, signUp, times } from "./load-users.ts";
+import {
+  type Failures,
+  failNowAndThen,
+  isLive,
+  type OfflineDevice,
+  registerDevices,
+} from "./push-devices.ts";
+import type { Backend } from "./scenario.ts";
 
-/** Each member gets messages in so many channels. */
-const channelsEach = 3;
-/** Pauses between attempts, where the service does not say how long. */
-const pauseMsMin = 20;
-const pauseMsMax = 1_000;
-const attemptsMax = 20;
-/** A connection is cut at each so many-th request. */
-export const cutEvery = 499;
+/** Each member is in one group of each round; each round mixes them in another way. */
+const roundSteps = [1, 3, 7, 11];
+const membersEach = 20;
+/** What is soon due is soon seen. */
+const settings = {
+  PARLEY_PUSH_DELAY_MS: "1000",
+  PARLEY_PUSH_ONLINE_DELAY_MS: "1000",
+  PARLEY_SESSION_ACCESS_TOKEN_MS: String(50 * 60_000),
+};
+/** Until devices show the newest texts: pauses between attempts add up, on a busy machine too. */
+const waveMsMax = 180_000;
 
-/** How a device's token fares. */
-export type Fate = "alive" | "unregistered" | "bad" | "registered later";
-
-/** The fate of the n-th member's token: of 100, 92 live. */
-export function fateOf(n: number): Fate {
-  if (n % 20 === 3) return "unregistered";
-  if (n % 50 === 7) return "bad";
-  return n % 100 === 11 ? "registered later" : "alive";
+/** How much there is of it. */
+export interface OfflineSizes {
+  /** A multiple of 20, and not of 3, 7 or 11. */
+  members: number;
+  /** Texts to each group, wave after wave: a wave begins when devices show the last one's. */
+  waves: readonly number[];
 }
 
-/** One member's device. */
-export interface OfflineDevice {
-  n: number;
-  fate: Fate;
-  target: PushTarget;
-  deviceToken: string;
-  /** The messages for it, in order, and in which channel. */
-  messages: { channelId: string; messageId: bigint }[];
+/** A group: its channel, its members but for the one who writes. */
+export interface OfflineGroup {
+  channelId: string;
+  devices: readonly OfflineDevice[];
+}
+
+/** What was sent at once. */
+export interface Wave {
+  /** The texts' ids in their order, by the group's channel. */
+  messageIds: ReadonlyMap<string, readonly string[]>;
+  /** From the last text until the last device showed it. */
+  seconds: number;
 }
 
 /** What was done, and how it stands at the end. */
 export interface OfflineRun {
-  devices: OfflineDevice[];
-  apple: Pick<ApnsStandIn, "taken" | "arrivals" | "connections" | "shown">;
-  outcomes: Record<PushOutcome["outcome"], number>;
-  /** The devices whose tokens Session has still. */
-  listed: Set<string>;
-  seconds: number;
+  devices: readonly OfflineDevice[];
+  groups: readonly OfflineGroup[];
+  waves: readonly Wave[];
+  failures: Failures;
+  apple: Pick<ApnsStandIn, "taken" | "arrivals" | "connections" | "cutConnections">;
+  /** The users of whom Session has a token. */
+  registered: ReadonlySet<string>;
+  /** CPU seconds of the role push, where it has processes of its own. */
+  cpuSeconds: number | undefined;
 }
 
 /** Sends them all. */
-export async function pushToOffline(sizes: {
-  members: number;
-  messages: number;
-}): Promise<OfflineRun> {
+export async function pushToOffline(backend: Backend, sizes: OfflineSizes): Promise<OfflineRun> {
   await using stack = new AsyncDisposableStack();
-  const sql = await openPglite();
-  const session = stack.adopt(new TestSession(sql, async () => {}), (session) => session.close());
-  await session.restart();
+  const folder = mkdtempSync(join(tmpdir(), "parley-push-"));
+  stack.defer(() => rmSync(folder, { recursive: true }));
   const apple = stack.adopt(await ApnsStandIn.start(), (apple) => apple.close());
-  const { key, topic, ca, url } = apple;
-  const urls = { productionUrl: url, developmentUrl: url };
-  const provider = stack.adopt(
-    await ApnsPushProvider.open({ key, topic, ca, ...urls, clock: systemClock }),
-    (provider) => provider.close(),
-  );
+  const environment = { ...settings, ...apple.settings(folder) };
+  const server = stack.adopt(await startServer(backend, environment), (server) => server.stop());
+  const { urls } = server;
 
-  const devices: OfflineDevice[] = [];
-  for (let n = 0; n < sizes.members; n++) devices.push(await signUp(session, n));
-  for (let i = 0; i < sizes.messages; i++) {
-    const { n, messages } = devices[i % devices.length]!;
-    const channelId = `g-${n}-${messages.length % channelsEach}`;
-    messages.push({ channelId, messageId: BigInt(i + 1) });
+  const beforeMs = Date.now() - 1;
+  const [sender, ...users] = await signUp(urls, 1 + sizes.members);
+  const devices = await registerDevices(urls, users);
+  const failures = failNowAndThen(apple, devices, { beforeMs, registeredMs: Date.now() });
+  const groups = await createGroups(urls, sender!, devices);
+
+  const cpuBefore = server.cpu().get("push");
+  const waves: Wave[] = [];
+  for (const textsEach of sizes.waves) {
+    const messageIds = await sendTexts(urls, sender!, groups, textsEach);
+    const seconds = await untilShown(apple.taken, newestOf(groups, messageIds));
+    waves.push({ messageIds, seconds });
   }
-  const script = failing(devices, session.clock.nowMs());
-  apple.script = (arrival) => script(arrival, apple);
-
-  const outcomes = { sent: 0, gone: 0, retry: 0, refused: 0 };
-  const count = ({ outcome }: PushOutcome) => outcomes[outcome]++;
-  const begin = performance.now();
-  await Promise.all(devices.map((device) => pushAll(device, provider, session, count)));
-  const seconds = (performance.now() - begin) / 1_000;
-  return { devices, apple, outcomes, seconds, listed: await listTokens(session, devices) };
-}
-
-async function signUp(session: TestSession, n: number): Promise<OfflineDevice> {
-  const { userId, deviceId } = await session.signUp();
-  const token = apnsTokenOf(n);
-  await session.as({ userId, deviceId }).registerPushToken({ token });
-  const deviceToken = token.service.case === "apns" ? token.service.value.deviceToken : "";
-  return { n, fate: fateOf(n), target: { userId, deviceId, token }, deviceToken, messages: [] };
-}
-
-/** Apple's answers: by the token's fate, else now and then a failure; connections end too. */
-function failing(devices: readonly OfflineDevice[], registeredMs: number) {
-  const fates = new Map(devices.map(({ deviceToken, fate }) => [deviceToken, fate]));
-  let arrivals = 0;
-  return ({ deviceToken }: ApnsArrival, apple: ApnsStandIn): ApnsAnswer | undefined => {
-    const number = ++arrivals;
-    if (number % 211 === 0) apple.goAway();
-    if (number % cutEvery === 0) apple.cut();
-    const unregistered = (timestamp: number) => ({
-      ...{ status: 410, reason: "Unregistered", timestamp },
-    });
-    const fate = fates.get(deviceToken);
-    if (fate === "unregistered") return unregistered(registeredMs + 1);
-    if (fate === "registered later") return unregistered(registeredMs - 1);
-    if (fate === "bad") return { status: 400, reason: "BadDeviceToken" };
-    if (number % 17 === 0) return { status: 503, reason: "ServiceUnavailable" };
-    if (number % 23 === 0) return { status: 429, reason: "TooManyRequests", retryAfter: "0" };
-    if (number % 41 === 0) return { status: 500, reason: "InternalServerError" };
-    return undefined;
+  const cpuAfter = server.cpu().get("push");
+  const rows = await server.queryAccounts<{ user_id: string }>(
+    "SELECT user_id FROM push_tokens JOIN devices USING (device_id)",
+  );
+  return {
+    ...{ devices, groups, waves, failures, apple },
+    registered: new Set(rows.map(({ user_id }) => user_id)),
+    cpuSeconds: cpuBefore === undefined ? undefined : cpuAfter! - cpuBefore,
   };
 }
 
-/** A device's notifications one after the other, until its token is gone. */
-async function pushAll(
-  { target, messages }: OfflineDevice,
-  provider: PushProvider,
-  session: TestSession,
-  count: (outcome: PushOutcome) => void,
-): Promise<void> {
-  for (const { channelId, messageId } of messages) {
-    for (let attempt = 0; attempt < attemptsMax; attempt++) {
-      const result = await provider.send({
-        ...{ target, channelId, messageId, collapseId: channelId },
-        ...{ title: "A member", body: `Message ${messageId}`, badge: 1 },
-        expireTimeMs: systemClock.nowMs() + 3_600_000,
-      });
-      count(result);
-      if (result.outcome === "gone") return deleteToken(session, target, result.sinceMs);
-      if (result.outcome !== "retry") break;
-      const pauseMs = Math.min(pauseMsMin * 2 ** attempt, pauseMsMax);
-      await sleep(systemClock, result.afterMs ?? pauseMs);
-    }
-  }
-}
-
-async function deleteToken(
-  session: TestSession,
-  { deviceId, token }: PushTarget,
-  sinceMs: number | undefined,
-): Promise<void> {
-  const goneTime = sinceMs === undefined ? undefined : timestampFromMs(sinceMs);
-  await session.as().deletePushToken({ deviceId, token, ...(goneTime && { goneTime }) });
-}
-
-async function listTokens(
-  session: TestSession,
+function createGroups(
+  urls: readonly string[],
+  sender: LoadUser,
   devices: readonly OfflineDevice[],
-): Promise<Set<string>> {
-  const usersMax = 300;
-  const listed = new Set<string>();
-  for (let from = 0; from < devices.length; from += usersMax) {
-    const userIds = devices.slice(from, from + usersMax).map(({ target }) => target.userId);
-    const { recipients } = await session.as().listPushTargets({ userIds });
-    for (const { targets } of recipients) {
-      for (const { deviceId } of targets) listed.add(deviceId);
+): Promise<OfflineGroup[]> {
+  const groups = roundSteps.flatMap((step) => {
+    const mixed = devices.map((_, i) => devices[(i * step) % devices.length]!);
+    return Array.from({ length: devices.length / membersEach }, (_, i) =>
+      mixed.slice(i * membersEach, (i + 1) * membersEach),
+    );
+  });
+  return times(groups.length, async (i) => {
+    const users = groups[i]!.map(({ user }) => user);
+    return { channelId: await createGroup(urls, [sender, ...users]), devices: groups[i]! };
+  });
+}
+
+/** Those of one group one after the other. */
+async function sendTexts(
+  urls: readonly string[],
+  sender: LoadUser,
+  groups: readonly OfflineGroup[],
+  textsEach: number,
+): Promise<Map<string, string[]>> {
+  const sent = await times(groups.length, async (i) => {
+    const { channelId } = groups[i]!;
+    const ids: string[] = [];
+    while (ids.length < textsEach) ids.push(await sendText(urls, sender, channelId, "hello"));
+    return [channelId, ids] as const;
+  });
+  return new Map(sent);
+}
+
+/** What devices that live are to show: the last text of each group. */
+function newestOf(groups: readonly OfflineGroup[], messageIds: Wave["messageIds"]): Set<string> {
+  return new Set(
+    groups.flatMap(({ channelId, devices }) => {
+      const messageId = messageIds.get(channelId)!.at(-1)!;
+      return devices.filter(isLive).map(({ deviceToken }) => `${deviceToken} ${messageId}`);
+    }),
+  );
+}
+
+/** @returns how long it took, in seconds. What is not shown in time is not waited for. */
+async function untilShown(taken: readonly ApnsArrival[], missing: Set<string>): Promise<number> {
+  const beganMs = Date.now();
+  for (let seen = 0; ; await sleep(50)) {
+    for (; seen < taken.length; seen++) {
+      const { deviceToken, payload } = taken[seen]!;
+      missing.delete(`${deviceToken} ${payload.message_id}`);
     }
+    const passedMs = Date.now() - beganMs;
+    if (missing.size === 0 || passedMs > waveMsMax) return passedMs / 1_000;
   }
-  return listed;
 }

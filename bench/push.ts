@@ -1,45 +1,48 @@
-/** Pushes through Apple's service, which fails now and then. */
+/** Pushes to members who are offline, through Apple's service, which fails now and then. */
+import { isDead, isLive } from "./push-devices.ts";
+import { faultsOf } from "./push-faults.ts";
 import { pushToOffline } from "./push-offline.ts";
 import type { ScenarioOptions, ScenarioResult } from "./scenario.ts";
 
-/** The stand-in of Apple's service runs in the same process: CPU is both sides'. */
-export async function push({ quick }: ScenarioOptions): Promise<ScenarioResult> {
-  const sizes = quick ? { members: 100, messages: 1_000 } : { members: 1_000, messages: 10_000 };
-  const before = process.cpuUsage();
-  const { devices, apple, outcomes, listed, seconds } = await pushToOffline(sizes);
-  const { user, system } = process.cpuUsage(before);
-  const ends = devices.filter(({ fate }) => fate === "unregistered" || fate === "bad");
-  const kept = ends.filter(({ target }) => listed.has(target.deviceId)).length;
-  const alive = devices.filter(({ fate }) => fate === "alive");
-  const wanted = new Set(
-    alive.flatMap(({ messages }) => messages.map(({ messageId }) => String(messageId))),
-  );
-  const taken = new Set(apple.taken.map(({ payload }) => payload.message_id));
+/** The stand-in of Apple's service runs in the generator's process. */
+export async function push({ quick, backend }: ScenarioOptions): Promise<ScenarioResult> {
+  // 50 texts to each of 200 groups.
+  const sizes = quick ? { members: 100, waves: [1, 1, 8] } : { members: 1_000, waves: [1, 1, 48] };
+  const run = await pushToOffline(backend, sizes);
+  const { devices, groups, waves, apple, failures, cpuSeconds } = run;
+  const faults = faultsOf(run);
+  const last = waves.at(-1)!;
+  const inLast = new Set([...last.messageIds.values()].flat());
+  const notified = apple.taken.filter(({ payload }) => inLast.has(payload.message_id)).length;
+  const wanted = groups.reduce((sum, group) => sum + group.devices.filter(isLive).length, 0);
+  const texts = waves.flatMap(({ messageIds }) => [...messageIds.values()].flat()).length;
+  const failed = [...failures].map(([what, times]) => `${what}: ${times}`);
   return {
     figures: [
-      { name: "messages to devices that live", value: wanted.size, unit: "messages" },
+      { name: "texts", value: texts, unit: "texts" },
+      { name: "devices that live", value: devices.filter(isLive).length, unit: "devices" },
+      { name: "devices whose tokens end", value: devices.filter(isDead).length, unit: "devices" },
+      { name: "notifications taken over", value: apple.taken.length, unit: "notifications" },
+      ...Object.entries(faults).map(([name, value]) => ({
+        ...{ name: `faults: ${name}`, value, unit: "", aim: "0" },
+      })),
       {
-        name: "of them not brought",
-        value: wanted.difference(taken).size,
-        unit: "messages",
-        aim: "0",
+        name: `of ${sizes.waves.at(-1)} texts in a burst, a device is notified of`,
+        value: notified / wanted,
+        unit: "notifications",
       },
-      {
-        name: "brought twice, one in the place of the other",
-        value: apple.taken.length - taken.size,
-        unit: "messages",
-      },
-      { name: "dead tokens", value: ends.length, unit: "tokens" },
-      { name: "of them not deleted", value: kept, unit: "tokens", aim: "0" },
-      { name: "attempts that were to be repeated", value: outcomes.retry, unit: "attempts" },
+      { name: "from their last until all devices show it", value: last.seconds, unit: "s" },
       { name: "connections", value: apple.connections, unit: "connections" },
-      { name: "rate", value: apple.taken.length / seconds, unit: "messages/s" },
-      {
-        name: "CPU: provider, stand-in and sign-ups",
-        value: (user + system) / apple.taken.length,
-        unit: "µs/message",
-      },
+      ...(cpuSeconds === undefined
+        ? []
+        : [
+            {
+              name: "CPU of the role push",
+              value: (cpuSeconds * 1e6) / apple.taken.length,
+              unit: "µs/notification",
+            },
+          ]),
     ],
-    notes: [],
+    notes: [`Apple's service failed: ${failed.join(", ")}`],
   };
 }

@@ -5,6 +5,7 @@
  */
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
+import { writeFileSync } from "node:fs";
 import {
   createSecureServer,
   type Http2SecureServer,
@@ -13,6 +14,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import {
   type ApnsAccount,
   type ApnsAnswer,
@@ -26,6 +28,8 @@ import { makeCertificate } from "./stand-in-certificate.ts";
 export interface ApnsArrival {
   deviceToken: string;
   collapseId: string;
+  /** Of which connection, by its number. */
+  connection: number;
   headers: IncomingHttpHeaders;
   // biome-ignore lint/suspicious/noExplicitAny: tests look into it as they please.
   payload: any;
@@ -45,8 +49,10 @@ export class ApnsStandIn {
   readonly taken: ApnsArrival[] = [];
   /** What arrived, whatever became of it. */
   arrivals = 0;
-  /** The connections that there were. */
+  /** The connections that there were: their numbers are 1 to this. */
   connections = 0;
+  /** Those that were cut: answers on them may have been lost. */
+  readonly cutConnections = new Set<number>();
   /** Streams at once, at most so far. */
   streamsAtOnce = 0;
   script: ApnsScript = () => undefined;
@@ -57,7 +63,8 @@ export class ApnsStandIn {
   url = "";
   private readonly account: ApnsAccount;
   private readonly server: Http2SecureServer;
-  private readonly sessions = new Set<ServerHttp2Session>();
+  /** With the numbers of their connections. */
+  private readonly sessions = new Map<ServerHttp2Session, number>();
   private readonly nowMs: () => number;
   private streams = 0;
 
@@ -86,6 +93,27 @@ export class ApnsStandIn {
     return standIn;
   }
 
+  /**
+   * Settings with which a process of the role push takes it for Apple's service. Their files are
+   * written into the folder.
+   */
+  settings(folder: string): Record<string, string> {
+    const write = (name: string, content: string) => {
+      const path = join(folder, name);
+      writeFileSync(path, content);
+      return path;
+    };
+    return {
+      NODE_EXTRA_CA_CERTS: write("apns-ca.pem", this.ca),
+      PARLEY_APNS_KEY_FILE: write("apns-key.p8", this.key.privateKey),
+      PARLEY_APNS_KEY_ID: this.key.keyId,
+      PARLEY_APNS_TEAM_ID: this.key.teamId,
+      PARLEY_APNS_TOPIC: this.topic,
+      PARLEY_APNS_URL: this.url,
+      PARLEY_APNS_DEVELOPMENT_URL: this.url,
+    };
+  }
+
   /** What a device shows: of notifications with one collapse id, the last. */
   shown(deviceToken: string): Map<string, ApnsArrival> {
     const own = this.taken.filter((arrival) => arrival.deviceToken === deviceToken);
@@ -97,14 +125,17 @@ export class ApnsStandIn {
    * after it count as not read; 0: all are answered that were opened.
    */
   goAway(lastStreamId = 0): void {
-    for (const session of this.sessions) {
+    for (const session of this.sessions.keys()) {
       if (!session.destroyed) session.goaway(0, lastStreamId);
     }
   }
 
   /** Cuts all connections. */
   cut(): void {
-    for (const session of this.sessions) session.destroy();
+    for (const [session, connection] of this.sessions) {
+      this.cutConnections.add(connection);
+      session.destroy();
+    }
   }
 
   /** Ends all. */
@@ -114,8 +145,8 @@ export class ApnsStandIn {
   }
 
   private accept(session: ServerHttp2Session): void {
-    this.connections++;
-    this.sessions.add(session);
+    const connection = ++this.connections;
+    this.sessions.set(session, connection);
     session.on("error", () => {});
     session.once("close", () => this.sessions.delete(session));
     const tokens = new ApnsTokenChecks(this.account, this.nowMs);
@@ -123,7 +154,7 @@ export class ApnsStandIn {
       stream.on("error", () => {});
       stream.once("close", () => this.streams--);
       this.streamsAtOnce = Math.max(this.streamsAtOnce, ++this.streams);
-      void this.read(stream, headers, tokens);
+      void this.read(stream, headers, tokens, connection);
     });
   }
 
@@ -131,6 +162,7 @@ export class ApnsStandIn {
     stream: ServerHttp2Stream,
     headers: IncomingHttpHeaders,
     tokens: ApnsTokenChecks,
+    connection: number,
   ): Promise<void> {
     let body = "";
     stream.setEncoding("utf8");
@@ -146,6 +178,7 @@ export class ApnsStandIn {
     const arrival: ApnsArrival = {
       deviceToken: headers[":path"]?.split("/").at(-1) ?? "",
       collapseId: String(headers["apns-collapse-id"] ?? ""),
+      connection,
       headers,
       payload: body && JSON.parse(body),
     };
