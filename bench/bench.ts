@@ -8,7 +8,7 @@ import { type Backend, backends } from "./scenario.ts";
 
 const names = [
   ...["memory", "latency", "throughput", "group", "large-group", "catch-up", "away", "history"],
-  ...["search", "push", "heartbeats"],
+  ...["search", "push", "heartbeats", "log-in"],
 ];
 /** Not on both back ends: an edge by itself, stores and databases. */
 const runOnce = ["memory", "history", "search"];

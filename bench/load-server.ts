@@ -39,7 +39,10 @@ const instancesEach = 2;
 /** Settings, `PARLEY_…`. */
 type Environment = Readonly<Record<string, string>>;
 
-/** Starts a server in a new folder. It ends with this process at the latest. */
+/**
+ * Starts a server in a new folder, where passwords cost little unless `environment` says otherwise.
+ * It ends with this process at the latest.
+ */
 export function startServer(backend: Backend, environment: Environment = {}): Promise<LoadServer> {
   for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
   return backend === "embedded" ? startEmbedded(environment) : startWholeCluster(environment);

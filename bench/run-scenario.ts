@@ -6,6 +6,7 @@ import { heartbeats } from "./heartbeats.ts";
 import { history } from "./history.ts";
 import { largeGroup } from "./large-group.ts";
 import { latency } from "./latency.ts";
+import { logIn } from "./log-in.ts";
 import { describeMachine } from "./machine.ts";
 import { memory } from "./memory.ts";
 import { push } from "./push.ts";
@@ -18,6 +19,7 @@ const scenarios: Record<string, Scenario> = {
   memory,
   heartbeats,
   latency,
+  "log-in": logIn,
   throughput,
   group,
   "catch-up": catchUp,

@@ -1,23 +1,32 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { parseConfig } from "../../mesh/config.ts";
 import { Passwords } from "./passwords.ts";
 import { sessionConfig } from "./session-config.ts";
 
 const { signal } = new AbortController();
 
+const opened: Passwords[] = [];
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((passwords) => passwords.close()));
+});
+
+function open(environment: Record<string, string>): Passwords {
+  const passwords = new Passwords(parseConfig(sessionConfig, environment));
+  opened.push(passwords);
+  return passwords;
+}
+
 function makePasswords(environment: Record<string, string> = {}): Passwords {
-  return new Passwords(
-    parseConfig(sessionConfig, {
-      PARLEY_SESSION_PASSWORD_MEMORY_KIB: "8",
-      PARLEY_SESSION_PASSWORD_PASSES: "1",
-      ...environment,
-    }),
-  );
+  return open({
+    PARLEY_SESSION_PASSWORD_MEMORY_KIB: "8",
+    PARLEY_SESSION_PASSWORD_PASSES: "1",
+    ...environment,
+  });
 }
 
 describe("Passwords", () => {
   it("[A1] a password is stored as argon2id with OWASP's parameters by default", async () => {
-    const passwords = new Passwords(parseConfig(sessionConfig, {}));
+    const passwords = open({});
     const stored = await passwords.hash("correct horse", signal);
     expect(stored).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
     expect(await passwords.verify(stored, "correct horse", signal)).toBe(true);
@@ -79,5 +88,20 @@ describe("Passwords", () => {
     expect(await passwords.renewed(old, "correct horse", signal)).toBeUndefined();
     await busy;
     expect(await passwords.renewed(old, "correct horse", signal)).toContain("t=2");
+  });
+
+  it("[A1] what can't be verified is an error, and the next one is verified all the same", async () => {
+    const passwords = makePasswords();
+    await expect(passwords.verify("no such format", "correct horse", signal)).rejects.toThrow();
+    const stored = await passwords.hash("correct horse", signal);
+    expect(await passwords.verify(stored, "correct horse", signal)).toBe(true);
+  });
+
+  it("[R1] what is under way when it closes ends with an error", async () => {
+    const passwords = makePasswords({ PARLEY_SESSION_PASSWORD_PASSES: "100" });
+    const hashing = passwords.hash("correct horse", signal);
+    const ended = expect(hashing).rejects.toThrow("the thread has ended");
+    await passwords.close();
+    await ended;
   });
 });

@@ -1,15 +1,16 @@
 import { randomBytes } from "node:crypto";
-import { hash, type Options, parseOptions, verify } from "@node-rs/argon2";
+import { type Options, parseOptions } from "@node-rs/argon2";
 import { DomainError } from "../../mesh/errors.ts";
 import { passwordLengthMax } from "./fields.ts";
+import { PasswordThread } from "./password-thread.ts";
 import type { SessionConfig } from "./session-config.ts";
 
 /** How long who was refused should wait: 100 passwords or so are hashed in that time. */
 const overloadedRetryMs = 1_000;
 
 /**
- * Hashes and verifies passwords with argon2id, in Node's thread pool: 15 ms each at 19 MiB and two
- * passes. Few at once, as each takes that memory, and the rest in a bounded queue.
+ * Hashes and verifies passwords with argon2id, in threads of their own: 15 ms each at 19 MiB and
+ * two passes. Few at once, as each takes that memory, and the rest in a bounded queue.
  */
 export class Passwords {
   private readonly params: Options;
@@ -18,6 +19,8 @@ export class Passwords {
   /** Verified where there is no user: it takes as long, and no password is right. */
   private readonly decoy: string;
   private running = 0;
+  /** As many as have been needed at once. */
+  private threads: PasswordThread[] = [];
   private readonly queue: (() => void)[] = [];
 
   constructor(config: SessionConfig) {
@@ -36,7 +39,7 @@ export class Passwords {
    * @throws DomainError OVERLOADED; the signal's reason where it aborts before the work begins.
    */
   hash(password: string, signal: AbortSignal): Promise<string> {
-    return this.inTurn(signal, () => hash(normal(password), this.params));
+    return this.inTurn(signal, (thread) => thread.hash(normal(password), this.params));
   }
 
   /**
@@ -49,7 +52,8 @@ export class Passwords {
     signal: AbortSignal,
   ): Promise<boolean> {
     if (password.length > 2 * passwordLengthMax) return false;
-    return this.inTurn(signal, () => verify(stored ?? this.decoy, normal(password)));
+    const text = stored ?? this.decoy;
+    return this.inTurn(signal, (thread) => thread.verify(text, normal(password)));
   }
 
   /**
@@ -70,7 +74,15 @@ export class Passwords {
     return isToday ? undefined : this.hash(password, signal).catch(() => undefined);
   }
 
-  private async inTurn<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  /** Ends the threads, whatever they do. */
+  async close(): Promise<void> {
+    await Promise.all(this.threads.map((thread) => thread.close()));
+  }
+
+  private async inTurn<T>(
+    signal: AbortSignal,
+    work: (thread: PasswordThread) => Promise<T>,
+  ): Promise<T> {
     if (this.running < this.atOnceMax) {
       this.running++;
     } else if (this.queue.length < this.queuedMax) {
@@ -82,12 +94,20 @@ export class Passwords {
     }
     try {
       signal.throwIfAborted();
-      return await work();
+      return await work(this.freeThread());
     } finally {
       const next = this.queue.shift();
       if (next) next();
       else this.running--;
     }
+  }
+
+  private freeThread(): PasswordThread {
+    const free = this.threads.find(({ isFree }) => isFree);
+    if (free) return free;
+    const added = new PasswordThread();
+    this.threads = [...this.threads.filter(({ isEnded }) => !isEnded), added];
+    return added;
   }
 }
 

@@ -60,7 +60,8 @@ export const sessionConfig = defineConfig({
     default: "2",
     unit: "passwords",
     secret: false,
-    description: "How many passwords are hashed at once; each takes a thread of Node's pool.",
+    description:
+      "How many passwords are hashed at once, each in a thread that gives way to all others.",
   },
   passwordsQueuedMax: {
     env: "PARLEY_SESSION_PASSWORDS_QUEUED_MAX",

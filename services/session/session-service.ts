@@ -89,7 +89,10 @@ export async function createSessionService(
       listSigningKeys: async () => ({ keys: await signingKeys.list() }),
     },
     codes: sessionCodes,
-    close: () => revocations.close(),
+    async close() {
+      await revocations.close();
+      await passwords.close();
+    },
   };
 }
 
