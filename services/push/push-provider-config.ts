@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type ConfigOf, defineConfig } from "../../mesh/config.ts";
 import { publicHostsConfig } from "../../mesh/public-hosts.ts";
+import { webPushKeyConfig } from "../../mesh/web-push-key.ts";
 
 /** Either nothing, or what the pattern asks for. */
 const optional = (pattern: RegExp, message: string) =>
@@ -58,15 +59,7 @@ export const pushProviderConfig = defineConfig({
     secret: false,
     description: "Apple's service for apps that were built for development.",
   },
-  vapidPublicKey: {
-    env: "PARLEY_VAPID_PUBLIC_KEY",
-    schema: optional(/^[A-Za-z0-9_-]{87}$/, "not 65 bytes in base64url"),
-    default: "",
-    unit: "",
-    secret: false,
-    description:
-      "Our server's key for Web Push, which pages subscribe with; empty: no Web Push. `npx web-push generate-vapid-keys` makes a pair.",
-  },
+  ...webPushKeyConfig,
   vapidPrivateKey: {
     env: "PARLEY_VAPID_PRIVATE_KEY",
     schema: optional(/^[A-Za-z0-9_-]{43}$/, "not 32 bytes in base64url"),

@@ -7,6 +7,8 @@ import { TestSession } from "./test-session.ts";
 
 const password = "correct horse";
 
+const vapidPublicKey = createECDH("prime256v1").generateKeys("base64url");
+
 /** A token as a device gets it from Apple. */
 function apnsToken(deviceToken = randomBytes(32).toString("hex")) {
   const value = { deviceToken, environment: ApnsEnvironment.PRODUCTION };
@@ -28,7 +30,10 @@ describe("push tokens", () => {
   let session: TestSession;
 
   beforeAll(async () => {
-    session = await TestSession.open({ PARLEY_WEB_PUSH_PRIVATE_HOSTS: "127.0.0.1:4443" });
+    session = await TestSession.open({
+      PARLEY_WEB_PUSH_PRIVATE_HOSTS: "127.0.0.1:4443",
+      PARLEY_VAPID_PUBLIC_KEY: vapidPublicKey,
+    });
   });
   afterAll(() => session.close());
 
@@ -43,6 +48,10 @@ describe("push tokens", () => {
     const { user, deviceId } = await session.as().logIn({ login: username, password });
     return { userId: user!.userId, deviceId };
   };
+
+  it("[N1] a page that nobody has signed in on is told the key to subscribe with", async () => {
+    expect(await session.as().getWebPushKey({})).toMatchObject({ vapidPublicKey });
+  });
 
   it("[A3] a device's token is listed with its user's settings; others are left out", async () => {
     const [anna, ben] = [await session.signUp(), await session.signUp()];

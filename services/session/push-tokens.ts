@@ -38,7 +38,11 @@ export function pushTokenHandlers(
   parts: SessionParts,
 ): Pick<
   SessionHandlers,
-  "registerPushToken" | "unregisterPushToken" | "listPushTargets" | "deletePushToken"
+  | "getWebPushKey"
+  | "registerPushToken"
+  | "unregisterPushToken"
+  | "listPushTargets"
+  | "deletePushToken"
 > {
   const { sql, clock, config } = parts;
 
@@ -72,6 +76,8 @@ export function pushTokenHandlers(
   }
 
   return {
+    getWebPushKey: async () => ({ vapidPublicKey: config.vapidPublicKey }),
+
     async registerPushToken(request, context) {
       const { userId, deviceId } = callerOf(context);
       const token = requirePushToken("token", request.token, config.privateHosts);

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { accessTokenMsMax } from "../../mesh/access-token.ts";
 import { type ConfigOf, defineConfig } from "../../mesh/config.ts";
 import { publicHostsConfig } from "../../mesh/public-hosts.ts";
+import { webPushKeyConfig } from "../../mesh/web-push-key.ts";
 
 const minuteMs = 60_000;
 const dayMs = 86_400_000;
@@ -104,6 +105,7 @@ export const sessionConfig = defineConfig({
     description: "How often AssignEdge may be called from one client address.",
   },
   ...publicHostsConfig,
+  ...webPushKeyConfig,
 });
 
 /** The parsed settings. */

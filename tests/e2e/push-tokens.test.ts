@@ -28,6 +28,7 @@ const subscription = {
 
 it("[A3] a page registers its subscription over the socket", async () => {
   const session = createClient(SessionService, ann.client.transport);
+  expect(await session.getWebPushKey({})).toMatchObject({ vapidPublicKey: "" });
   await session.registerPushToken({
     token: { service: { case: "webPush", value: subscription } },
   });

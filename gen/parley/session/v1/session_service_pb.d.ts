@@ -1290,6 +1290,41 @@ export declare type ListFriendIdsResponse = Message<"parley.session.v1.ListFrien
 export declare const ListFriendIdsResponseSchema: GenMessage<ListFriendIdsResponse>;
 
 /**
+ * Asks for the key.
+ *
+ * @generated from message parley.session.v1.GetWebPushKeyRequest
+ */
+export declare type GetWebPushKeyRequest = Message<"parley.session.v1.GetWebPushKeyRequest"> & {
+};
+
+/**
+ * Describes the message parley.session.v1.GetWebPushKeyRequest.
+ * Use `create(GetWebPushKeyRequestSchema)` to create a new message.
+ */
+export declare const GetWebPushKeyRequestSchema: GenMessage<GetWebPushKeyRequest>;
+
+/**
+ * The key.
+ *
+ * @generated from message parley.session.v1.GetWebPushKeyResponse
+ */
+export declare type GetWebPushKeyResponse = Message<"parley.session.v1.GetWebPushKeyResponse"> & {
+  /**
+   * What PushManager.subscribe takes as `applicationServerKey` (VAPID, RFC 8292): a point of P-256,
+   * 65 bytes in base64url. Empty: there is no Web Push here.
+   *
+   * @generated from field: string vapid_public_key = 1;
+   */
+  vapidPublicKey: string;
+};
+
+/**
+ * Describes the message parley.session.v1.GetWebPushKeyResponse.
+ * Use `create(GetWebPushKeyResponseSchema)` to create a new message.
+ */
+export declare const GetWebPushKeyResponseSchema: GenMessage<GetWebPushKeyResponse>;
+
+/**
  * Where pushes to the calling device go.
  *
  * @generated from message parley.session.v1.RegisterPushTokenRequest
@@ -1957,6 +1992,18 @@ export declare const SessionService: GenService<{
     methodKind: "unary";
     input: typeof ListFriendIdsRequestSchema;
     output: typeof ListFriendIdsResponseSchema;
+  },
+  /**
+   * The server's public key for Web Push, which a page subscribes with before it registers what it
+   * gets (RegisterPushToken). A subscription serves this key alone: where it has become another
+   * one, the page subscribes anew.
+   *
+   * @generated from rpc parley.session.v1.SessionService.GetWebPushKey
+   */
+  getWebPushKey: {
+    methodKind: "unary";
+    input: typeof GetWebPushKeyRequestSchema;
+    output: typeof GetWebPushKeyResponseSchema;
   },
   /**
    * Registers where pushes to the calling device go, in the place of what it registered before.
