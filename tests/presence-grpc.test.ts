@@ -39,10 +39,11 @@ const runtime: Runtime = {
 
 /** Everybody is a friend of ben. */
 const sessions = {
-  listFriendIds: async () => ({
-    userIds: ["ben"],
-    presenceAudience: Audience.FRIENDS,
-    lastSeenAudience: Audience.FRIENDS,
+  listFriendIds: async ({ userIds }: { userIds: string[] }) => ({
+    friends: userIds.map((userId) => ({
+      ...{ userId, friendIds: ["ben"] },
+      ...{ presenceAudience: Audience.FRIENDS, lastSeenAudience: Audience.FRIENDS },
+    })),
   }),
 } as unknown as Handlers<typeof SessionService>;
 

@@ -3,10 +3,9 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { EventSchema } from "../../gen/parley/edge/v1/frame_pb.js";
 import { Status } from "../../gen/parley/presence/v1/presence_pb.js";
 import { Audience } from "../../gen/parley/session/v1/session_pb.js";
-import { ManualClock } from "../../mesh/clock-manual.ts";
 import { silentLogger } from "../../mesh/logger.ts";
 import { Announcements } from "./announcements.ts";
-import { type FriendList, friendLists } from "./friend-lists.ts";
+import type { FriendList } from "./friend-lists.ts";
 
 const listOf = (friendId: string): FriendList => ({
   userIds: [friendId],
@@ -24,11 +23,7 @@ describe("Announcements", () => {
   beforeEach(() => {
     told = [];
     answers = [];
-    const friends = friendLists({
-      load: () => new Promise((resolve) => answers.push(resolve)),
-      maxAgeMs: 0,
-      clock: new ManualClock(),
-    });
+    const friends = { get: () => new Promise<FriendList>((resolve) => answers.push(resolve)) };
     const publishInbox = (friendId: string, data: Uint8Array) => {
       const { event } = fromBinary(EventSchema, data);
       if (event.case !== "presence") throw new Error("not a presence event");

@@ -14,7 +14,7 @@ import type { PresenceRow } from "./presence-store.ts";
 
 /** What announcing needs. */
 export interface AnnouncementsOptions {
-  friends: FriendLists;
+  friends: Pick<FriendLists, "get">;
   streams: Pick<Streams, "publishInbox">;
   log: Logger;
 }

@@ -86,7 +86,7 @@ class PresenceInstance implements Presence {
     this.rows = new WriteBehind({ store, delayMs: config.writeDelayMs, clock, log });
     const sessions = mesh.client(SessionService);
     const friends = friendLists({
-      load: (userId) => sessions.listFriendIds({ userId }, { timeoutMs: friendsTimeoutMs }),
+      load: (userIds) => sessions.listFriendIds({ userIds }, { timeoutMs: friendsTimeoutMs }),
       maxAgeMs: config.friendsMaxAgeMs,
       clock,
     });

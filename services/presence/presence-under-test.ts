@@ -56,7 +56,7 @@ export class PresenceCluster {
   readonly audiences = new Map<string, Audience>();
   readonly lastSeenAudiences = new Map<string, Audience>();
   readonly blocks = new Map<string, string[]>();
-  /** Calls of Session. */
+  /** Users of whom Session was asked. */
   friendLookUps = 0;
   isSessionAway = false;
   /** Tells of accounts that have changed. */
@@ -121,15 +121,17 @@ export class PresenceCluster {
   readonly mesh: Pick<Mesh, "client" | "instanceIds" | "watchInstances" | "openStream"> = {
     client: () =>
       ({
-        listFriendIds: async ({ userId }: { userId: string }) => {
-          this.friendLookUps++;
+        listFriendIds: async ({ userIds }: { userIds: string[] }) => {
+          this.friendLookUps += userIds.length;
           if (this.isSessionAway) throw unavailable("Session is away");
-          const presenceAudience = this.audiences.get(userId) ?? Audience.UNSPECIFIED;
           return {
-            userIds: this.friends.get(userId) ?? [],
-            presenceAudience,
-            lastSeenAudience: this.lastSeenAudiences.get(userId) ?? Audience.UNSPECIFIED,
-            blockedUserIds: this.blocks.get(userId) ?? [],
+            friends: userIds.map((userId) => ({
+              userId,
+              friendIds: this.friends.get(userId) ?? [],
+              presenceAudience: this.audiences.get(userId) ?? Audience.UNSPECIFIED,
+              lastSeenAudience: this.lastSeenAudiences.get(userId) ?? Audience.UNSPECIFIED,
+              blockedUserIds: this.blocks.get(userId) ?? [],
+            })),
           };
         },
       }) as never,

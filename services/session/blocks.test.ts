@@ -141,8 +141,11 @@ describe("blocks", () => {
     const userIds = [anna.userId, bert.userId];
     const { blocks } = await session.as().listBlockedUserIds({ userIds });
     expect(blocks).toMatchObject([{ userId: anna.userId, blockedUserIds: [bert.userId] }]);
-    const ids = await session.as().listFriendIds({ userId: anna.userId });
-    expect(ids.blockedUserIds).toEqual([bert.userId]);
+    const { friends } = await session.as().listFriendIds({ userIds });
+    expect(friends!.map(({ blockedUserIds }) => blockedUserIds).sort()).toEqual([
+      [],
+      [bert.userId],
+    ]);
   });
 });
 

@@ -1,6 +1,6 @@
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { requireIds } from "./fields.ts";
-import { blocksMax, inPair } from "./friend-pair.ts";
+import { inPair } from "./friend-pair.ts";
 import { sessionError } from "./session-errors.ts";
 import {
   callerOf,
@@ -13,18 +13,6 @@ import { pageOf, requirePage } from "./user-pages.ts";
 
 /** Users to a call: their longest lists fill 3.4 MB of the 4 that an answer may have. */
 const blockersMax = 40;
-
-/** Whom a user has blocked. */
-export async function blockedIds(
-  { sql }: Pick<SessionParts, "sql">,
-  userId: string,
-): Promise<string[]> {
-  const rows = await sql.query<{ blocked_id: string }>(
-    `SELECT blocked_id FROM blocks WHERE user_id = $1 ORDER BY blocked_id LIMIT ${blocksMax}`,
-    [userId],
-  );
-  return rows.map((row) => row.blocked_id);
-}
 
 /** Blocking, unblocking, and who is blocked. Both users of a changed friendship are told of. */
 export function blockHandlers(

@@ -16,17 +16,26 @@ const emailPattern = /^[^\s@]{1,64}@[^\s@]+$/;
 /** PostgreSQL takes no NUL and UTF-8 no lone surrogate; the rest would break lines in lists. */
 const unprintable = /[\p{Cc}\p{Cs}]/u;
 
+/** Whether it may be an id. */
+export function isId(value: string): boolean {
+  return idPattern.test(value);
+}
+
 /** An id as all of them are. */
 export function requireId(field: string, value: string): string {
-  if (idPattern.test(value)) return value;
+  if (isId(value)) return value;
   throw fieldInvalid(field, `${shown(value)} is not 16 characters of a-z and 0-9`);
 }
 
 /** 1 to `max` ids. */
 export function requireIds(field: string, values: readonly string[], max: number): void {
-  const { length } = values;
-  if (length < 1 || length > max) throw fieldInvalid(field, `${length} are not 1 to ${max}`);
+  requireCount(field, values, max);
   requireEach(field, values, requireId);
+}
+
+/** 1 to `max` values. */
+export function requireCount(field: string, { length }: readonly string[], max: number): void {
+  if (length < 1 || length > max) throw fieldInvalid(field, `${length} are not 1 to ${max}`);
 }
 
 /** Checks each value of a list by itself. */

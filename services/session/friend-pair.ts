@@ -20,9 +20,9 @@ import {
 } from "./session-parts.ts";
 
 /** Friends and unanswered requests of one's own, together; and requests by others. */
-export const friendsMax = 5_000;
+const friendsMax = 5_000;
 /** Users whom one account may block. */
-export const blocksMax = 5_000;
+const blocksMax = 5_000;
 
 /**
  * Runs `work` with both users locked, always in the order of their ids: requests that cross see

@@ -235,20 +235,27 @@ describe("friends", () => {
       await carl.calls.requestFriend({ userId: anna.userId });
       const settings = { presenceAudience: Audience.FRIENDS, pushPreviews: true };
       await anna.calls.updateSettings({ settings });
-      expect(await session.as().listFriendIds({ userId: anna.userId })).toMatchObject({
-        userIds: [bert.userId],
-        presenceAudience: Audience.FRIENDS,
-      });
-      expect(await session.as().listFriendIds({ userId: carl.userId })).toMatchObject({
-        userIds: [],
-        presenceAudience: Audience.EVERYBODY,
-      });
+      const userIds = [carl.userId, anna.userId];
+      const { friends } = await session.as().listFriendIds({ userIds });
+      const { FRIENDS: presenceAudience, EVERYBODY } = Audience;
+      expect(new Map(friends!.map((each) => [each.userId, each]))).toMatchObject(
+        new Map<string, object>([
+          [anna.userId, { friendIds: [bert.userId], presenceAudience }],
+          [carl.userId, { friendIds: [], presenceAudience: EVERYBODY }],
+        ]),
+      );
     });
 
-    it("[P3] an unknown user has nobody to tell", async () => {
-      expect(await session.as().listFriendIds({ userId: "unknown000000000" })).toMatchObject({
-        userIds: [],
-        presenceAudience: Audience.NOBODY,
+    it("[P3] leaves out who is unknown, and what is no id", async () => {
+      const userIds = ["unknown000000000", "no id\0", "\ud800", bert.userId];
+      const { friends } = await session.as().listFriendIds({ userIds });
+      expect(friends).toMatchObject([{ userId: bert.userId }]);
+    });
+
+    it.each([0, 21])("refuses to list those of %d users", async (count) => {
+      const userIds = Array.from({ length: count }, () => anna.userId);
+      await expect(session.as().listFriendIds({ userIds })).rejects.toMatchObject({
+        reason: "FIELD_INVALID",
       });
     });
   });

@@ -1235,11 +1235,11 @@ export declare const Contact_VerdictSchema: GenEnum<Contact_Verdict>;
  */
 export declare type ListFriendIdsRequest = Message<"parley.session.v1.ListFriendIdsRequest"> & {
   /**
-   * The user.
+   * The users, 1 to 20. What is no id is an unknown user's.
    *
-   * @generated from field: string user_id = 1;
+   * @generated from field: repeated string user_ids = 1;
    */
-  userId: string;
+  userIds: string[];
 };
 
 /**
@@ -1249,38 +1249,17 @@ export declare type ListFriendIdsRequest = Message<"parley.session.v1.ListFriend
 export declare const ListFriendIdsRequestSchema: GenMessage<ListFriendIdsRequest>;
 
 /**
- * A user's friends.
+ * Users' friends.
  *
  * @generated from message parley.session.v1.ListFriendIdsResponse
  */
 export declare type ListFriendIdsResponse = Message<"parley.session.v1.ListFriendIdsResponse"> & {
   /**
-   * At most 5,000, the limit of friends.
+   * Of those users who are known.
    *
-   * @generated from field: repeated string user_ids = 1;
+   * @generated from field: repeated parley.session.v1.ListFriendIdsResponse.Friends friends = 1;
    */
-  userIds: string[];
-
-  /**
-   * Who may see the user's presence.
-   *
-   * @generated from field: parley.session.v1.Audience presence_audience = 2;
-   */
-  presenceAudience: Audience;
-
-  /**
-   * Who of them may see when the user was last active.
-   *
-   * @generated from field: parley.session.v1.Audience last_seen_audience = 3;
-   */
-  lastSeenAudience: Audience;
-
-  /**
-   * Who may see neither. At most 5,000, the limit of blocks.
-   *
-   * @generated from field: repeated string blocked_user_ids = 4;
-   */
-  blockedUserIds: string[];
+  friends: ListFriendIdsResponse_Friends[];
 };
 
 /**
@@ -1288,6 +1267,54 @@ export declare type ListFriendIdsResponse = Message<"parley.session.v1.ListFrien
  * Use `create(ListFriendIdsResponseSchema)` to create a new message.
  */
 export declare const ListFriendIdsResponseSchema: GenMessage<ListFriendIdsResponse>;
+
+/**
+ * One user's.
+ *
+ * @generated from message parley.session.v1.ListFriendIdsResponse.Friends
+ */
+export declare type ListFriendIdsResponse_Friends = Message<"parley.session.v1.ListFriendIdsResponse.Friends"> & {
+  /**
+   * Whose friends they are.
+   *
+   * @generated from field: string user_id = 1;
+   */
+  userId: string;
+
+  /**
+   * At most 5,000, the limit of friends.
+   *
+   * @generated from field: repeated string friend_ids = 2;
+   */
+  friendIds: string[];
+
+  /**
+   * Who may see the user's presence.
+   *
+   * @generated from field: parley.session.v1.Audience presence_audience = 3;
+   */
+  presenceAudience: Audience;
+
+  /**
+   * Who of them may see when the user was last active.
+   *
+   * @generated from field: parley.session.v1.Audience last_seen_audience = 4;
+   */
+  lastSeenAudience: Audience;
+
+  /**
+   * Who may see neither. At most 5,000, the limit of blocks.
+   *
+   * @generated from field: repeated string blocked_user_ids = 5;
+   */
+  blockedUserIds: string[];
+};
+
+/**
+ * Describes the message parley.session.v1.ListFriendIdsResponse.Friends.
+ * Use `create(ListFriendIdsResponse_FriendsSchema)` to create a new message.
+ */
+export declare const ListFriendIdsResponse_FriendsSchema: GenMessage<ListFriendIdsResponse_Friends>;
 
 /**
  * Asks for the key.
@@ -1984,7 +2011,9 @@ export declare const SessionService: GenService<{
     output: typeof CheckContactsResponseSchema;
   },
   /**
-   * The ids of a user's friends, whom Presence tells of changes.
+   * The ids of users' friends, whom Presence tells of changes.
+   *
+   * INVALID_ARGUMENT (FIELD_INVALID).
    *
    * @generated from rpc parley.session.v1.SessionService.ListFriendIds
    */
