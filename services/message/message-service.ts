@@ -33,6 +33,7 @@ import type { CheckContacts } from "./groups/contacts.ts";
 import { groupMethods } from "./groups/group-methods.ts";
 import { listMembers } from "./groups/list-members.ts";
 import { listMessages } from "./history/history.ts";
+import { HistoryReads } from "./history/history-reads.ts";
 import { historyOutages } from "./history/history-source.ts";
 import { syncChannels } from "./history/sync-channels.ts";
 import { messageCodes, orUnavailable } from "./message-codes.ts";
@@ -87,7 +88,9 @@ export function createMessageService(deps: MessageDependencies): Served {
     usernames: new Usernames(deps.lookUpNames, clock),
   });
   const calls = new ChannelCalls({ ...deps, channels });
-  const history = { channels, log: streams.log, store, ...historyOutages({ logger, clock }) };
+  const reads = new HistoryReads();
+  const outages = historyOutages({ logger, clock });
+  const history = { channels, log: streams.log, store, reads, ...outages };
   const search = {
     ...{ ...history, index: deps.index, clock },
     indexOutage: indexOutage({ logger, clock }),
@@ -97,7 +100,7 @@ export function createMessageService(deps: MessageDependencies): Served {
     logs: new LogFeeds({ streams, clock, log: logger, ...(metrics && { metrics }) }),
     async sync({ userId }, positions) {
       const request = create(SyncChannelsRequestSchema, { positions });
-      const updates = await syncChannels(request, userId, history);
+      const updates = await reads.run(() => syncChannels(request, userId, history));
       return updates.map((update) => create(ChannelUpdateSchema, update));
     },
     clock,
@@ -159,22 +162,28 @@ export function createMessageService(deps: MessageDependencies): Served {
     },
 
     async listMessages(request, context) {
-      return orUnavailable(listMessages(request, requireIdentity(context).userId, history));
+      const { userId } = requireIdentity(context);
+      return orUnavailable(reads.run(() => listMessages(request, userId, history)));
     },
 
     async syncChannels(request, context) {
-      return { updates: await syncChannels(request, requireIdentity(context).userId, history) };
+      const { userId } = requireIdentity(context);
+      return { updates: await reads.run(() => syncChannels(request, userId, history)) };
     },
 
     async searchMessages(request, context) {
       const { userId } = requireIdentity(context);
-      const { found, ...page } = await orUnavailable(searchMessages(request, userId, search));
+      const { found, ...page } = await orUnavailable(
+        reads.run(() => searchMessages(request, userId, search)),
+      );
       return { hits: found, ...page };
     },
 
     async listMentions(request, context) {
       const { userId } = requireIdentity(context);
-      const { found, ...page } = await orUnavailable(listMentions(request, userId, search));
+      const { found, ...page } = await orUnavailable(
+        reads.run(() => listMentions(request, userId, search)),
+      );
       return { messages: found.map(({ message }) => message), ...page };
     },
 

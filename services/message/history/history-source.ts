@@ -15,7 +15,7 @@ import { Outage, type OutageOptions } from "../../../mesh/outage.ts";
 import { logSubject, type Stream, StreamUnavailable } from "../../../mesh/streams.ts";
 import type { ChannelItem } from "../channel/channel-item.ts";
 import type { Channels } from "../channel/channels.ts";
-import { type CutLogTail, type LogTail, readTail } from "../channel/log-tail.ts";
+import type { CutLogTail, LogTail } from "../channel/log-tail.ts";
 import { notAMember } from "../message-codes.ts";
 import { givenReactions, revised, shownTo } from "../store/message-revisions.ts";
 import {
@@ -26,6 +26,7 @@ import {
   StoreUnavailable,
 } from "../store/message-store.ts";
 import { persistWorker } from "../workers/persist.ts";
+import type { HistoryReads } from "./history-reads.ts";
 import { Visibility } from "./visibility.ts";
 
 /** What reading needs. */
@@ -33,6 +34,7 @@ export interface HistoryDependencies {
   channels: Channels;
   log: Stream;
   store: MessageStore;
+  reads: HistoryReads;
   /** Told whether pages are read without the log. */
   logOutage: Outage;
   /** Told whether they are read without the store. */
@@ -159,7 +161,7 @@ async function openStoreAlone(
 async function openOverLog(
   channelId: string,
   userId: string,
-  { channels, log, store, storeOutage }: HistoryDependencies,
+  { channels, log, store, reads, storeOutage }: HistoryDependencies,
 ): Promise<HistorySource> {
   const { state, snapshotLogSequence } = await channels.read(channelId, userId);
   if (!state) throw notAMember(channelId);
@@ -170,7 +172,7 @@ async function openOverLog(
 
   // In this order: whatever the log does not show any more is in the store by then.
   const persisted = await log.checkpoint(persistWorker, logSubject(channelId));
-  let tail = await readTail(channelId, persisted, snapshotLogSequence, log);
+  let tail = await reads.tail(channelId, persisted, snapshotLogSequence, log);
   let items = new TailItems(tail);
   let storeIsAway = false;
   const stays = (await fromStore(() => store.listStays(channelId, userId))) ?? [];
@@ -195,7 +197,7 @@ async function openOverLog(
       if (!(err instanceof StoreUnavailable)) throw err;
       storeOutage.failed(err, { channelId });
       storeIsAway = true;
-      tail = await readTail(channelId, 0, snapshotLogSequence, log);
+      tail = await reads.tail(channelId, 0, snapshotLogSequence, log);
       items = new TailItems(tail);
       return undefined;
     }

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { MessageKind } from "../../../gen/parley/message/v1/message_pb.js";
 import {
   type ListMessagesRequestSchema,
@@ -233,6 +233,21 @@ describe("a channel's history", () => {
     await expect(list({}, "ben")).rejects.toMatchObject({ reason: "UNAVAILABLE" });
     fixture.storeFaults.chances = {};
     expect((await list({}, "ben")).messages).toHaveLength(2);
+  });
+
+  it("[R1] [R2] costs few readings of the log for many who read while the store is away", async () => {
+    const { fixture, list, fill } = await setUp();
+    await fill();
+    fixture.storeFaults.chances = { readFails: 1 };
+    await list();
+    const log = vi.spyOn(fixture.streams.log, "read");
+    await list();
+    const ofOne = log.mock.calls.length;
+    expect(ofOne).toBeGreaterThan(0);
+    log.mockClear();
+    const pages = await Promise.all(Array.from({ length: 60 }, () => list()));
+    expect(new Set(pages.map(({ messages }) => messages.length)).size).toBe(1);
+    expect(log.mock.calls.length).toBeLessThanOrEqual(3 * ofOne);
   });
 
   it("[R2] [H6] is served from the store while the log is away, and says what may be missing", async () => {

@@ -1,6 +1,7 @@
 /** The methods that change existing messages, and that list what was changed. */
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type {
+  ListReactionsRequest,
   ListRevisedMessagesRequest,
   MessageService,
 } from "../../../gen/parley/message/v1/message_service_pb.js";
@@ -76,39 +77,43 @@ export function revisionMethods(
       return revise(request, context, (...target) => removeReaction(...target, emoji));
     },
 
-    async listReactions({ channelId, messageId, emoji, ...page }, context) {
-      checkChannelId(channelId);
-      checkMessageId("message_id", messageId);
-      if (emoji !== "") checkEmoji(emoji);
-      const size = pageSize(page.pageSize, 50, 200);
-      const after = page.pageToken === "" ? 0 : readSequenceToken(page.pageToken);
+    async listReactions(request, context) {
       const { userId } = requireIdentity(context);
-      return orUnavailable(
-        (async () => {
-          const source = await openHistory(channelId, userId, history);
-          const all = await source.reactions(messageId);
-          const degraded = source.missing().length > 0;
-          if (!all && !degraded) throw notFound(messageId);
-          const wanted = (all ?? []).filter((each) => {
-            return each.sequence > after && (emoji === "" || each.emoji === emoji);
-          });
-          const shown = wanted.slice(0, size);
-          const hasMore = wanted.length > size;
-          return {
-            reactions: shown.map(({ sequence: channelSequence, ...each }) => {
-              return { userId: each.userId, emoji: each.emoji, channelSequence };
-            }),
-            nextPageToken: hasMore ? writeSequenceToken(shown.at(-1)!.sequence) : "",
-            degraded,
-          };
-        })(),
-      );
+      return orUnavailable(history.reads.run(() => listReactions(request, userId, history)));
     },
 
     async listRevisedMessages(request, context) {
       const { userId } = requireIdentity(context);
-      return orUnavailable(listRevised(request, userId, history));
+      return orUnavailable(history.reads.run(() => listRevised(request, userId, history)));
     },
+  };
+}
+
+async function listReactions(
+  { channelId, messageId, emoji, ...page }: ListReactionsRequest,
+  userId: string,
+  history: HistoryDependencies,
+) {
+  checkChannelId(channelId);
+  checkMessageId("message_id", messageId);
+  if (emoji !== "") checkEmoji(emoji);
+  const size = pageSize(page.pageSize, 50, 200);
+  const after = page.pageToken === "" ? 0 : readSequenceToken(page.pageToken);
+  const source = await openHistory(channelId, userId, history);
+  const all = await source.reactions(messageId);
+  const degraded = source.missing().length > 0;
+  if (!all && !degraded) throw notFound(messageId);
+  const wanted = (all ?? []).filter((each) => {
+    return each.sequence > after && (emoji === "" || each.emoji === emoji);
+  });
+  const shown = wanted.slice(0, size);
+  const hasMore = wanted.length > size;
+  return {
+    reactions: shown.map(({ sequence: channelSequence, ...each }) => {
+      return { userId: each.userId, emoji: each.emoji, channelSequence };
+    }),
+    nextPageToken: hasMore ? writeSequenceToken(shown.at(-1)!.sequence) : "",
+    degraded,
   };
 }
 
