@@ -43,7 +43,7 @@ export class MeshPushDirectory implements PushDirectory {
     return questions.map(({ userId, channelId, senderId }) => {
       const found = byUser.get(userId);
       if (!found || found.mutedChannelIds.includes(channelId)) return noTargets;
-      if (found.blockedSenderIds.includes(senderId)) return noTargets;
+      if (found.blockedSenderIds.includes(senderId)) return { ...noTargets, isSenderBlocked: true };
       const targets = found.targets.flatMap(({ deviceId, token }) =>
         token ? { userId, deviceId, token } : [],
       );

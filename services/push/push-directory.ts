@@ -13,6 +13,8 @@ export interface PushQuestion extends PushMember {
 export interface PushRecipient {
   /** None: the user wants none now, of the channel or of the sender, or has no device for it. */
   targets: readonly PushTarget[];
+  /** The user has blocked the sender: a text of somebody else's may still be wanted. */
+  isSenderBlocked?: boolean;
   /** Whether texts are shown. */
   previews: boolean;
 }

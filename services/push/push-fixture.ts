@@ -27,6 +27,8 @@ export class PushFixture {
   /** By "channel user". */
   readonly received = new Map<string, bigint>();
   readonly recipients = new Map<string, PushRecipient>();
+  /** "user sender". */
+  readonly blocks = new Set<string>();
   readonly forgotten: { target: PushTarget; sinceMs: number | undefined }[] = [];
   /** What the provider was given, in its order, and how often each was asked for what. */
   readonly notifications: PushNotification[] = [];
@@ -132,13 +134,14 @@ export class PushFixture {
       recipients: async (members) => {
         if (this.away.session) throw new Error("Session is away");
         await this.whileAsked();
-        return members.map(
-          (member) =>
-            this.recipients.get(keyOf(member)) ?? {
-              targets: [targetOf(member.userId)],
-              previews: true,
-            },
-        );
+        return members.map((member) => {
+          const { userId, senderId } = member;
+          if (this.blocks.has(`${userId} ${senderId}`)) {
+            return { targets: [], isSenderBlocked: true, previews: true };
+          }
+          const usual = { targets: [targetOf(userId)], previews: true };
+          return this.recipients.get(keyOf(member)) ?? usual;
+        });
       },
       names: async (userIds) => new Map(userIds.map((userId) => [userId, userId.toUpperCase()])),
       forget: async (target, sinceMs) => void this.forgotten.push({ target, sinceMs }),

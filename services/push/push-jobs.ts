@@ -30,6 +30,8 @@ export interface PushJob extends PushMember, Due {
   sendTimeMs: number;
   /** Whether the member seemed online when it fell due, and was given time to receive it. */
   isGraceOver: boolean;
+  /** Of whom the member wants to hear nothing. */
+  hiddenSenderIds: ReadonlySet<string>;
   /** How often it has failed since it fell due. */
   failures: number;
   /** Of devices that were notified and others that were not, up to which text. */
@@ -45,6 +47,8 @@ export interface PushJobsOptions {
   /** When a job falls due that is added now. */
   nowMs(): number;
 }
+
+const nobody: ReadonlySet<string> = new Set();
 
 /** All jobs of a process. */
 export class PushJobs {
@@ -94,6 +98,11 @@ export class PushJobs {
   /** Puts a job back, to fall due then. */
   later(job: PushJob, dueMs: number): void {
     if (this.find(job) === job) this.putOff(job, dueMs);
+  }
+
+  /** A job shows no texts of this sender's from now on. */
+  hide(job: PushJob, senderId: string): void {
+    job.hiddenSenderIds = new Set([...job.hiddenSenderIds, senderId]);
   }
 
   /** The newest text that a job may show; undefined: there is none any more. */
@@ -153,6 +162,7 @@ export class PushJobs {
     if (!job) {
       job = {
         ...{ userId, channelId, sendTimeMs, isGraceOver: false, failures: 0 },
+        hiddenSenderIds: nobody,
         ...{ fromMessageId: messageId, newestMessageId: messageId },
         ...{ notified: new Map(), holds: [], dueMs: 0, dueIndex: -1 },
       };
@@ -224,9 +234,10 @@ interface PendingChannel {
   jobs: Map<string, PushJob>;
 }
 
-function concerns(shown: ShownText, { userId, fromMessageId }: PushJob): boolean {
+function concerns(shown: ShownText, { userId, fromMessageId, hiddenSenderIds }: PushJob): boolean {
   const { messageId, senderId, text, mentionedUserIds } = shown;
   if (text === undefined || messageId < fromMessageId || senderId === userId) return false;
+  if (hiddenSenderIds.has(senderId)) return false;
   return mentionedUserIds?.includes(userId) ?? true;
 }
 

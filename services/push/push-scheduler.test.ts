@@ -84,6 +84,16 @@ describe("nobody is notified", () => {
     expect(await push.count("parley_push_ended_total")).toEqual({ unwanted: 1 });
   });
 
+  it("[A2] of texts by whom they have blocked; of others that came before they are", async () => {
+    push.blocks.add("ben cid").add("dan cid").add("dan ann");
+    await push.give(push.text("g-1", "ann", "hello", "ben", "dan"));
+    const batch = await push.give(push.text("g-1", "cid", "psst", "ben", "dan"));
+    await push.pass(10_000);
+    expect(push.shown()).toEqual(["ben: hello"]);
+    expect(batch.isDone).toBe(true);
+    expect(await push.count("parley_push_ended_total")).toEqual({ unwanted: 1 });
+  });
+
   it("[N1] who has left the channel, or has written in it, since", async () => {
     await push.give(push.text("g-1", "ann", "hello", "ben", "cid", "dan"));
     await push.give({ kind: "departure", channelId: "g-1", userIds: ["ben"] });

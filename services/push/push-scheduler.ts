@@ -212,7 +212,12 @@ class PushScheduler {
     const wanted = asked.flatMap((each, i) => {
       const recipient = recipients[i]!;
       if (recipient.targets.length > 0) return { ...each, recipient };
-      settle(each.job, each.newestMessageId, "unwanted");
+      const { job, text, newestMessageId } = each;
+      if (recipient.isSenderBlocked) this.jobs.hide(job, text.senderId);
+      if (recipient.isSenderBlocked && this.jobs.textOf(job)) {
+        open.delete(job);
+        this.jobs.later(job, this.options.clock.nowMs());
+      } else settle(job, newestMessageId, "unwanted");
       return [];
     });
     await delivery.deliver(wanted, ({ job, newestMessageId }, retryMs) => {
