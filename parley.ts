@@ -88,7 +88,8 @@ function isMendable({ name, code, reason }: NodeJS.ErrnoException & { reason?: s
 /** How long a process whose command has failed may take to end by itself. */
 const endMsMax = 1_000;
 
-const [name = "help", ...args] = process.argv.slice(2);
+const [given = "help", ...args] = process.argv.slice(2);
+const name = given === "--help" || given === "-h" ? "help" : given;
 const command = commands[name];
 if (!command) {
   console.error(`parley: no command ${JSON.stringify(name)}\n${usage()}`);

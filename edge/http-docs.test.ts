@@ -24,6 +24,13 @@ describe("[O4] the page to try the HTTP API", () => {
     expect(await response.text()).toContain(each.has);
   });
 
+  it("is where the bare address leads", async () => {
+    await using fixture = await new EdgeFixture().start();
+    const answer = await fetch(`http://${fixture.edge.address}/`, { redirect: "manual" });
+    expect(answer.status).toBe(302);
+    expect(answer.headers.get("location")).toBe("/docs");
+  });
+
   it("has no script or style of its own in it", async () => {
     await using fixture = await new EdgeFixture().start();
     const page = await (await fetch(`http://${fixture.edge.address}/docs`)).text();
@@ -42,7 +49,7 @@ describe("[O4] the page to try the HTTP API", () => {
 
   it("is not there where the settings say so", async () => {
     await using fixture = await new EdgeFixture({ docs: false }).start();
-    for (const { path } of paths) {
+    for (const path of ["/", ...paths.map(({ path }) => path)]) {
       expect((await fetch(`http://${fixture.edge.address}${path}`)).status).toBe(404);
     }
   });

@@ -1,6 +1,7 @@
 /**
- * `/docs`, a page to try the HTTP API, and `/openapi.yaml`, which it is made from. All of it comes
- * from this machine; the page runs no script but these, and calls nobody but its edge.
+ * `/docs`, a page to try the HTTP API, and `/openapi.yaml`, which it is made from; `/` leads to the
+ * page. All of it comes from this machine; the page runs no script but these, and calls nobody but
+ * its edge.
  */
 import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -53,9 +54,9 @@ const documents: ReadonlyMap<string, Document> = new Map([
   ],
 ]);
 
-/** Whether the path is one of the documents. */
+/** Whether the path is one of the documents, or leads to one. */
 export function isDocument(path: string): boolean {
-  return documents.has(path);
+  return path === "/" || documents.has(path);
 }
 
 /** Answers with the document; never rejects. Each is read when it is first asked for, and kept. */
@@ -68,6 +69,10 @@ export async function answerDocument(
     if (method !== "GET" && method !== "HEAD") {
       const allow = "GET, HEAD";
       throw new HttpRefused(405, "HTTP_METHOD_NOT_ALLOWED", `allowed is ${allow}`, { allow });
+    }
+    if (path === "/") {
+      response.writeHead(302, { ...safety, location: "/docs" }).end();
+      return;
     }
     const { type, read } = documents.get(path)!;
     const content = kept.get(path) ?? Buffer.from(await read());

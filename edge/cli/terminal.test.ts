@@ -75,6 +75,10 @@ describe("Terminal", () => {
     expect(written()).toMatch(/news\n.*a text on its way that is wider than t….*\n.*> /s);
   });
 
+  it("takes a width of 0 for none", () => {
+    expect(open({ isTTY: true, columns: 0 }).terminal.columns).toBe(80);
+  });
+
   it("ends at Ctrl-C", async () => {
     const { terminal, input } = open({ isTTY: true });
     const line = terminal.readLine();

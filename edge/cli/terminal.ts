@@ -43,7 +43,7 @@ const styles = {
 const typedAheadMax = 1_000;
 /** Lines above the prompt that are still to change; only the last ones are shown. */
 const unsettledMax = 5;
-/** For output that does not know its width. */
+/** For output that does not know its width, or calls it 0, as terminals without a size do. */
 const columnsDefault = 80;
 
 /** The terminal of one person. */
@@ -76,7 +76,7 @@ export class Terminal {
 
   /** The width to break text at. */
   get columns(): number {
-    return this.output.columns ?? columnsDefault;
+    return this.output.columns || columnsDefault;
   }
 
   /** Prints lines above what is being typed, as they are. */
@@ -208,7 +208,7 @@ class Screen extends Writable {
 
   /** Asked for by readline. */
   get columns(): number {
-    return this.target.columns ?? columnsDefault;
+    return this.target.columns || columnsDefault;
   }
 
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
