@@ -68,7 +68,12 @@ describe("whom one may contact", () => {
     );
     await instance.call("ann", method.deleteMessage, change());
     await instance.call("ann", method.listMessages, { channelId });
-    await send("ben", channelId);
+    const bens = await send("ben", channelId);
+    // What nobody may is not for the block to refuse.
+    const edit = { ...change(), messageId: bens.messageId, text: "hi" };
+    await expect(instance.call("ann", method.editMessage, edit)).rejects.toMatchObject({
+      reason: "NOT_THE_SENDER",
+    });
     fixture.block("ben");
     await send("ann", channelId);
   });

@@ -82,7 +82,10 @@ export function removeReaction(
   };
 }
 
-/** The text to change, if the actor may: what it takes where it is the actor's own, and where not. */
+/**
+ * The text to change, if the actor may: what it takes where it is the actor's own, and where not.
+ * Membership is checked before existence.
+ */
 function textOf(
   current: ChannelState | undefined,
   basis: Basis,
@@ -91,10 +94,11 @@ function textOf(
   messageId: bigint,
   [own, anothers]: readonly [Operation, Operation],
 ) {
-  const state = authorise(own, current, channelId, actorId, basis);
+  const state = authorise("READ_CHANNEL", current, channelId, actorId, basis);
   const target = requireTarget(basis.target, state, actorId, messageId);
   if (!target.isText) throw refuse("NOT_A_TEXT", `message ${messageId} is not a text`);
-  if (target.senderId !== actorId) authorise(anothers, state, channelId, actorId, basis);
+  const operation = target.senderId === actorId ? own : anothers;
+  authorise(operation, state, channelId, actorId, basis);
   return { state, target };
 }
 
