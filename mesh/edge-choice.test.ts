@@ -40,7 +40,7 @@ describe("[A4] the choice of edges", () => {
     );
   });
 
-  it("puts the client's region before all others, and what it could not reach behind all", () => {
+  it("[X3] puts the client's region before all others, and what it could not reach behind all", () => {
     fc.assert(
       fc.property(offers, wish, fc.integer(), (offers, wish, seed) => {
         const chosen = chooseEdges(offers, wish, seeded(seed));
@@ -56,7 +56,7 @@ describe("[A4] the choice of edges", () => {
     );
   });
 
-  it("sends clients to edges of a region in proportion to what is free there", () => {
+  it("[X3] sends clients to edges of a region in proportion to what is free there", () => {
     const clients = 20_000;
     const random = seeded(7);
     const edges = [

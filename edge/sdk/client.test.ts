@@ -59,6 +59,18 @@ describe("ParleyClient", () => {
     expect(texts(channelId)).toEqual(["large", "small"]);
   });
 
+  it("[X1] [X2] tells of a body of a kind that it does not know in its place, and goes on", async () => {
+    const { edge, client, messages } = await start();
+    edge.text(channelId, "1");
+    edge.later(channelId);
+    edge.later(channelId, { skipInbox: true });
+    edge.text(channelId, "2");
+    await settled();
+    const kinds = messages.map(({ body }) => body.case);
+    expect(kinds.slice(-4)).toEqual(["text", undefined, undefined, "text"]);
+    expect(client.recent(channelId).slice(-4)).toEqual(messages.slice(-4));
+  });
+
   it("drops repetitions", async () => {
     const { edge, client, texts } = await start();
     const message = edge.text(channelId, "1");

@@ -104,6 +104,11 @@ export class FakeEdge implements FakeHistory, FakeSocketOwner {
     );
   }
 
+  /** A message of a kind that the client does not know. */
+  later(channelId: string, options: AppendOptions = {}): Message {
+    return this.append(channelId, other, { case: undefined }, options);
+  }
+
   /** Edits a message: the history has it anew, and the inbox the revision. */
   edit(message: Message, text: string, options: AppendOptions = {}): Revision {
     const { channelId, messageId } = message;
