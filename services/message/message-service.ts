@@ -163,18 +163,20 @@ export function createMessageService(deps: MessageDependencies): Served {
 
     async listMessages(request, context) {
       const { userId } = requireIdentity(context);
-      return orUnavailable(reads.run(() => listMessages(request, userId, history)));
+      return orUnavailable(reads.run(() => listMessages(request, userId, history), context.signal));
     },
 
     async syncChannels(request, context) {
       const { userId } = requireIdentity(context);
-      return { updates: await reads.run(() => syncChannels(request, userId, history)) };
+      return {
+        updates: await reads.run(() => syncChannels(request, userId, history), context.signal),
+      };
     },
 
     async searchMessages(request, context) {
       const { userId } = requireIdentity(context);
       const { found, ...page } = await orUnavailable(
-        reads.run(() => searchMessages(request, userId, search)),
+        reads.run(() => searchMessages(request, userId, search), context.signal),
       );
       return { hits: found, ...page };
     },
@@ -182,7 +184,7 @@ export function createMessageService(deps: MessageDependencies): Served {
     async listMentions(request, context) {
       const { userId } = requireIdentity(context);
       const { found, ...page } = await orUnavailable(
-        reads.run(() => listMentions(request, userId, search)),
+        reads.run(() => listMentions(request, userId, search), context.signal),
       );
       return { messages: found.map(({ message }) => message), ...page };
     },

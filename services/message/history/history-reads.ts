@@ -7,7 +7,7 @@ import { type CutLogTail, type LogTail, readTail } from "../channel/log-tail.ts"
 /** Requests that read at once; each holds a few pages. */
 const readsMax = 64;
 /** Further ones that wait for their turn. */
-const waitingMax = 512;
+const waitingMax = 256;
 
 /**
  * What reading histories may take of a process. Where the store is slow or away, a page costs a
@@ -18,11 +18,16 @@ export class HistoryReads {
   private readonly limit = bulkhead(readsMax, waitingMax);
   private readonly tails = new SharedReads<LogTail | CutLogTail>();
 
-  /** Reads when it is this request's turn. @throws DomainError OVERLOADED */
-  async run<T>(read: () => Promise<T>): Promise<T> {
+  /**
+   * Reads when it is this request's turn.
+   * @param signal the caller's, which may have gone before its turn comes
+   * @throws DomainError OVERLOADED; the signal's reason
+   */
+  async run<T>(read: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     try {
-      return await this.limit.execute(read);
+      return await this.limit.execute(read, signal);
     } catch (thrown) {
+      signal?.throwIfAborted();
       if (!(thrown instanceof BulkheadRejectedError)) throw thrown;
       const text = `${readsMax} reads are under way and ${waitingMax} wait`;
       throw new DomainError("OVERLOADED", text, { retryAfterMs: 1_000 });

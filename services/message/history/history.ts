@@ -168,8 +168,10 @@ async function scan(
   let maxId = upwards ? filter.maxId : min(range.upTo, filter.maxId);
   const found: Message[] = [];
   let bytes = 0;
-  for (let scanned = 0; scanned < scanMax; ) {
-    const chunk = await source.read(minId, maxId, !upwards, scanChunk);
+  // Without a filter the first rows are the page, and one more tells that there is another.
+  let wanted = range.limit + 1;
+  for (let scanned = 0; scanned < scanMax; wanted = scanChunk) {
+    const chunk = await source.read(minId, maxId, !upwards, wanted);
     scanned += chunk.length;
     for (const message of chunk) {
       if (filter.admits(message)) {
@@ -183,7 +185,7 @@ async function scan(
       if (upwards) minId = message.messageId + 1n;
       else maxId = message.messageId - 1n;
     }
-    if (chunk.length < scanChunk) return { found, beyond: undefined };
+    if (chunk.length < wanted) return { found, beyond: undefined };
   }
   return { found, beyond: upwards ? minId : maxId };
 }

@@ -79,12 +79,16 @@ export function revisionMethods(
 
     async listReactions(request, context) {
       const { userId } = requireIdentity(context);
-      return orUnavailable(history.reads.run(() => listReactions(request, userId, history)));
+      return orUnavailable(
+        history.reads.run(() => listReactions(request, userId, history), context.signal),
+      );
     },
 
     async listRevisedMessages(request, context) {
       const { userId } = requireIdentity(context);
-      return orUnavailable(history.reads.run(() => listRevised(request, userId, history)));
+      return orUnavailable(
+        history.reads.run(() => listRevised(request, userId, history), context.signal),
+      );
     },
   };
 }
