@@ -30,6 +30,9 @@ export class Speaker {
   /** The newest change of each message that the device knows. */
   private readonly seen = new Map<bigint, number>();
   private readonly watching = new Map<bigint, () => void>();
+  /** Messages that have changed without the device being told how, and the reading of them. */
+  private readonly unread = new Set<bigint>();
+  private reading = Promise.resolve();
 
   private constructor(
     account: Account,
@@ -44,7 +47,7 @@ export class Speaker {
     this.measures = measures;
     this.giveUp = giveUp;
     client.on("message", (message) => this.onMessage(message));
-    client.on("revised", (revised) => void this.onRevised(revised));
+    client.on("revised", (revised) => this.onRevised(revised));
   }
 
   /** @param giveUp ends further tries of calls that fail */
@@ -203,11 +206,26 @@ export class Speaker {
     if (isText) this.measures.onDelivered(clientMessageId, senderId === this.userId);
   }
 
-  private async onRevised(revised: Revised): Promise<void> {
-    const { channelId, messageId } = revised;
-    const message = revised.message ?? (await this.read(channelId, messageId));
+  private onRevised({ channelId, messageId, message }: Revised): void {
+    if (message) {
+      this.showAnew(message);
+    } else if (!this.unread.has(messageId)) {
+      this.unread.add(messageId);
+      // One after the other, and none twice. Only giving up ends a reading without an answer.
+      this.reading = this.reading.then(() => this.readAnew(channelId, messageId)).catch(() => {});
+    }
+  }
+
+  private async readAnew(channelId: string, messageId: bigint): Promise<void> {
+    this.unread.delete(messageId);
+    const message = await this.read(channelId, messageId);
+    if (message) this.showAnew(message);
+  }
+
+  private showAnew(message: Message): void {
+    const { messageId, revisionSequence } = message;
     const told = this.toldById.get(messageId);
-    if (!message || !told || (this.seen.get(messageId) ?? 0) > message.revisionSequence) return;
+    if (!told || (this.seen.get(messageId) ?? 0) > revisionSequence) return;
     Object.assign(told, shown(message));
     this.noteSeen(message);
   }
