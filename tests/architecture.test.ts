@@ -69,7 +69,7 @@ const vendors: Record<string, RegExp> = {
   "@grpc/grpc-js": /^mesh\/(serve|dial|duplex|status-details|instance-pool|method-definition)/,
   "@grpc/reflection": /^mesh\/serve/,
   "grpc-health-check": /^mesh\/serve/,
-  cockatiel: /^mesh\/|^services\/message\/history\/history-reads/,
+  cockatiel: /^mesh\//,
   pino: /^mesh\/logger/,
   "prom-client": /^mesh\/metrics/,
   "@node-rs/argon2": /^services\/session\//,

@@ -1,11 +1,10 @@
-import { BulkheadRejectedError, bulkhead } from "cockatiel";
-import { DomainError } from "../../../mesh/errors.ts";
+import { ConcurrencyLimit } from "../../../mesh/concurrency-limit.ts";
 import { SharedReads } from "../../../mesh/shared-reads.ts";
 import type { Stream } from "../../../mesh/streams.ts";
 import { type CutLogTail, type LogTail, readTail } from "../channel/log-tail.ts";
 
 /** Requests that read at once; each holds a few pages. */
-const readsMax = 64;
+const atOnceMax = 64;
 /** Further ones that wait for their turn. */
 const waitingMax = 256;
 
@@ -15,23 +14,12 @@ const waitingMax = 256;
  * process from anything else, nor the store from coming back.
  */
 export class HistoryReads {
-  private readonly limit = bulkhead(readsMax, waitingMax);
+  private readonly limit = new ConcurrencyLimit({ atOnceMax, waitingMax });
   private readonly tails = new SharedReads<LogTail | CutLogTail>();
 
-  /**
-   * Reads when it is this request's turn.
-   * @param signal the caller's, which may have gone before its turn comes
-   * @throws DomainError OVERLOADED; the signal's reason
-   */
-  async run<T>(read: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    try {
-      return await this.limit.execute(read, signal);
-    } catch (thrown) {
-      signal?.throwIfAborted();
-      if (!(thrown instanceof BulkheadRejectedError)) throw thrown;
-      const text = `${readsMax} reads are under way and ${waitingMax} wait`;
-      throw new DomainError("OVERLOADED", text, { retryAfterMs: 1_000 });
-    }
+  /** See {@link ConcurrencyLimit.run}. */
+  run<T>(read: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return this.limit.run(read, signal);
   }
 
   /** See {@link readTail}; one reading for all who ask at once. Nobody may change what it gives. */
