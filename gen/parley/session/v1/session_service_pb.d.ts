@@ -1773,7 +1773,8 @@ export declare const SessionService: GenService<{
     output: typeof AssignEdgeResponseSchema;
   },
   /**
-   * Signs the calling device out. Its connections are closed and its presence ends at once.
+   * Signs the calling device out. Its connections are closed and its presence ends at once. Over one
+   * of these the close with TOKEN_REVOKED may come before the answer, and says the same.
    *
    * @generated from rpc parley.session.v1.SessionService.LogOut
    */
