@@ -1,12 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { type Options, parseOptions } from "@node-rs/argon2";
-import { DomainError } from "../../mesh/errors.ts";
+import { ConcurrencyLimit } from "../../mesh/concurrency-limit.ts";
 import { passwordLengthMax } from "./fields.ts";
 import { PasswordThread } from "./password-thread.ts";
 import type { SessionConfig } from "./session-config.ts";
-
-/** How long who was refused should wait: 100 passwords or so are hashed in that time. */
-const overloadedRetryMs = 1_000;
 
 /**
  * Hashes and verifies passwords with argon2id, in threads of their own: 15 ms each at 19 MiB and
@@ -14,20 +11,19 @@ const overloadedRetryMs = 1_000;
  */
 export class Passwords {
   private readonly params: Options;
-  private readonly atOnceMax: number;
-  private readonly queuedMax: number;
+  private readonly limit: ConcurrencyLimit;
   /** Verified where there is no user: it takes as long, and no password is right. */
   private readonly decoy: string;
-  private running = 0;
   /** As many as have been needed at once. */
   private threads: PasswordThread[] = [];
-  private readonly queue: (() => void)[] = [];
 
   constructor(config: SessionConfig) {
     const { passwordMemoryKib, passwordPasses } = config;
     this.params = { memoryCost: passwordMemoryKib, timeCost: passwordPasses, parallelism: 1 };
-    this.atOnceMax = config.passwordsAtOnceMax;
-    this.queuedMax = config.passwordsQueuedMax;
+    this.limit = new ConcurrencyLimit({
+      atOnceMax: config.passwordsAtOnceMax,
+      waitingMax: config.passwordsQueuedMax,
+    });
     const [salt, digest] = [16, 32].map((length) =>
       randomBytes(length).toString("base64").replaceAll("=", ""),
     );
@@ -39,7 +35,7 @@ export class Passwords {
    * @throws DomainError OVERLOADED; the signal's reason where it aborts before the work begins.
    */
   hash(password: string, signal: AbortSignal): Promise<string> {
-    return this.inTurn(signal, (thread) => thread.hash(normal(password), this.params));
+    return this.limit.run(() => this.freeThread().hash(normal(password), this.params), signal);
   }
 
   /**
@@ -53,7 +49,7 @@ export class Passwords {
   ): Promise<boolean> {
     if (password.length > 2 * passwordLengthMax) return false;
     const text = stored ?? this.decoy;
-    return this.inTurn(signal, (thread) => thread.verify(text, normal(password)));
+    return this.limit.run(() => this.freeThread().verify(text, normal(password)), signal);
   }
 
   /**
@@ -77,29 +73,6 @@ export class Passwords {
   /** Ends the threads, whatever they do. */
   async close(): Promise<void> {
     await Promise.all(this.threads.map((thread) => thread.close()));
-  }
-
-  private async inTurn<T>(
-    signal: AbortSignal,
-    work: (thread: PasswordThread) => Promise<T>,
-  ): Promise<T> {
-    if (this.running < this.atOnceMax) {
-      this.running++;
-    } else if (this.queue.length < this.queuedMax) {
-      await new Promise<void>((resolve) => this.queue.push(resolve));
-    } else {
-      throw new DomainError("OVERLOADED", `${this.queuedMax} passwords wait to be hashed`, {
-        retryAfterMs: overloadedRetryMs,
-      });
-    }
-    try {
-      signal.throwIfAborted();
-      return await work(this.freeThread());
-    } finally {
-      const next = this.queue.shift();
-      if (next) next();
-      else this.running--;
-    }
   }
 
   private freeThread(): PasswordThread {
