@@ -12,6 +12,7 @@ import {
 } from "../../../gen/parley/message/v1/sync_pb.js";
 import { positionsMax } from "../../../mesh/channel-feeds.ts";
 import { isComingOrGoing } from "../../../mesh/channel-items.ts";
+import { concurrently } from "../../../mesh/concurrently.ts";
 import { DomainError, fieldInvalid, unavailable } from "../../../mesh/errors.ts";
 import { asUnavailable } from "../message-codes.ts";
 import { checkChannelId } from "../request-fields.ts";
@@ -42,13 +43,9 @@ export async function syncChannels(
 ): Promise<Update[]> {
   checkPositions("positions", positions, 1, positionsMax);
   const room = { bytes: responseBytesMax, isUntouched: true };
-  const updates: Update[] = [];
-  const queue = positions.entries();
-  const work = async () => {
-    for (const [i, position] of queue) updates[i] = await syncChannel(position, userId, room, deps);
-  };
-  await Promise.all(Array.from({ length: channelsAtOnce }, work));
-  return updates;
+  return concurrently(positions, channelsAtOnce, (position) =>
+    syncChannel(position, userId, room, deps),
+  );
 }
 
 /** Refuses positions that are too few or too many, or name a channel twice. @throws DomainError FIELD_INVALID */
