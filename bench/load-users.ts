@@ -1,5 +1,6 @@
 /** Accounts and channels of the load, made over HTTP as any client would. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { concurrently } from "../mesh/concurrently.ts";
 import type { LoadUser } from "./load-client.ts";
 
 /** Calls under way at once: enough to keep two cores busy. */
@@ -9,21 +10,13 @@ const unavailable = 503;
 const attemptsMax = 20;
 
 /** Does `work` for 0 … count-1, several at once, and gives the results in order. */
-export async function times<T>(
+export function times<T>(
   count: number,
   work: (index: number) => Promise<T>,
   atOnceMax: number = callsMax,
 ): Promise<T[]> {
-  const results = new Array<T>(count);
-  let next = 0;
-  const worker = async () => {
-    while (next < count) {
-      const index = next++;
-      results[index] = await work(index);
-    }
-  };
-  await Promise.all(Array.from({ length: atOnceMax }, worker));
-  return results;
+  const indices = Array.from({ length: count }, (_, index) => index);
+  return concurrently(indices, atOnceMax, work);
 }
 
 /** Signs users up. */

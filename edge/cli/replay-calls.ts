@@ -32,16 +32,3 @@ export async function untilAnswered<T>(
     }
   }
 }
-
-/** Does the work for every item, for so many at once. Rejects as soon as one does. */
-export async function forEachAtOnce<T>(
-  items: Iterable<T>,
-  atOnceMax: number,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const next = items[Symbol.iterator]();
-  const worker = async () => {
-    for (let item = next.next(); !item.done; item = next.next()) await work(item.value);
-  };
-  await Promise.all(Array.from({ length: atOnceMax }, worker));
-}

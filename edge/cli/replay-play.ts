@@ -1,7 +1,7 @@
 /** Plays a topic: people meet, talk in their channels, and what each was told is checked. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { concurrently } from "../../mesh/concurrently.ts";
 import type { Way } from "../sdk/index.ts";
-import { forEachAtOnce } from "./replay-calls.ts";
 import { whoChanges } from "./replay-changes.ts";
 import { checkDevice, checkStays, type Faults, type Shown } from "./replay-check.ts";
 import type { Measures } from "./replay-measures.ts";
@@ -39,7 +39,7 @@ type Pair = readonly [Speaker, Speaker];
 /** Plays a topic to its end or to where nothing moves any more. Never rejects. */
 export async function playTopic(replay: Replay, { group, direct }: PlannedTopic): Promise<void> {
   await playTogether(replay, direct.slice(0, groupDialoguesMax), group);
-  await forEachAtOnce(direct.slice(groupDialoguesMax), replay.concurrency, (channel) =>
+  await concurrently(direct.slice(groupDialoguesMax), replay.concurrency, (channel) =>
     playTogether(replay, [channel]),
   );
 }
@@ -79,14 +79,13 @@ class Meeting {
   /** Resolves when everybody has heard everything. */
   async play(direct: readonly PlannedChannel[], group?: PlannedChannel): Promise<void> {
     const { concurrency } = this.replay;
-    const pairs: Pair[] = [];
-    await forEachAtOnce(direct.entries(), concurrency, async ([at]) => {
-      pairs[at] = await Promise.all([this.join(), this.join()]);
-    });
+    const pairs: Pair[] = await concurrently(direct, concurrency, () =>
+      Promise.all([this.join(), this.join()]),
+    );
     const members = pairs.flat();
     const groupId = group && (await members[0]!.createGroup(group.title, members.slice(1)));
     if (groupId) this.opened(group, groupId, members);
-    const talking = forEachAtOnce(direct.entries(), concurrency, async ([at, channel]) => {
+    const talking = concurrently(direct, concurrency, async (channel, at) => {
       const pair = pairs[at]!;
       const channelId = await pair[0].openDirectChannel(pair[1]);
       this.opened(channel, channelId, pair);
@@ -120,7 +119,7 @@ class Meeting {
   /** Compares what every device was told with the histories. */
   async check(): Promise<void> {
     const { server, faults, concurrency } = this.replay;
-    await forEachAtOnce(this.channels, concurrency, async ({ channel, channelId, members }) => {
+    await concurrently(this.channels, concurrency, async ({ channel, channelId, members }) => {
       let history: Shown[];
       try {
         history = await server.history(members[0]!.account, channelId);

@@ -1,7 +1,7 @@
 /** A whole replay, from the plan to the report. */
 import { systemClock } from "../../mesh/clock.ts";
+import { concurrently } from "../../mesh/concurrently.ts";
 import type { Way } from "../sdk/index.ts";
-import { forEachAtOnce } from "./replay-calls.ts";
 import { checkHistory, type FaultKind, Faults } from "./replay-check.ts";
 import type { Dialogue } from "./replay-dialogues.ts";
 import type { Latencies } from "./replay-latencies.ts";
@@ -97,7 +97,7 @@ export async function replayDialogues(
       if (problems.length < problemsMax) problems.push(problem);
     },
   };
-  await forEachAtOnce(topics, topicsAtOnce, (topic) => playTopic(replay, topic));
+  await concurrently(topics, topicsAtOnce, (topic) => playTopic(replay, topic));
   await checkHistories(replay, channels, places);
   progress.stop();
   return {
@@ -144,7 +144,7 @@ async function checkHistories(
       return [];
     }
   };
-  await forEachAtOnce(channels, readsAtOnce, async (channel) => {
+  await concurrently(channels, readsAtOnce, async (channel) => {
     checkHistory(channel, await read(places.get(channel)), faults);
     measures.moves++;
   });

@@ -1,7 +1,7 @@
 /** Clients go to the edges that they are assigned, and to others when those leave. */
 import { randomInt } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { forEachAtOnce } from "../../edge/cli/replay-calls.ts";
+import { times } from "../../bench/load-users.ts";
 import { replayDialogues } from "../../edge/cli/replay-run.ts";
 import {
   createClient,
@@ -73,8 +73,7 @@ describe("[A4] log-ins", () => {
       expect(edges).toHaveLength(3);
       found.set(edges[0]!.url, (found.get(edges[0]!.url) ?? 0) + 1);
     };
-    const turns = Array.from({ length: logIns }, (_, i) => i);
-    await forEachAtOnce(turns, 10, logInOnce);
+    await times(logIns, logInOnce, 10);
     console.log(`region '${region}':`, Object.fromEntries(found), Object.fromEntries(expected));
     expect([...found.keys()].filter((url) => !expected.has(url))).toEqual([]);
     for (const [url, { mean, variance }] of expected) {

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
-import { forEachAtOnce } from "../../edge/cli/replay-calls.ts";
+import { times } from "../../bench/load-users.ts";
 import {
   createClient,
   createHttpTransport,
@@ -13,6 +13,7 @@ import {
   type SignIn,
   Status,
 } from "../../edge/sdk/index.ts";
+import { concurrently } from "../../mesh/concurrently.ts";
 import { newAccount } from "../e2e/device.ts";
 import { RawClient } from "../e2e/raw-client.ts";
 import { lostMsMax, OwnCluster, startMsMax } from "./own-cluster.ts";
@@ -66,7 +67,7 @@ it("[P5] [P2] [P3] who does not come back within the grace time is told offline 
   });
   const [last] = await makeAccounts(1, (signIn) => signIn);
   const watchers = await makeAccounts(Math.ceil(usersCount / usersEach), (signIn) => signIn);
-  await forEachAtOnce(users.entries(), atOnceMax, ([i, { signIn }]) =>
+  await concurrently(users, atOnceMax, ({ signIn }, i) =>
     befriend(signIn, watchers[Math.floor(i / usersEach)]!),
   );
   for (const watcher of watchers) await befriend(last!, watcher);
@@ -87,7 +88,7 @@ it("[P5] [P2] [P3] who does not come back within the grace time is told offline 
   }
   const toldOf = ({ userId }: SignIn) => (told.get(userId) ?? []).map(({ status }) => status);
   const lastSocket = await connect(other, last!);
-  await forEachAtOnce(users, atOnceMax, async ({ signIn, fate }) => {
+  await concurrently(users, atOnceMax, async ({ signIn, fate }) => {
     await connect(dying, signIn);
     if (fate === "also elsewhere") await connect(other, signIn);
   });
@@ -110,7 +111,7 @@ it("[P5] [P2] [P3] who does not come back within the grace time is told offline 
   const having = (fate: User["fate"]) => users.filter((user) => user.fate === fate);
   const later = having("back later");
   await Promise.all([
-    forEachAtOnce(having("back at once"), atOnceMax, comeBack),
+    concurrently(having("back at once"), atOnceMax, comeBack),
     ...later.map(async (user, i) => {
       await sleep((i / later.length) * (graceMs / 2));
       await comeBack(user);
@@ -139,15 +140,9 @@ it("[P5] [P2] [P3] who does not come back within the grace time is told offline 
   await ended;
 });
 
-async function makeAccounts<T>(
-  count: number,
-  describe: (signIn: SignIn, i: number) => T,
-): Promise<T[]> {
-  const made: T[] = [];
-  await forEachAtOnce(Array(count).keys(), atOnceMax, async (i) => {
-    made[i] = describe(await newAccount(own.cluster.edgeUrls[1]!, "user"), i);
-  });
-  return made;
+function makeAccounts<T>(count: number, describe: (signIn: SignIn, i: number) => T): Promise<T[]> {
+  const url = own.cluster.edgeUrls[1]!;
+  return times(count, async (i) => describe(await newAccount(url, "user"), i), atOnceMax);
 }
 
 async function befriend(one: SignIn, another: SignIn): Promise<void> {
