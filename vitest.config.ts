@@ -7,7 +7,7 @@ const onServers = [
   "tests/{cluster,faults}/**/*.test.ts",
 ];
 /** Tests that need a cluster on them, and leave it whole. */
-const onCluster = ["tests/cluster/{balancer,instances,role-alone}.test.ts"];
+const onCluster = ["tests/cluster/{balancer,role-alone}.test.ts"];
 /** Tests of Parley as a whole: in one process, and once more on the cluster. */
 const onBoth = ["tests/{e2e,model}/**/*.test.ts", "tests/{chat,sdk}.test.ts"];
 /** What those have about the one process itself. */

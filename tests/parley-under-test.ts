@@ -102,7 +102,10 @@ async function openCluster({ edge }: ParleyOptions): Promise<ParleyUnderTest> {
   };
 }
 
-/** Starts one more process of the cluster that runs, or beside it where its settings say so. */
+/**
+ * Starts one more process of the cluster that runs, or beside it where its settings say so. No
+ * Presence in it: other tests ask for presence, which a new instance does not know at once.
+ */
 export function startRole(
   role: string,
   environment: Record<string, string> = {},

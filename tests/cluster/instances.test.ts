@@ -1,6 +1,6 @@
 /** Instances that come and go on a cluster in use. */
 import { randomInt } from "node:crypto";
-import { beforeAll, describe, expect, inject, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { replayDialogues } from "../../edge/cli/replay-run.ts";
 import { CloseCode } from "../../edge/close-codes.ts";
 import { MessageService, SessionService } from "../../edge/sdk/index.ts";
@@ -8,11 +8,10 @@ import { Device, newAccount } from "../e2e/device.ts";
 import { noFaults, someDialogues } from "../e2e/dialogues.ts";
 import { RawClient } from "../e2e/raw-client.ts";
 import { Instances } from "../instances.ts";
-import { openParley, type ParleyUnderTest, startRole } from "../parley-under-test.ts";
-import { eventually } from "./own-cluster.ts";
+import { eventually, OwnCluster, startMsMax } from "./own-cluster.ts";
 
 // Processes take their time to start on a busy machine.
-vi.setConfig({ testTimeout: 180_000 });
+vi.setConfig({ testTimeout: 180_000, hookTimeout: startMsMax });
 
 /** What others find each role by. */
 const services = {
@@ -23,19 +22,28 @@ const services = {
 };
 const roles = ["edge", "worker", ...Object.keys(services)];
 
-const instances = new Instances(inject("servers").consulUrl);
-let parley: ParleyUnderTest;
+// Not the one that tests share: whose presence a new instance is asked for, it doesn't know at once.
+let own: OwnCluster;
+let instances: Instances;
 beforeAll(async () => {
-  parley = await openParley();
+  own = await OwnCluster.start({ edges: 2 });
+  instances = new Instances(own.cluster.servers.consul.url);
 });
+afterAll(() => own?.stop());
+
+let turn = 0;
+/** Each edge in turn. */
+function nextUrl(): string {
+  const { edgeUrls } = own.cluster;
+  return edgeUrls[turn++ % edgeUrls.length]!;
+}
 
 describe("an instance that is added", () => {
   it("[A3] as edge refuses from the start the device that was revoked before", async () => {
-    const signIn = await newAccount(parley.nextUrl(), "ann");
-    await using device = await Device.connect(parley.nextUrl(), signIn);
+    const signIn = await newAccount(nextUrl(), "ann");
+    await using device = await Device.connect(nextUrl(), signIn);
     await device.http(SessionService).revokeDevice({ deviceId: signIn.deviceId });
-    await using added = startRole("edge");
-    await added.ready();
+    await using added = await own.cluster.add("edge");
     const socket = await RawClient.open(added.address);
     socket.send({ hello: { accessToken: signIn.accessToken } });
     expect(await socket.closed).toMatchObject({ code: CloseCode.TOKEN_REVOKED });
@@ -45,7 +53,7 @@ describe("an instance that is added", () => {
   async function twoTalk(): Promise<void> {
     const [ann, ben] = await Promise.all(
       ["ann", "ben"].map(async (name) =>
-        Device.connect(parley.nextUrl(), await newAccount(parley.nextUrl(), name)),
+        Device.connect(nextUrl(), await newAccount(nextUrl(), name)),
       ),
     );
     const channelId = await ann!.openDirect(ben!);
@@ -57,8 +65,7 @@ describe("an instance that is added", () => {
   }
 
   it.for(Object.entries(services))("[D1] [D3] as %s takes its share", async ([role, service]) => {
-    await using added = startRole(role);
-    await added.ready();
+    await using added = await own.cluster.add(role);
     const startMs = performance.now();
     const isIt = (address: string) => address === added.address;
     const [found] = await instances.find(service, 1, isIt);
@@ -76,8 +83,7 @@ describe("an instance that is added", () => {
   });
 
   it("[D1] [D3] as worker takes over its share of the shards", async () => {
-    await using added = startRole("worker");
-    await added.ready();
+    await using _added = await own.cluster.add("worker");
     const startMs = performance.now();
     const workers = await instances.find("parley.worker", 3);
     const leases = async () => {
@@ -95,12 +101,11 @@ describe("an instance that is added", () => {
   });
 
   it("[D1] [D3] as edge serves clients, who meet those of other edges", async () => {
-    await using added = startRole("edge");
-    await added.ready();
+    await using added = await own.cluster.add("edge");
     const isIt = (address: string) => added.address === `http://${address}`;
     await instances.find("parley.edge", 1, isIt);
     const ann = await Device.connect(added.address, await newAccount(added.address, "ann"));
-    const ben = await Device.connect(parley.nextUrl(), await newAccount(parley.nextUrl(), "ben"));
+    const ben = await Device.connect(nextUrl(), await newAccount(nextUrl(), "ben"));
     const channelId = await ann.openDirect(ben);
     await ann.say(channelId, "hello");
     await ben.hears(channelId, "hello");
@@ -112,11 +117,9 @@ describe("an instance that is added", () => {
 
 describe("an instance that is drained", () => {
   it("[D3] [R4] loses nothing, whatever its role, while people talk", async () => {
-    await using stack = new AsyncDisposableStack();
-    const added = roles.map((role) => stack.use(startRole(role)));
-    await Promise.all(added.map((each) => each.ready()));
+    const added = await Promise.all(roles.map((role) => own.cluster.add(role)));
     const dialogues = someDialogues(1).slice(0, 40);
-    const urls = [...parley.urls, added[0]!.address];
+    const urls = [...own.cluster.edgeUrls, added[0]!.address];
     let isOver = false;
     const replay = async () => {
       const options = { urls, concurrency: 16, seed: randomInt(1_000), stallMs: 120_000 };
