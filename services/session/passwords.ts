@@ -7,7 +7,7 @@ import type { SessionConfig } from "./session-config.ts";
 
 /**
  * Hashes and verifies passwords with argon2id, in threads of their own: 15 ms each at 19 MiB and
- * two passes. Few at once, as each takes that memory, and the rest in a bounded queue.
+ * two passes. Few at once, as each takes a core and that memory, and the rest in a bounded queue.
  */
 export class Passwords {
   private readonly params: Options;

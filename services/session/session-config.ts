@@ -58,11 +58,12 @@ export const sessionConfig = defineConfig({
   passwordsAtOnceMax: {
     env: "PARLEY_SESSION_PASSWORDS_AT_ONCE_MAX",
     schema: integer(1, 128),
-    default: "2",
+    default: "1",
     unit: "passwords",
     secret: false,
     description:
-      "How many passwords are hashed at once, each in a thread that gives way to all others.",
+      "How many passwords an instance hashes at once, each in a thread that gives way to all others: " +
+      "fewer than the machine has cores, or those who talk notice.",
   },
   passwordsQueuedMax: {
     env: "PARLEY_SESSION_PASSWORDS_QUEUED_MAX",
