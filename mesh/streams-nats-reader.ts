@@ -26,13 +26,14 @@ const pauseMs = 250;
 
 const pendingMessages = new HeaderName("Nats-Pending-Messages");
 
-/** Reads from a sequence on, at most twice `batchMax` entries ahead. */
+/** Reads from a sequence on, at most twice `batchMax` entries and two requests' bytes ahead. */
 export class NatsReader {
   private readonly shard: NatsShard;
   private readonly batchMax: number;
   private readonly closing = new AbortController();
   private received: number;
   private entries: StreamEntry[] = [];
+  private bytes = 0;
   private taker: (() => void) | undefined;
   private pull: Pull | undefined;
 
@@ -53,6 +54,7 @@ export class NatsReader {
     }
     if (signal.aborted) return [];
     const taken = this.entries.splice(0, entriesMax);
+    for (const { data } of taken) this.bytes -= data.length;
     this.pull?.continue();
     return taken;
   }
@@ -103,10 +105,11 @@ export class NatsReader {
   private async readFrom(consumer: string): Promise<string> {
     if (this.closing.signal.aborted) return "closed";
     this.pull = new Pull(this.shard, consumer, this.batchMax, {
-      hasRoom: () => this.entries.length < this.batchMax,
+      hasRoom: () => this.entries.length < this.batchMax && this.bytes < requestBytesMax,
       add: (entry) => {
         this.received = entry.sequence;
         this.entries.push(entry);
+        this.bytes += entry.data.length;
         this.taker?.();
       },
     });

@@ -40,8 +40,9 @@ export const fanOutWorker = "fan-out";
 
 /** Log entries to a batch: 25,600 copies at most. */
 const batchMax = 256;
-/** Inbox appends under way at once. */
+/** Inbox appends under way at once, and about their bytes: streams refuse what would wait beyond theirs. */
 const appendsMax = 2_048;
+const appendBytesMax = 8 << 20;
 /** An inbox entry, as DESIGN section 3 bounds batches. */
 const inboxEntryBytesMax = 512 * 1024;
 /** A text longer than this, in UTF-16 units, is left out of the inboxes of a larger group. */
@@ -241,15 +242,16 @@ async function announceMemberships(
 
 async function appendAll(inboxes: Map<string, Uint8Array[]>, range: string, inbox: Stream) {
   let underWay: Promise<number>[] = [];
+  let bytes = 0;
   for (const [userId, parts] of inboxes) {
-    const entries = merge(parts);
-    for (let i = 0; i < entries.length; i++) {
+    for (const [i, entry] of merge(parts).entries()) {
       const dedupeId = `${range}/${i}/${userId}`;
-      underWay.push(inbox.append(inboxSubject(userId), entries[i]!, { dedupeId }));
-    }
-    if (underWay.length >= appendsMax) {
+      underWay.push(inbox.append(inboxSubject(userId), entry, { dedupeId }));
+      bytes += entry.length;
+      if (underWay.length < appendsMax && bytes < appendBytesMax) continue;
       await Promise.all(underWay);
       underWay = [];
+      bytes = 0;
     }
   }
   await Promise.all(underWay);
