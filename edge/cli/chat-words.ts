@@ -91,7 +91,6 @@ const wordsByReason: Readonly<Record<string, string>> = {
   NOT_A_GROUP: "That is for groups only.",
   ROLE_INSUFFICIENT: "Only the owner and admins of a group may do that.",
   GROUP_FULL: "The group is full.",
-  SUCCESSOR_NEEDED: "Pass the group on, or make somebody an admin, before you leave.",
   OVERLOADED: "The server is busy.",
   UNAVAILABLE: "The server can't do that just now.",
   TIMED_OUT: "The server does not answer.",

@@ -135,7 +135,7 @@ export function createMessageService(deps: MessageDependencies): Served {
       return { channel: await calls.changed({ channelId, clientMessageId: "", decide }, context) };
     },
 
-    ...groupMethods(calls, clock, deps.inviteSecret),
+    ...groupMethods(calls, store, clock, deps.inviteSecret),
     ...revisionMethods(calls, history),
 
     async getChannel({ channelId }, context) {

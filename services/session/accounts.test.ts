@@ -192,6 +192,23 @@ describe("accounts", () => {
       await session.signUp(names);
     });
 
+    it("[G1] leaves the account's groups first, and goes on only where that is done", async () => {
+      const { userId, deviceId } = await session.signUp();
+      const own = session.as({ userId, deviceId });
+      session.isMessageAway = true;
+      await expect(own.deleteAccount({ password })).rejects.toMatchObject({
+        reason: "UNAVAILABLE",
+      });
+      session.isMessageAway = false;
+      expect((await own.getProfile({})).profile).toMatchObject({ user: { userId } });
+      await expect(own.deleteAccount({ password: "wrong password" })).rejects.toMatchObject({
+        reason: "CREDENTIALS_WRONG",
+      });
+      expect(session.groupsLeftBy).not.toContain(userId);
+      await own.deleteAccount({ password });
+      expect(session.groupsLeftBy).toContain(userId);
+    });
+
     it("[A1] leaves nothing of the account in any table but the revocation on its way", async () => {
       const [leaving, staying] = [await session.signUp(), await session.signUp()];
       const own = session.as(leaving);

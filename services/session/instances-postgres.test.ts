@@ -33,9 +33,8 @@ beforeAll(async () => {
     PARLEY_SESSION_PASSWORD_MEMORY_KIB: "8",
     PARLEY_SESSION_PASSWORD_PASSES: "1",
   });
-  instances = await Promise.all(
-    databases.map((sql) => createSessionService({ sql, streams, edges, clock, config, log })),
-  );
+  const parts = { streams, edges, leaveGroups: async () => {}, clock, config, log };
+  instances = await Promise.all(databases.map((sql) => createSessionService({ sql, ...parts })));
 });
 afterAll(async () => {
   for (const instance of instances) await instance.close();

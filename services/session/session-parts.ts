@@ -24,6 +24,8 @@ export interface SessionParts {
   /** Tells whoever keeps something of an account for a while that it has changed. */
   streams: Pick<Streams, "publishAccount">;
   edges: Pick<AssignableEdges, "choose">;
+  /** Makes an account leave its groups; see leave-groups.ts. @throws RpcError */
+  leaveGroups(identity: Identity): Promise<void>;
   allowances: {
     /** By client address. */
     signUps: Allowance;

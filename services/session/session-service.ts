@@ -34,6 +34,8 @@ export interface SessionServiceOptions {
   sql: Sql;
   streams: Pick<Streams, "publishAccount"> & { revocations: Pick<Stream, "append"> };
   edges: Pick<AssignableEdges, "choose">;
+  /** See {@link SessionParts.leaveGroups}. */
+  leaveGroups: SessionParts["leaveGroups"];
   clock: Clock;
   config: SessionConfig;
   log?: Logger;
@@ -56,7 +58,7 @@ export interface RunningSessionService {
 export async function createSessionService(
   options: SessionServiceOptions,
 ): Promise<RunningSessionService> {
-  const { sql, streams, edges, clock, config, log = silentLogger } = options;
+  const { sql, streams, edges, leaveGroups, clock, config, log = silentLogger } = options;
   await migrate(sql, "session", sessionMigrations);
 
   const signingKeys = new SigningKeys(sql, clock, config);
@@ -66,7 +68,7 @@ export async function createSessionService(
 
   const passwords = new Passwords(config);
   const allowances = makeAllowances(config, clock);
-  const shared = { sql, streams, edges, clock, config };
+  const shared = { sql, streams, edges, leaveGroups, clock, config };
   const parts = { ...shared, passwords, signingKeys, revocations, allowances };
   return {
     handlers: {

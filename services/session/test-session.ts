@@ -9,6 +9,7 @@ import {
 import { systemClock } from "../../mesh/clock.ts";
 import { ManualClock } from "../../mesh/clock-manual.ts";
 import { parseConfig } from "../../mesh/config.ts";
+import { Code, RpcError } from "../../mesh/errors.ts";
 import { silentLogger } from "../../mesh/logger.ts";
 import { LocalRegistry } from "../../mesh/registry-local.ts";
 import type { CallContext, Client, Identity } from "../../mesh/rpc.ts";
@@ -57,6 +58,9 @@ export class TestSession {
   service!: RunningSessionService;
   /** Accounts that others were told of. */
   readonly changed: string[] = [];
+  /** Accounts that have left their groups. */
+  readonly groupsLeftBy: string[] = [];
+  isMessageAway = false;
   /** So many appends of revocations fail from now on. */
   appendsToFail = 0;
   private count = 0;
@@ -83,6 +87,10 @@ export class TestSession {
       sql,
       clock,
       edges,
+      leaveGroups: async ({ userId }) => {
+        if (this.isMessageAway) throw new RpcError(Code.UNAVAILABLE, "UNAVAILABLE", "is away");
+        this.groupsLeftBy.push(userId);
+      },
       streams: {
         publishAccount: (userId) => this.changed.push(userId),
         revocations: {

@@ -5,9 +5,10 @@ import {
   errorReason,
   MemberRole,
   MessageService,
+  SessionService,
 } from "../../edge/sdk/index.ts";
 import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
-import { type Device, newAccount, newDevices } from "./device.ts";
+import { type Device, newAccount, newDevices, password } from "./device.ts";
 
 // A whole server takes its time on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
@@ -212,6 +213,22 @@ describe("a group", () => {
     expect(await roles(ben, channelId)).toEqual({
       [cleo.userId]: MemberRole.OWNER,
       [ben.userId]: MemberRole.MEMBER,
+    });
+    expect(await removeMember(cleo, channelId, ben)).toMatchObject({ memberCount: 1 });
+  });
+
+  it("[G1] whose owner's account is deleted belongs to the longest-standing member", async () => {
+    const { ann, ben, cleo } = await meet("ann", "ben", "cleo");
+    const channelId = await ann.createGroup([]);
+    await addMembers(ann, channelId, cleo);
+    await addMembers(ann, channelId, ben);
+    await ann.until(() => changes(ann, channelId).length === 3);
+    await ann.http(SessionService).deleteAccount({ password });
+    await ben.until(() => changes(ben, channelId).some(({ kind }) => kind === ChangeKind.LEFT));
+    expect(changes(ben, channelId).at(-1)).toEqual({
+      kind: ChangeKind.LEFT,
+      userIds: [ann.userId],
+      newOwnerId: cleo.userId,
     });
     expect(await removeMember(cleo, channelId, ben)).toMatchObject({ memberCount: 1 });
   });

@@ -170,15 +170,3 @@ export class ChannelState {
     }
   }
 }
-
-/**
- * Who owns the group when its owner leaves: the longest-standing admin, else member. In a LIVE
- * channel only an admin can; undefined: there is none.
- */
-export function successor(state: ChannelState, leavingId: string): Member | undefined {
-  const others = [...state.members.values()].filter(({ userId }) => userId !== leavingId);
-  const admins = others.filter(({ role }) => role === MemberRole.ADMIN);
-  const candidates = admins.length || state.isLive ? admins : others;
-  candidates.sort((a, b) => a.joinedSequence - b.joinedSequence || (a.userId < b.userId ? -1 : 1));
-  return candidates[0];
-}

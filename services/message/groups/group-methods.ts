@@ -16,6 +16,7 @@ import {
   checkUserIds,
   requireIdentity,
 } from "../request-fields.ts";
+import type { MessageStore } from "../store/message-store.ts";
 import type { ChannelCalls } from "./channel-calls.ts";
 import {
   changeSettings,
@@ -34,6 +35,7 @@ import {
   transferOwnership,
   unbanUser,
 } from "./member-changes.ts";
+import { longestStanding, SuccessorUnknown } from "./succession.ts";
 
 type GroupMethod =
   | "createGroup"
@@ -58,6 +60,7 @@ type GroupMethod =
  */
 export function groupMethods(
   calls: ChannelCalls,
+  store: MessageStore,
   clock: Clock,
   inviteSecret: string,
 ): Pick<Handlers<typeof MessageService>, GroupMethod> {
@@ -99,8 +102,18 @@ export function groupMethods(
     },
 
     async leaveGroup({ channelId, clientMessageId }, context) {
-      const decide = leaveGroup(channelId, requireIdentity(context).userId);
-      await calls.change({ channelId, clientMessageId, decide }, context);
+      const { userId } = requireIdentity(context);
+      const leave = (heirId: string) => {
+        const decide = leaveGroup(channelId, userId, heirId);
+        const userIds = heirId === "" ? [] : [heirId];
+        return calls.change({ channelId, clientMessageId, decide, userIds }, context);
+      };
+      try {
+        await leave("");
+      } catch (thrown) {
+        if (!(thrown instanceof SuccessorUnknown)) throw thrown;
+        await leave(await longestStanding(channelId, userId, context, calls, store));
+      }
       return {};
     },
 

@@ -262,14 +262,41 @@ describe("[G3] a LIVE group", () => {
     await expect(send("eve", "who?", other)).rejects.toEqual(refused("UNAVAILABLE"));
   });
 
-  it("is not left by its owner before somebody can follow", async () => {
-    const { instance, ids } = await setUp();
-    await expect(instance.call("ann", method.leaveGroup, ids())).rejects.toEqual(
-      refused("SUCCESSOR_NEEDED"),
-    );
-    const role = { ...ids(), userId: "u0007", role: MemberRole.ADMIN };
-    await instance.call("ann", method.setMemberRole, role);
-    await instance.call("ann", method.leaveGroup, ids());
+  it.each([true, false])(
+    "[G1] passes to an admin when its owner leaves, else to the longest-standing member (persisted: %s)",
+    async (persisted) => {
+      const { fixture, instance, channelId, ids } = await setUp();
+      await fixture.work();
+      const leave = (userId: string) => instance.call(userId, method.leaveGroup, ids());
+      await leave("u0001");
+      const role = { ...ids(), userId: "u0007", role: MemberRole.ADMIN };
+      await instance.call("ann", method.setMemberRole, role);
+      if (persisted) await fixture.work();
+      await leave("ann");
+      const again = ids();
+      await instance.call("u0007", method.leaveGroup, again);
+      await instance.call("u0007", method.leaveGroup, again);
+      if (persisted) await fixture.work();
+      const owners = async (from: MessageInstance) => {
+        const page = await from.call("u0050", method.listMembers, { channelId, pageSize: 1_000 });
+        return page.members
+          .filter(({ role }) => role > MemberRole.MEMBER)
+          .map(({ userId }) => userId);
+      };
+      expect(await owners(instance)).toEqual(["u0002"]);
+      await leave("u0002");
+      expect(await owners(fixture.instance())).toEqual(["u0003"]);
+    },
+  );
+
+  it("[G1] that all have left is owned by who joins it next", async () => {
+    const { instance, channelId, ids } = await setUp();
+    for (const userId of [...names(1, 101), "ann"]) {
+      await instance.call(userId, method.leaveGroup, ids());
+    }
+    await instance.call("dan", method.joinGroup, ids());
+    const { members } = await instance.call("dan", method.listMembers, { channelId });
+    expect(members).toMatchObject([{ userId: "dan", role: MemberRole.OWNER }]);
   });
 
   it("[G4] gives a former member what was sent during the stay", async () => {

@@ -10,10 +10,11 @@ import { fieldInvalid } from "../../../mesh/errors.ts";
 import { bansMax } from "../channel/access-state.ts";
 import { type Decide, groupFull, groupMembersMax, membership } from "../channel/changes.ts";
 import type { Decision } from "../channel/channel-change.ts";
-import { type ChannelState, successor } from "../channel/channel-state.ts";
+import type { ChannelState } from "../channel/channel-state.ts";
 import { authorise, type Operation } from "../channel/permissions.ts";
 import { refuse } from "../message-codes.ts";
 import { usableLink } from "./invite-tokens.ts";
+import { SuccessorUnknown, successor } from "./succession.ts";
 
 /** Admins of a group: its state and snapshots hold them all, in LIVE channels too. */
 export const adminsMax = 100;
@@ -125,15 +126,19 @@ export function joinGroup(
   };
 }
 
-/** A member leaves; when it is the owner, another follows. */
-export function leaveGroup(channelId: string, userId: string): Decide {
+/**
+ * A member leaves; when it is the owner, another follows.
+ * @param heirId who follows in a LIVE group without admins: one of the change's `userIds`; else empty
+ * @throws SuccessorUnknown when it is decided
+ */
+export function leaveGroup(channelId: string, userId: string, heirId: string): Decide {
   return (state) => {
     const group = authorise("LEAVE", state, channelId, userId);
     const members = [memberOf(group, userId)];
-    const next = members[0]!.role === MemberRole.OWNER ? successor(group, userId) : undefined;
-    if (!next && members[0]!.role === MemberRole.OWNER && group.isLive) {
-      const text = `${channelId} has no admin: pass it on before leaving`;
-      throw refuse("SUCCESSOR_NEEDED", text);
+    const isOwner = members[0]!.role === MemberRole.OWNER;
+    const next = isOwner ? successor(group, userId, heirId) : undefined;
+    if (isOwner && !next && group.channel.memberCount > 1) {
+      throw new SuccessorUnknown(channelId);
     }
     if (next) members.push(withRole(next, MemberRole.OWNER));
     const newOwnerId = next?.userId ?? "";
