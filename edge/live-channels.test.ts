@@ -187,6 +187,28 @@ describe("[G3] the edge, for devices that follow LIVE channels,", () => {
     expect(await ben.isAlive()).toBe(true);
   });
 
+  it("[G4] gives everybody the deletion, and nothing after it", async () => {
+    await using channel = await LiveChannel.start();
+    const [ann, ben] = [await channel.follow("ann/ann-1"), await channel.follow("ben/ben-1")];
+    const change = { case: "deletion", value: {} } as const;
+    await channel.append([
+      { case: "text", value: "1" },
+      { case: "channelChange", value: { change } },
+    ]);
+    for (const client of [ann, ben]) {
+      expect(await nextOf(client)).toMatchObject({
+        span: [0, 2],
+        texts: ["1", { change: { case: "deletion" } }],
+      });
+    }
+    await channel.text("2");
+    channel.update = { state: State.DELETED, member: false };
+    ann.send({ case: "followChannels", value: { channels: [{ channelId, channelSequence: 2 }] } });
+    const { updates } = await ann.next("followChannelsResult");
+    expect(updates).toMatchObject([{ state: State.DELETED }]);
+    expect(await ben.isAlive()).toBe(true);
+  });
+
   it("[G4] keeps from who joined later how earlier messages are changed", async () => {
     await using channel = await LiveChannel.start();
     for (const text of ["1", "2"]) await channel.text(text);

@@ -1,6 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { type Item, LogEntrySchema } from "../gen/parley/log/v1/log_pb.js";
-import { isComingOrGoing, isGoing } from "./channel-items.ts";
+import { isComingOrGoing, isDeletion, isGoing } from "./channel-items.ts";
 
 /** The end of somebody's membership. */
 export interface Leave {
@@ -26,6 +26,8 @@ export class ChannelBatch {
   /** Without the comings and goings. */
   readonly items: readonly Item[];
   readonly leaves: readonly Leave[];
+  /** Whether the channel is deleted with it. */
+  readonly isEnd: boolean;
   /** About what it takes in a frame. */
   readonly bytes: number;
   /** The earliest message that a revision in it is about; without one: infinity. */
@@ -39,6 +41,7 @@ export class ChannelBatch {
     this.memberCount = fields.memberCount;
     this.items = fields.items;
     this.leaves = fields.leaves;
+    this.isEnd = fields.isEnd;
     this.bytes = fields.bytes;
     this.revisedMin = Math.min(...this.items.map(revisedOf));
   }
@@ -58,6 +61,7 @@ export class ChannelBatch {
       sequence,
       items: this.items.filter((item) => isIn(sequenceOf(item))),
       leaves: this.leaves.filter((leave) => isIn(leave.sequence)),
+      isEnd: this.isEnd && sequence === this.sequence,
     });
   }
 
@@ -70,6 +74,7 @@ export class ChannelBatch {
       memberCount: next.memberCount || this.memberCount,
       items: [...this.items, ...next.items],
       leaves: [...this.leaves, ...next.leaves],
+      isEnd: next.isEnd,
       bytes: this.bytes + next.bytes,
     });
   }
@@ -109,6 +114,7 @@ export function readChannelBatch(data: Uint8Array): ChannelBatch {
     memberCount,
     items: items.filter(({ item }) => item.case !== "message" || !isComingOrGoing(item.value)),
     leaves,
+    isEnd: items.some(({ item }) => item.case === "message" && isDeletion(item.value)),
     bytes: data.length,
   });
 }

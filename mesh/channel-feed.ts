@@ -18,7 +18,7 @@ export interface ChannelFollower {
   readonly minSequence: number;
   /** Takes what follows its position. False: nothing more until it comes back by `admit`. */
   deliver(batch: ChannelBatch): boolean;
-  /** Its membership has ended with what it was given last; nothing follows. */
+  /** Its membership or the channel has ended with what it was given last; nothing follows. */
   ended(): void;
   /** It can't go on from its position, and is given nothing more. */
   lost(): void;
@@ -165,7 +165,9 @@ export class ChannelFeed implements Follower {
     const isWhole = position === batch.prevSequence;
     follower.position = batch.sequence;
     const part = isWhole ? batch : batch.part(position, batch.sequence);
-    return follower.deliver(part.for(minSequence));
+    const takesMore = follower.deliver(part.for(minSequence));
+    if (part.isEnd) follower.ended();
+    return takesMore && !part.isEnd;
   }
 
   private remember(batch: ChannelBatch): void {

@@ -16,6 +16,11 @@ export function isComingOrGoing({ body }: Message, exceptId?: string): boolean {
   return isComing(kind) || isGoing(kind);
 }
 
+/** Whether the message says that its channel is deleted: nothing follows. */
+export function isDeletion({ body }: Message): boolean {
+  return body.case === "channelChange" && body.value.change.case === "deletion";
+}
+
 /** Whether the change ends memberships. */
 export function isGoing(kind: ChangeKind): boolean {
   return kind === ChangeKind.REMOVED || kind === ChangeKind.LEFT || kind === ChangeKind.BANNED;

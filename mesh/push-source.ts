@@ -36,7 +36,7 @@ export interface PushRevision {
 export interface PushDeparture {
   kind: "departure";
   channelId: string;
-  userIds: readonly string[];
+  userIds: readonly string[] | "everybody";
 }
 
 /** Something in a channel's order that push is about. */

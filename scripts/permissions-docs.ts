@@ -31,7 +31,9 @@ export function permissionsDocs(): string {
     "added either (USER_BANNED). Whom a user has blocked, or its settings exclude, can't add it to a",
     "group nor open a DIRECT channel with it (BLOCKED, NOT_IN_AUDIENCE). Decided is on the channel as",
     "it is at that point of its order: what was sent before a removal counts, what comes after it does",
-    "not. A block counts within moments.",
+    "not. A block counts within moments. A group that was deleted is nobody's any more: FORMER and BANNED",
+    "too are refused what they could read (CHANNEL_DELETED), and nobody joins it (NOT_PUBLIC,",
+    "INVITE_LINK_INVALID).",
     "",
   ].join("\n");
 }

@@ -79,6 +79,11 @@ export class Commands {
       },
       members: { usage: "/members", help: "who is here", run: () => this.listMembers() },
       leave: { usage: "/leave", help: "leave this group", run: () => this.leave() },
+      delete: {
+        usage: "/delete",
+        help: "delete this group for everybody, if it is yours",
+        run: () => this.deleteGroup(),
+      },
       friend: {
         usage: "/friend USER",
         help: "ask somebody to be friends: friends see each other come and go",
@@ -194,6 +199,13 @@ export class Commands {
     const channelId = this.openChannel();
     const clientMessageId = this.context.client.newClientMessageId();
     await this.messages.leaveGroup({ channelId, clientMessageId });
+    this.context.conversations.leave();
+  }
+
+  private async deleteGroup(): Promise<void> {
+    const channelId = this.openChannel();
+    const clientMessageId = this.context.client.newClientMessageId();
+    await this.messages.deleteChannel({ channelId, clientMessageId });
     this.context.conversations.leave();
   }
 

@@ -88,6 +88,7 @@ const wordsByReason: Readonly<Record<string, string>> = {
   BLOCKED: "You or the other has blocked the other.",
   NOT_IN_AUDIENCE: "The other wants that of friends alone, or of nobody.",
   NOT_A_MEMBER: "You are not in this conversation.",
+  CHANNEL_DELETED: "This group was deleted.",
   NOT_A_GROUP: "That is for groups only.",
   ROLE_INSUFFICIENT: "Only the owner and admins of a group may do that.",
   GROUP_FULL: "The group is full.",
@@ -149,6 +150,8 @@ function channelChangeText({ change }: ChannelChange): string {
       return "created an invite link";
     case "revokedInviteLinkId":
       return "revoked an invite link";
+    case "deletion":
+      return "deleted the group";
     default:
       return "changed the group";
   }

@@ -117,7 +117,7 @@ export class ChannelDetails {
 }
 
 /** What a message makes of its channel's details; undefined: nothing. */
-function changeBy({ body }: Message): Partial<Omit<Channel, "$typeName">> | undefined {
+function changeBy({ body, sendTime }: Message): Partial<Omit<Channel, "$typeName">> | undefined {
   if (body.case === "membershipChange") {
     const { memberCount } = body.value;
     return memberCount > 0 ? { memberCount } : undefined;
@@ -126,6 +126,7 @@ function changeBy({ body }: Message): Partial<Omit<Channel, "$typeName">> | unde
   const { change } = body.value;
   if (change.case === "name") return { name: change.value };
   if (change.case === "mode") return { mode: change.value };
+  if (change.case === "deletion" && sendTime) return { deleteTime: sendTime };
   if (change.case !== "settings") return undefined;
   const { $typeName, ...settings } = change.value;
   return settings;

@@ -81,6 +81,7 @@ export class ChannelState implements KnownChannel {
 
 /** What a message makes of the user's membership; undefined: nothing. */
 export function membershipAfter({ body }: Message, userId: string): boolean | undefined {
+  if (body.case === "channelChange" && body.value.change.case === "deletion") return false;
   if (body.case !== "membershipChange" || !body.value.userIds.includes(userId)) return undefined;
   const { CREATED, ADDED, JOINED, REMOVED, LEFT, BANNED } = ChangeKind;
   if ([CREATED, ADDED, JOINED].includes(body.value.kind)) return true;

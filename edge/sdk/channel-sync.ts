@@ -14,7 +14,7 @@ import { Backoff } from "./backoff.ts";
 import { ChannelState, type KnownChannel, membershipAfter } from "./channel-state.ts";
 import type { ChannelSyncOptions } from "./channel-sync-options.ts";
 import type { ChannelPosition } from "./device-entries.ts";
-import { errorRetryAfterMs } from "./errors.ts";
+import { errorReason, errorRetryAfterMs } from "./errors.ts";
 import { sleep } from "./timers.ts";
 
 const pageSize = 200;
@@ -267,6 +267,10 @@ export class ChannelSync {
       return await this.readOn(channel);
     } catch (error) {
       if (this.options.signal.aborted) throw error;
+      if (errorReason(error) === "CHANNEL_DELETED") {
+        channel.member = false;
+        this.options.onPosition(channel);
+      }
       if (ConnectError.from(error).code === Code.PermissionDenied) {
         this.giveUp(channel);
         return { atEnd: true, retryAfterMs: 0 };

@@ -99,6 +99,7 @@ export class LiveChannels {
       if (member && mode === DeliveryMode.LIVE) this.followed.set(channelId, false);
       else this.followed.delete(channelId);
     } else {
+      sync.update(update);
       this.followed.delete(channelId);
     }
   }

@@ -14,6 +14,7 @@ export const messageCodes = {
   CLIENT_MESSAGE_ID_INVALID: Code.INVALID_ARGUMENT,
   CLIENT_MESSAGE_ID_REUSED: Code.ALREADY_EXISTS,
   NOT_A_MEMBER: Code.PERMISSION_DENIED,
+  CHANNEL_DELETED: Code.PERMISSION_DENIED,
   NOT_PUBLIC: Code.PERMISSION_DENIED,
   INVITE_LINK_INVALID: Code.PERMISSION_DENIED,
   BANNED: Code.PERMISSION_DENIED,
@@ -49,6 +50,11 @@ export function refuse(reason: MessageReason, message: string): DomainError<Mess
 /** Who is no member learns nothing else, not even whether the channel exists. */
 export function notAMember(channelId: string): DomainError<MessageReason> {
   return refuse("NOT_A_MEMBER", `not a member of ${channelId}`);
+}
+
+/** Nothing of the group can be read or changed any more. */
+export function channelDeleted(channelId: string): DomainError<MessageReason> {
+  return refuse("CHANNEL_DELETED", `${channelId} was deleted`);
 }
 
 const awayErrors = [StreamUnavailable, StoreUnavailable, AppendOutcomeUnknown, WrongLastSequence];

@@ -149,7 +149,8 @@ export function createMessageService(deps: MessageDependencies): Served {
       const size = pageSize(request.pageSize, 50, 200);
       const after = readIdToken(request.pageToken);
       const ids = await orUnavailable(store.listChannelIds(userId, after, size + 1));
-      const listed = await Promise.all(ids.slice(0, size).map(listedChannel));
+      const found = await Promise.all(ids.slice(0, size).map(listedChannel));
+      const listed = found.filter(({ deleteTime }) => !deleteTime);
       return {
         channels: listed,
         readStates: await orUnavailable(cursors.readStates(userId, listed)),

@@ -182,8 +182,9 @@ export class PushJobs {
   }
 
   private depart({ channelId, userIds }: PushDeparture): void {
-    for (const userId of userIds) {
-      const job = this.channels.get(channelId)?.jobs.get(userId);
+    const jobs = this.channels.get(channelId)?.jobs;
+    for (const userId of userIds === "everybody" ? [...(jobs?.keys() ?? [])] : userIds) {
+      const job = jobs?.get(userId);
       if (job) this.drop(job);
     }
   }

@@ -102,6 +102,14 @@ describe("nobody is notified", () => {
     expect(push.shown().sort()).toEqual(["ann: hello you", "dan: hello you"]);
   });
 
+  it("[N1] who were in a group that was deleted since", async () => {
+    const batch = await push.give(push.text("g-1", "ann", "hello", "ben", "cid"));
+    await push.give({ kind: "departure", channelId: "g-1", userIds: "everybody" });
+    await push.pass(20_000);
+    expect(push.shown()).toEqual([]);
+    expect(batch.isDone).toBe(true);
+  });
+
   it("[N1] of a text that was deleted; of one that was edited they are shown the new one", async () => {
     const [first, second] = [
       push.text("d-1", "ann", "helo", "ben"),

@@ -8,7 +8,7 @@ import {
   SessionService,
 } from "../../edge/sdk/index.ts";
 import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
-import { type Device, newAccount, newDevices, password } from "./device.ts";
+import { Device, newAccount, newDevices, password } from "./device.ts";
 
 // A whole server takes its time on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
@@ -231,6 +231,35 @@ describe("a group", () => {
       newOwnerId: cleo.userId,
     });
     expect(await removeMember(cleo, channelId, ben)).toMatchObject({ memberCount: 1 });
+  });
+});
+
+describe("a group that its owner deletes", () => {
+  it("[G1] [G4] ends with that for every device, also for one that was away", async () => {
+    const { ann, ben, cleo } = await meet("ann", "ben", "cleo");
+    const channelId = await ann.createGroup([ben, cleo]);
+    await ann.say(channelId, "hello");
+    for (const device of [ann, ben, cleo]) {
+      await device.hears(channelId, "hello");
+      await vi.waitFor(() => expect(device.client.channel(channelId)).toBeDefined());
+    }
+    await cleo.client.close();
+    await ben.say(channelId, "bye");
+    const clientMessageId = ann.client.newClientMessageId();
+    await ann.calls.deleteChannel({ channelId, clientMessageId });
+    const back = await Device.connect(parley.nextUrl(), cleo.signIn, cleo.store);
+    const devices = [ann, ben, back];
+    for (const device of devices) {
+      await device.until(() => device.told(channelId).at(-1)?.body.case === "channelChange");
+      expect(device.client.knownChannels).toMatchObject([{ channelId, member: false }]);
+      expect(device.client.channel(channelId)?.deleteTime).toBeDefined();
+      expect(await reasonOf(device.say(channelId, "late"))).toBe("CHANNEL_DELETED");
+      expect(await reasonOf(historyTexts(device, channelId))).toBe("CHANNEL_DELETED");
+      const channels = async () => (await device.calls.listChannels({})).channels;
+      await expect.poll(channels, { timeout: 15_000 }).toEqual([]);
+    }
+    expect(ben.texts(channelId)).toEqual(["hello", "bye"]);
+    expect(back.texts(channelId)).toEqual(["bye"]);
   });
 });
 

@@ -177,6 +177,38 @@ describe("[G3] a large group", () => {
     for (const device of [ann, ben]) await device[Symbol.asyncDispose]();
   });
 
+  it("[G1] [G4] ends for every device with its deletion, also for one that was away", async () => {
+    const devices = await newDevices(parley.nextUrl, "ann", "ben", "cem");
+    const [ann, ben, cem] = devices as [Device, Device, Device];
+    const channelId = await createGroup(devices, 100);
+    await grow(ann, channelId, 100);
+    await ann.say(channelId, "hello");
+    for (const device of devices) {
+      await device.hears(channelId, "hello");
+      await vi.waitFor(() => expect(device.client.channel(channelId)).toBeDefined());
+    }
+    await cem.client.close();
+    await ben.say(channelId, "bye");
+    const clientMessageId = ann.client.newClientMessageId();
+    await ann.calls.deleteChannel({ channelId, clientMessageId });
+    for (const device of [ann, ben]) {
+      await device.until(() => device.told(channelId).at(-1)?.body.case === "channelChange");
+      expect(device.texts(channelId)).toEqual(["hello", "bye"]);
+      expect(device.client.channel(channelId)?.deleteTime).toBeDefined();
+    }
+    const back = await Device.connect(parley.nextUrl(), cem.signIn, cem.store);
+    for (const device of [ann, ben, back]) {
+      await vi.waitFor(
+        () => expect(device.client.knownChannels).toMatchObject([{ channelId, member: false }]),
+        { timeout: 10_000 },
+      );
+      const sending = device.say(channelId, "late").then(() => "sent", errorReason);
+      expect(await sending).toBe("CHANNEL_DELETED");
+    }
+    expect(back.texts(channelId)).toEqual([]);
+    for (const device of [ann, ben, back]) await device[Symbol.asyncDispose]();
+  });
+
   it("[K4] reaches who follows over gRPC, from where it turned large", async () => {
     const [ann, ben] = (await newDevices(parley.nextUrl, "ann", "ben")) as [Device, Device];
     const grpc = await GrpcCalls.open(parley, MessageService);

@@ -14,7 +14,7 @@ import type { Device } from "./device.ts";
 export type Calls = Client<typeof MessageService>;
 
 /** The users of all scenes: one of each standing in groups, and those that things are done to. */
-export type Cast = Record<Exclude<Standing, "DIRECT">, Device> & {
+export type Cast = Record<Exclude<Standing, "DIRECT" | "DELETED">, Device> & {
   otherMember: Device;
   otherAdmin: Device;
   /** Is in no group. */
@@ -61,6 +61,15 @@ export async function groupScene(cast: Cast, condition?: Condition, holds = fals
     texts,
     cast,
   };
+}
+
+/** A new group that its owner has deleted. */
+export async function deletedScene(cast: Cast): Promise<Scene> {
+  const scene = await groupScene(cast);
+  const { client, calls } = cast.OWNER;
+  const { channelId } = scene;
+  await calls.deleteChannel({ channelId, clientMessageId: client.newClientMessageId() });
+  return scene;
 }
 
 /** The channel of two users, the second of whom may have blocked the first. */
@@ -148,4 +157,5 @@ export const attempts: Record<
   JOIN: (calls, change) => calls.joinGroup(change),
   JOIN_BY_LINK: (calls, change, { inviteToken }) => calls.joinGroup({ ...change, inviteToken }),
   LEAVE: (calls, change) => calls.leaveGroup(change),
+  DELETE_CHANNEL: (calls, change) => calls.deleteChannel(change),
 };

@@ -3,6 +3,7 @@
  * and is moved forward by items; the writer, the workers and the history all use it.
  */
 import { clone, create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type ChannelSnapshot,
   ChannelSnapshotSchema,
@@ -133,7 +134,7 @@ export class ChannelState {
   private applyMessage(message: Message): void {
     this.applyStays(message);
     if (message.body.case === "channelChange") {
-      this.applyChange(message.body.value, message.channelSequence);
+      this.applyChange(message.body.value, message);
     }
     this.access.apply(message);
     const { channel } = this;
@@ -153,8 +154,9 @@ export class ChannelState {
     }
   }
 
-  private applyChange({ change }: ChannelChange, sequence: number): void {
+  private applyChange({ change }: ChannelChange, message: Message): void {
     const { channel } = this;
+    const { channelSequence: sequence, sendTime = timestampFromMs(0) } = message;
     if (change.case === "name") channel.name = change.value;
     if (change.case === "mode") {
       channel.mode = change.value;
@@ -162,6 +164,7 @@ export class ChannelState {
       for (const userId of this.members.keys()) this.known.set(userId, sequence);
       this.coveredSequence = sequence;
     }
+    if (change.case === "deletion") channel.deleteTime = sendTime;
     if (change.case === "settings") {
       channel.public = change.value.public;
       channel.historyBeforeJoining = change.value.historyBeforeJoining;

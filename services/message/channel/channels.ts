@@ -88,7 +88,7 @@ export class Channels {
     if (!loaded?.state?.members.has(userId)) {
       return this.readAsMember(channelId, userId, look, operation);
     }
-    return look(loaded.state, loaded.recent);
+    return look(authorise(operation, loaded.state, channelId, userId), loaded.recent);
   }
 
   /** The channel as far as it is at hand, which may be ahead of what is stored or behind. */

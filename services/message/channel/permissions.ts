@@ -19,6 +19,7 @@ export const standings = {
   NONE: "was never in it",
   BANNED: "was in it and is banned",
   DIRECT: "one of the two users of a DIRECT channel",
+  DELETED: "was a member of the group when that was deleted",
 } as const;
 export type Standing = keyof typeof standings;
 
@@ -90,6 +91,7 @@ export const permissions = {
   JOIN: row(yes, yes, yes, ifPublic, ifPublic, ban, two, "join"),
   JOIN_BY_LINK: row(yes, yes, yes, ifLink, ifLink, ban, two, "join by a link"),
   LEAVE: row(yes, yes, yes, out, out, out, two, "leave"),
+  DELETE_CHANNEL: row(yes, low, low, out, out, out, two, "delete the group"),
 } satisfies Record<string, Permission>;
 export type Operation = keyof typeof permissions;
 
@@ -97,7 +99,8 @@ type Seven<T> = [T, T, T, T, T, T, T];
 
 function row(...columns: [...Seven<Verdict>, string]): Permission {
   const [OWNER, ADMIN, MEMBER, FORMER, NONE, BANNED, DIRECT, what] = columns;
-  return { what, OWNER, ADMIN, MEMBER, FORMER, NONE, BANNED, DIRECT };
+  const DELETED = "CHANNEL_DELETED";
+  return { what, OWNER, ADMIN, MEMBER, FORMER, NONE, BANNED, DIRECT, DELETED };
 }
 
 /** What the channel itself does not say; unset: no. */
@@ -142,6 +145,8 @@ function holds(
   channel: Channel | undefined,
   { linkIsUsable = false, isBlocked = false }: Circumstances,
 ): boolean {
+  // Nobody gets into a group that was deleted.
+  if (channel?.deleteTime) return false;
   if (condition === "linkIsUsable") return linkIsUsable;
   if (condition === "isNotBlocked") return !isBlocked;
   return channel?.[condition] ?? false;
@@ -150,6 +155,7 @@ function holds(
 /** What a user is there now. Who has been there before is not told apart from who has not. */
 function standingOf(state: ChannelState | undefined, userId: string): Standing {
   const member = state?.members.get(userId);
+  if (member && state?.channel.deleteTime) return "DELETED";
   if (member && state?.channel.kind === ChannelKind.DIRECT) return "DIRECT";
   if (member) return roleStandings[member.role];
   return state?.access.bans.has(userId) ? "BANNED" : "NONE";

@@ -60,6 +60,7 @@ export async function listChangedCursors(
 
   async function changedIn(channelId: string): Promise<MemberCursorRow[]> {
     const channel = (await store.getChannel(channelId))?.channel;
+    if (channel?.deleteTime) return [];
     const changed = (await rowsOf(channelId, channel)).filter((row) => row.moveTimeMs >= minTimeMs);
     if (changed.length <= changedMax) return changed;
     return changed.sort((a, b) => b.moveTimeMs - a.moveTimeMs).slice(0, changedMax);

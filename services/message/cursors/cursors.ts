@@ -80,6 +80,7 @@ export class Cursors {
       ({ state } = await channels.read(channelId));
     }
     if (!state?.members.has(userId) || state.channel.mode !== DeliveryMode.COPY) return;
+    if (state.channel.deleteTime) return;
     move.deliveredMessageId = minId(messageId, state.channel.lastMessageId);
     await this.moves.move(move);
   }
@@ -130,7 +131,7 @@ export class Cursors {
     const { channels, streams } = this.options;
     const state = channels.warm(channelId);
     // Forgotten within the moment since: nobody uses it, and whoever looks asks.
-    if (!state) return;
+    if (!state || state.channel.deleteTime) return;
     if (state.channel.mode === DeliveryMode.COPY) {
       const cursors = rows.filter(({ userId }) => state.members.has(userId)).map(cursorOf);
       const value = { channelId, cursors };

@@ -22,8 +22,8 @@ import { MessageFixture, turn } from "../message-fixture.ts";
 import { serveFollow } from "./follow.ts";
 import { Reader } from "./follow-reader.ts";
 
-const { createGroup, sendMessage, addMembers, removeMember, markDelivered, syncChannels } =
-  MessageService.method;
+const { createGroup, sendMessage, addMembers, removeMember, deleteChannel } = MessageService.method;
+const { markDelivered, syncChannels } = MessageService.method;
 
 describe("[K4] following an inbox over gRPC", () => {
   let fixture: MessageFixture;
@@ -225,7 +225,8 @@ describe("[K4] following an inbox over gRPC", () => {
       const send = (text: string) => message.call("alice", sendMessage, { ...ids(), text });
       const add = () => message.call("alice", addMembers, { ...ids(), userIds: ["bob"] });
       const remove = () => message.call("alice", removeMember, { ...ids(), userId: "bob" });
-      return { channelId, send, add, remove };
+      const deleteGroup = () => message.call("alice", deleteChannel, ids());
+      return { channelId, send, add, remove, deleteGroup };
     }
 
     it("a caller hears of what it is in from where the inbox says so, until it is out", async () => {
@@ -253,6 +254,20 @@ describe("[K4] following an inbox over gRPC", () => {
         "104 after 103: 2",
         "update CURRENT 8: back",
       ]);
+    });
+
+    it("[G4] a caller hears of the deletion last; who missed it is told when it comes back", async () => {
+      const { channelId, send, add, deleteGroup } = await setUp();
+      const reader = await following();
+      for (const step of [add, () => send("hello"), deleteGroup]) {
+        await step();
+        await fixture.work();
+        await settle();
+      }
+      expect(reader.heard.slice(-2)).toEqual(["live 3-4: hello", "live 4-5: channelChange"]);
+      const channels = [{ channelId, channelSequence: 3 }];
+      const later = await following({ channels }, "another device");
+      expect(later.heard.slice(2)).toEqual(["update DELETED 0: "]);
     });
 
     it("[S2] a caller that comes back gets what it lacks, then what comes", async () => {

@@ -125,6 +125,7 @@ export class FollowedChannels implements ChannelSubscriber {
     const { channelId, sequence } = batch;
     // The inbox may have said already that the user is out.
     if (this.positions.has(channelId)) this.positions.set(channelId, sequence);
+    if (batch.isEnd) this.forget(channelId);
     return this.listener.deliverChannel(batch);
   }
 

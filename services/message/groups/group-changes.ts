@@ -18,6 +18,14 @@ export function renameGroup(channelId: string, actorId: string, name: string): D
   };
 }
 
+/** Deletes a group. */
+export function deleteChannel(channelId: string, actorId: string): Decide {
+  return (state) => {
+    authorise("DELETE_CHANNEL", state, channelId, actorId);
+    return change({ case: "deletion", value: {} });
+  };
+}
+
 /** Settings to change; what is undefined stays. */
 export type SettingsPatch = { readonly [Name in keyof Settings]?: boolean | undefined };
 

@@ -21,6 +21,7 @@ import type { ChannelCalls } from "./channel-calls.ts";
 import {
   changeSettings,
   createInviteLink,
+  deleteChannel,
   renameGroup,
   revokeInviteLink,
 } from "./group-changes.ts";
@@ -50,6 +51,7 @@ type GroupMethod =
   | "transferOwnership"
   | "renameGroup"
   | "changeGroupSettings"
+  | "deleteChannel"
   | "createInviteLink"
   | "revokeInviteLink"
   | "listInviteLinks";
@@ -164,6 +166,11 @@ export function groupMethods(
     async changeGroupSettings(request, context) {
       const { channelId, clientMessageId } = request;
       const decide = changeSettings(channelId, requireIdentity(context).userId, request);
+      return { channel: await calls.changed({ channelId, clientMessageId, decide }, context) };
+    },
+
+    async deleteChannel({ channelId, clientMessageId }, context) {
+      const decide = deleteChannel(channelId, requireIdentity(context).userId);
       return { channel: await calls.changed({ channelId, clientMessageId, decide }, context) };
     },
 

@@ -16,7 +16,7 @@ import { logSubject, type Stream, StreamUnavailable } from "../../../mesh/stream
 import type { ChannelItem } from "../channel/channel-item.ts";
 import type { Channels } from "../channel/channels.ts";
 import type { CutLogTail, LogTail } from "../channel/log-tail.ts";
-import { notAMember } from "../message-codes.ts";
+import { channelDeleted, notAMember } from "../message-codes.ts";
 import { givenReactions, revised, shownTo } from "../store/message-revisions.ts";
 import {
   type MessageStore,
@@ -98,7 +98,7 @@ export interface HistorySource {
 
 /**
  * Opens a channel for a reader.
- * @throws DomainError NOT_A_MEMBER, UNAVAILABLE; StreamUnavailable
+ * @throws DomainError NOT_A_MEMBER, CHANNEL_DELETED, UNAVAILABLE; StreamUnavailable
  */
 export async function openHistory(
   channelId: string,
@@ -134,6 +134,7 @@ async function openStoreAlone(
   const row = await store.getChannel(channelId);
   const stays = await store.listStays(channelId, userId);
   if (!row || stays.length === 0) throw unavailable(`${channelId} can't be read now`);
+  if (row.channel.deleteTime) throw channelDeleted(channelId);
   const { lastMessageId, lastChannelSequence, historyBeforeJoining } = row.channel;
   const joinedSequence = stays.find(({ leftSequence }) => leftSequence === 0)?.joinedSequence;
   const reader = { userId, joinedSequence, seesAll: historyBeforeJoining };
@@ -166,7 +167,7 @@ async function openOverLog(
   const { state, snapshotLogSequence } = await channels.read(channelId, userId);
   if (!state) throw notAMember(channelId);
   // Taken at once: the state moves on, also with what is then not stored.
-  const { lastMessageId, lastChannelSequence, historyBeforeJoining } = state.channel;
+  const { lastMessageId, lastChannelSequence, historyBeforeJoining, deleteTime } = state.channel;
   const joinedSequence = state.members.get(userId)?.joinedSequence;
   const channel = openedChannel(state.channel, joinedSequence !== undefined);
 
@@ -181,6 +182,7 @@ async function openOverLog(
   if (visibility.isNothing) {
     throw storeIsAway ? unavailable(`${channelId} can't be read now`) : notAMember(channelId);
   }
+  if (deleteTime) throw channelDeleted(channelId);
   return {
     ...{ channel, lastMessageId, revisions, missing },
     ...asSeenBy(userId, visibility, read),

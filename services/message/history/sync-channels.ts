@@ -187,6 +187,7 @@ function stateOf(thrown: unknown): ChannelUpdateState {
   const error = asUnavailable(thrown);
   if (error instanceof DomainError) {
     if (error.reason === "NOT_A_MEMBER") return ChannelUpdateState.NOT_A_MEMBER;
+    if (error.reason === "CHANNEL_DELETED") return ChannelUpdateState.DELETED;
     if (error.reason === "UNAVAILABLE" || error.reason === "OVERLOADED") {
       return ChannelUpdateState.UNAVAILABLE;
     }

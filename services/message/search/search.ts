@@ -63,7 +63,7 @@ const unitBytesMax = 3;
 /** All that there is. */
 const everything: IdRange = { minMessageId: 1n, maxMessageId: messageIdMax };
 
-/** Looks for texts. @throws DomainError NOT_A_MEMBER, FIELD_INVALID, OVERLOADED */
+/** Looks for texts. @throws DomainError NOT_A_MEMBER, CHANNEL_DELETED, FIELD_INVALID, OVERLOADED */
 export async function searchMessages(
   request: SearchMessagesRequest,
   userId: string,
@@ -185,7 +185,7 @@ class Reader {
       if (!(error instanceof DomainError)) throw error;
       if (error.reason === "UNAVAILABLE") {
         this.missing.push({ minMessageId: messageId, maxMessageId: messageId });
-      } else if (error.reason !== "NOT_A_MEMBER") {
+      } else if (error.reason !== "NOT_A_MEMBER" && error.reason !== "CHANNEL_DELETED") {
         throw error;
       }
       return undefined;

@@ -56,6 +56,17 @@ describe("what push is told of a channel", () => {
     expect(await fixture.streams.log.checkpoint(pushWorker, channelId)).toBeGreaterThan(0);
   });
 
+  it("[N1] is that the group is deleted, and its texts are unread no more", async () => {
+    const channelId = await createGroup("ben");
+    await send("ann", channelId, "hello");
+    await fixture.work();
+    expect(await source.unreadCount("ben")).toBe(1);
+    await instance.call("ann", method.deleteChannel, change(channelId));
+    expect((await read()).at(-1)).toEqual({ kind: "departure", channelId, userIds: "everybody" });
+    await fixture.work();
+    expect(await source.unreadCount("ben")).toBe(0);
+  });
+
   it("[N1] are edits and deletions, and no reactions", async () => {
     const channelId = await createGroup("ben");
     const messageId = await send("ann", channelId, "helo");

@@ -2,6 +2,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { LogEntry } from "../../../gen/parley/log/v1/log_pb.js";
 import type { Message, Revision } from "../../../gen/parley/message/v1/message_pb.js";
+import { isDeletion } from "../../../mesh/channel-items.ts";
 import { type Clock, sleep } from "../../../mesh/clock.ts";
 import { maxId } from "../../../mesh/ids.ts";
 import { Outage } from "../../../mesh/outage.ts";
@@ -131,6 +132,7 @@ function itemOf(
     const userIds = stayChanges(message).ended.map(({ userId }) => userId);
     return userIds.length > 0 ? { kind: "departure", channelId, userIds } : undefined;
   }
+  if (isDeletion(message)) return { kind: "departure", channelId, userIds: "everybody" };
   if (body.case !== "text") return undefined;
   const all = isLive ? mentionedUserIds : [...members.keys()];
   return {

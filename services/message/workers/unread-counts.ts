@@ -44,7 +44,9 @@ export class UnreadCounts {
   private async textsIn(channelId: string): Promise<number> {
     const known = this.texts.get(channelId);
     if (known && this.clock.monotonicMs() < known.atMs + ageMaxMs) return known.count;
-    const count = (await this.store.getChannel(channelId))?.channel.messageCount ?? 0;
+    const channel = (await this.store.getChannel(channelId))?.channel;
+    if (channel?.deleteTime) return 0;
+    const count = channel?.messageCount ?? 0;
     this.note(channelId, count);
     return count;
   }

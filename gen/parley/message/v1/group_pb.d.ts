@@ -428,6 +428,53 @@ export declare type ChangeGroupSettingsResponse = Message<"parley.message.v1.Cha
 export declare const ChangeGroupSettingsResponseSchema: GenMessage<ChangeGroupSettingsResponse>;
 
 /**
+ * A group to delete.
+ *
+ * @generated from message parley.message.v1.DeleteChannelRequest
+ */
+export declare type DeleteChannelRequest = Message<"parley.message.v1.DeleteChannelRequest"> & {
+  /**
+   * The group.
+   *
+   * @generated from field: string channel_id = 1;
+   */
+  channelId: string;
+
+  /**
+   * The caller's own id for the change, a UUIDv7.
+   *
+   * @generated from field: string client_message_id = 2;
+   */
+  clientMessageId: string;
+};
+
+/**
+ * Describes the message parley.message.v1.DeleteChannelRequest.
+ * Use `create(DeleteChannelRequestSchema)` to create a new message.
+ */
+export declare const DeleteChannelRequestSchema: GenMessage<DeleteChannelRequest>;
+
+/**
+ * The group is deleted.
+ *
+ * @generated from message parley.message.v1.DeleteChannelResponse
+ */
+export declare type DeleteChannelResponse = Message<"parley.message.v1.DeleteChannelResponse"> & {
+  /**
+   * As it is from now on.
+   *
+   * @generated from field: parley.message.v1.Channel channel = 1;
+   */
+  channel?: Channel | undefined;
+};
+
+/**
+ * Describes the message parley.message.v1.DeleteChannelResponse.
+ * Use `create(DeleteChannelResponseSchema)` to create a new message.
+ */
+export declare const DeleteChannelResponseSchema: GenMessage<DeleteChannelResponse>;
+
+/**
  * A link to create.
  *
  * @generated from message parley.message.v1.CreateInviteLinkRequest

@@ -116,6 +116,13 @@ export declare type Channel = Message$1<"parley.message.v1.Channel"> & {
    * @generated from field: bool members_may_rename = 14;
    */
   membersMayRename: boolean;
+
+  /**
+   * When the group was deleted; unset: it is there. Never set for DIRECT.
+   *
+   * @generated from field: google.protobuf.Timestamp delete_time = 15;
+   */
+  deleteTime?: Timestamp | undefined;
 };
 
 /**
@@ -740,6 +747,14 @@ export declare type ChannelChange = Message$1<"parley.message.v1.ChannelChange">
      */
     value: DeliveryMode;
     case: "mode";
+  } | {
+    /**
+     * The group is deleted: this is its last item.
+     *
+     * @generated from field: parley.message.v1.ChannelChange.Deletion deletion = 6;
+     */
+    value: ChannelChange_Deletion;
+    case: "deletion";
   } | { case: undefined; value?: undefined };
 };
 
@@ -748,6 +763,20 @@ export declare type ChannelChange = Message$1<"parley.message.v1.ChannelChange">
  * Use `create(ChannelChangeSchema)` to create a new message.
  */
 export declare const ChannelChangeSchema: GenMessage<ChannelChange>;
+
+/**
+ * The end of a group.
+ *
+ * @generated from message parley.message.v1.ChannelChange.Deletion
+ */
+export declare type ChannelChange_Deletion = Message$1<"parley.message.v1.ChannelChange.Deletion"> & {
+};
+
+/**
+ * Describes the message parley.message.v1.ChannelChange.Deletion.
+ * Use `create(ChannelChange_DeletionSchema)` to create a new message.
+ */
+export declare const ChannelChange_DeletionSchema: GenMessage<ChannelChange_Deletion>;
 
 /**
  * What the owner and admins of a group decide, as in Channel.
@@ -1035,8 +1064,8 @@ export enum MemberRole {
 
   /**
    * Also says who is an admin. A group has one owner, at first its creator; when the owner
-   * leaves, the longest-standing admin follows, else the longest-standing member. The owner of a
-   * LIVE group leaves only where there is an admin.
+   * leaves, or its account is deleted, the longest-standing admin follows, else the
+   * longest-standing member. A group that all have left has none: who joins it next owns it.
    *
    * @generated from enum value: MEMBER_ROLE_OWNER = 3;
    */

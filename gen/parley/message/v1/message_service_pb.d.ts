@@ -13,7 +13,7 @@ import type { ChannelDeliveries, ChannelPosition, ChannelUpdate, ChannelUpdates 
 import type { SearchHit, SearchOrder } from "./search_pb.js";
 import type { FollowStarted, InboxCaughtUp, InboxDeliveries, InboxReset } from "./inbox_pb.js";
 import type { Error } from "../../rpc/v1/error_pb.js";
-import type { BanUserRequestSchema, BanUserResponseSchema, ChangeGroupSettingsRequestSchema, ChangeGroupSettingsResponseSchema, CreateInviteLinkRequestSchema, CreateInviteLinkResponseSchema, ListBansRequestSchema, ListBansResponseSchema, ListInviteLinksRequestSchema, ListInviteLinksResponseSchema, RenameGroupRequestSchema, RenameGroupResponseSchema, RevokeInviteLinkRequestSchema, RevokeInviteLinkResponseSchema, SetMemberRoleRequestSchema, SetMemberRoleResponseSchema, TransferOwnershipRequestSchema, TransferOwnershipResponseSchema, UnbanUserRequestSchema, UnbanUserResponseSchema } from "./group_pb.js";
+import type { BanUserRequestSchema, BanUserResponseSchema, ChangeGroupSettingsRequestSchema, ChangeGroupSettingsResponseSchema, CreateInviteLinkRequestSchema, CreateInviteLinkResponseSchema, DeleteChannelRequestSchema, DeleteChannelResponseSchema, ListBansRequestSchema, ListBansResponseSchema, ListInviteLinksRequestSchema, ListInviteLinksResponseSchema, RenameGroupRequestSchema, RenameGroupResponseSchema, RevokeInviteLinkRequestSchema, RevokeInviteLinkResponseSchema, SetMemberRoleRequestSchema, SetMemberRoleResponseSchema, TransferOwnershipRequestSchema, TransferOwnershipResponseSchema, UnbanUserRequestSchema, UnbanUserResponseSchema } from "./group_pb.js";
 
 /**
  * Describes the file parley/message/v1/message_service.proto.
@@ -2096,7 +2096,9 @@ export declare const MessageOrderSchema: GenEnum<MessageOrder>;
  * may be sent again after any failure: the first result is returned and nothing is stored
  * twice. Errors that every method may answer: UNAUTHENTICATED, UNAVAILABLE (try again, with
  * the same client id), RESOURCE_EXHAUSTED with a retry delay, DEADLINE_EXCEEDED (the change
- * may have happened: send it again).
+ * may have happened: send it again). Whatever its members ask of a group that was deleted, and what
+ * former members could read of it, is answered PERMISSION_DENIED (CHANNEL_DELETED); for others it is
+ * a group that does not exist.
  *
  * @generated from service parley.message.v1.MessageService
  */
@@ -2267,7 +2269,7 @@ export declare const MessageService: GenService<{
   },
   /**
    * Joins a public group, or any group by an invite link's token. A member who joins again gets
-   * the present state, and uses no link.
+   * the present state, and uses no link. Who joins a group that all have left owns it.
    *
    * PERMISSION_DENIED (BANNED; without a token NOT_PUBLIC, also for a group that does not exist;
    * with one INVITE_LINK_INVALID: unknown, revoked, expired or used up),
@@ -2281,10 +2283,11 @@ export declare const MessageService: GenService<{
     output: typeof JoinGroupResponseSchema;
   },
   /**
-   * Leaves a group.
+   * Leaves a group. When its owner does, another member follows; see MEMBER_ROLE_OWNER. In a LIVE
+   * group without admins that member is looked for among all, page by page.
    *
-   * PERMISSION_DENIED (NOT_A_MEMBER), FAILED_PRECONDITION (NOT_A_GROUP, SUCCESSOR_NEEDED: the
-   * owner of a LIVE group that has no admin).
+   * PERMISSION_DENIED (NOT_A_MEMBER), FAILED_PRECONDITION (NOT_A_GROUP), UNAVAILABLE (also where who
+   * was to own the group has left it meanwhile).
    *
    * @generated from rpc parley.message.v1.MessageService.LeaveGroup
    */
@@ -2387,6 +2390,24 @@ export declare const MessageService: GenService<{
     output: typeof ChangeGroupSettingsResponseSchema;
   },
   /**
+   * Deletes a group, for good. Only the owner may. The deletion is the group's last item, ordered with
+   * its messages: in the inboxes of a COPY group's members, and told to those who follow a LIVE one;
+   * who was away learns it from SyncChannels (DELETED) and from ListChannels, which no longer has it.
+   * Nothing comes after it, nor is anything of the group found or read any more, live, in the history
+   * or in searches. Its messages are not erased from the store. Deleting it again is refused as
+   * everything is; the same request that comes again is answered as the first time.
+   *
+   * PERMISSION_DENIED (NOT_A_MEMBER, ROLE_INSUFFICIENT, CHANNEL_DELETED), FAILED_PRECONDITION
+   * (NOT_A_GROUP).
+   *
+   * @generated from rpc parley.message.v1.MessageService.DeleteChannel
+   */
+  deleteChannel: {
+    methodKind: "unary";
+    input: typeof DeleteChannelRequestSchema;
+    output: typeof DeleteChannelResponseSchema;
+  },
+  /**
    * Creates a link by which a group can be joined, public or not. Its owner and admins may. The
    * link works as soon as it is answered, on every instance.
    *
@@ -2440,7 +2461,8 @@ export declare const MessageService: GenService<{
   },
   /**
    * Lists the caller's channels, ordered by channel id. A channel appears here before the
-   * inbox entry that announces it.
+   * inbox entry that announces it. Groups that were deleted are left out, within seconds, so that a
+   * page may have fewer channels than were asked for, or none.
    *
    * INVALID_ARGUMENT (FIELD_INVALID).
    *

@@ -237,6 +237,13 @@ export enum ChannelUpdateState {
    * @generated from enum value: CHANNEL_UPDATE_STATE_UNAVAILABLE = 5;
    */
   UNAVAILABLE = 5,
+
+  /**
+   * The group was deleted, and nothing of it can be read any more.
+   *
+   * @generated from enum value: CHANNEL_UPDATE_STATE_DELETED = 6;
+   */
+  DELETED = 6,
 }
 
 /**

@@ -1841,10 +1841,12 @@ export declare const SessionService: GenService<{
   },
   /**
    * Deletes the caller's account: every device is signed out, the names become free; settings,
-   * friends and blocks go. Messages stay, under an id that nobody has again, and so do the
-   * memberships, which other members see and admins end as any: an owner passes groups on first.
+   * friends and blocks go. Messages and DIRECT channels stay, under an id that nobody has again.
+   * First the account leaves its groups, as by LeaveGroup: those that it owns get another owner. One
+   * that it gets into meanwhile, or did within the last second, may be missed. After a failure the
+   * account is there, and may have left some; a repeated call goes on.
    *
-   * UNAUTHENTICATED (CREDENTIALS_WRONG).
+   * UNAUTHENTICATED (CREDENTIALS_WRONG), UNAVAILABLE (also where Message or its store is away).
    *
    * @generated from rpc parley.session.v1.SessionService.DeleteAccount
    */
