@@ -10,6 +10,7 @@ import { times } from "../../bench/load-users.ts";
 import { newAccount } from "../e2e/device.ts";
 import { openParley, type ParleyUnderTest } from "../parley-under-test.ts";
 import { checkRun } from "./checks.ts";
+import { deleteGroups } from "./deletion.ts";
 import { fillersCount, plans } from "./operations.ts";
 import { Run } from "./run.ts";
 
@@ -37,6 +38,7 @@ describe("the model", () => {
       await run.prepare();
       await run.play(plan);
       if (await checkRun(run)) liveRuns++;
+      await deleteGroups(run);
       await run.close();
     });
     // What happens at the same time is not the same twice: a smaller plan proves nothing.
