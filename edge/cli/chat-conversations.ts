@@ -1,4 +1,4 @@
-import type { Message, ParleyClient, Refused, Sent } from "../sdk/index.ts";
+import type { Message, ParleyClient, Refused, Renamed, Sent } from "../sdk/index.ts";
 import type { People } from "./chat-people.ts";
 import { dayOf, inWords, messageLines, unsettledLine } from "./chat-words.ts";
 import type { Terminal } from "./terminal.ts";
@@ -52,6 +52,7 @@ export class Conversations {
     });
     client.on("message", (message) => this.show(() => this.onMessage(message)));
     client.on("sent", (sent) => this.onSent(sent));
+    client.on("renamed", (renamed) => this.onRenamed(renamed));
     client.on("refused", (refused) => this.onRefused(refused));
     client.on("unreadChanged", ({ channelId, unreadCount }) => {
       if (unreadCount === 0) this.show(() => this.onReadElsewhere(channelId));
@@ -166,6 +167,13 @@ export class Conversations {
     if (!unsettled) return;
     unsettled.isAccepted = true;
     this.drawUnsettled();
+  }
+
+  private onRenamed({ previousClientMessageId, clientMessageId }: Renamed): void {
+    const unsettled = this.unsettled.get(previousClientMessageId);
+    if (!unsettled) return;
+    this.unsettled.delete(previousClientMessageId);
+    this.unsettled.set(clientMessageId, unsettled);
   }
 
   private onRefused({ clientMessageId, error }: Refused): void {

@@ -65,6 +65,7 @@ export async function openFixture(
     "baseline",
     "sent",
     "refused",
+    "renamed",
     "storeFailed",
   ] as const;
   for (const name of names) {

@@ -47,7 +47,7 @@ export interface ParleyClientOptions {
 
 /** A text on its way. */
 export interface Sending {
-  /** The id under which the text will be seen in its channel. */
+  /** The id under which the text will be seen in its channel, unless a `renamed` tells of another. */
   clientMessageId: string;
   /** Its place, once it is acknowledged. Rejects when it is refused for good. */
   result: Promise<SentResult>;

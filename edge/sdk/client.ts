@@ -118,6 +118,12 @@ export class ParleyClient {
           deviceState.put(sendRemoval(clientMessageId));
           events.emit("refused", { channelId, clientMessageId, error });
         },
+        onRenamed: ({ channelId, clientMessageId }, previousClientMessageId) => {
+          deviceState.put(sendRemoval(previousClientMessageId));
+          events.emit("renamed", { channelId, previousClientMessageId, clientMessageId });
+        },
+        newClientMessageId: () => this.newClientMessageId(),
+        serverNowMs: this.serverNowMs,
         timers,
         random,
       },
@@ -129,7 +135,7 @@ export class ParleyClient {
       events,
       messages: this.messages,
       connected: (signal) => this.connection.ready(signal),
-      serverNowMs: () => timers.nowMs() + this.serverAheadMs,
+      serverNowMs: this.serverNowMs,
       timers,
       random,
       signal: this.over.signal,
@@ -272,7 +278,7 @@ export class ParleyClient {
 
   /** A new `client_message_id` for changes of channels: keep it for every further try. */
   newClientMessageId(): string {
-    return this.ids.next(this.timers.nowMs() + this.serverAheadMs);
+    return this.ids.next(this.serverNowMs());
   }
 
   /**
@@ -306,6 +312,8 @@ export class ParleyClient {
       pageToken = page.nextPageToken || undefined;
     }
   }
+
+  private readonly serverNowMs = (): number => this.timers.nowMs() + this.serverAheadMs;
 
   private onWelcome(welcome: Welcome): void {
     if (welcome.serverTime) {

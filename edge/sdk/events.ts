@@ -46,6 +46,8 @@ export interface ParleyEvents {
   sent: Sent;
   /** A text from the resend queue was refused for good. */
   refused: Refused;
+  /** A text from the resend queue has another id from now on. */
+  renamed: Renamed;
   /** The store failed to keep something; the client goes on in memory. */
   storeFailed: unknown;
 }
@@ -98,6 +100,13 @@ export interface Refused {
   clientMessageId: string;
   /** A ConnectError. */
   error: unknown;
+}
+
+/** A text whose id was refused, because the device's clock was ahead: it is sent under another. */
+export interface Renamed {
+  channelId: string;
+  previousClientMessageId: string;
+  clientMessageId: string;
 }
 
 /** Calls the listeners of named events. */

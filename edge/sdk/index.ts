@@ -22,6 +22,7 @@ export type {
   CursorMoved,
   ParleyEvents,
   Refused,
+  Renamed,
   Revised,
   Sent,
   SentResult,

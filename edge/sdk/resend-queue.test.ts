@@ -6,6 +6,7 @@ import { MemoryClientStore } from "./client-store.ts";
 import { FakeEdge } from "./edge-fake.ts";
 import { errorReason } from "./errors.ts";
 import { queuedSendsMax } from "./resend-queue.ts";
+import { uuidV7TimeMs } from "./uuid-v7.ts";
 
 const channelId = "d-ann-bob";
 
@@ -85,6 +86,51 @@ describe("sending", () => {
     await accepted.result;
     expect(stored()).toEqual(["2"]);
     expect(events.filter(({ name }) => name === "refused")).toHaveLength(1);
+  });
+
+  it("[R2] texts of a device whose clock was a day ahead are sent under new ids, in their order", async () => {
+    const store = new MemoryClientStore();
+    const edge = new FakeEdge();
+    edge.createChannel(channelId);
+    const clock = new ManualClock();
+    edge.serverTimeMs = clock.nowMs() - 86_400_000;
+    const { client, events } = await openFixture(edge, clock, { store });
+    const sendings = ["1", "2", "3"].map((text) => client.send(channelId, text));
+    const reason = "CLIENT_MESSAGE_ID_INVALID";
+    const error = { code: Code.InvalidArgument, reason, message: "more than 1 minute ahead" };
+    edge.sendFaults = [{ error, stored: false }];
+    await client.connect();
+    sendings.push(client.send(channelId, "4"));
+    await Promise.all(sendings.map(({ result }) => result));
+    const sent = edge.channels.get(channelId)!.slice(1);
+    expect(sent.map(({ body }) => body.value)).toEqual(["1", "2", "3", "4"]);
+    const ids = sent.map(({ clientMessageId }) => clientMessageId);
+    expect([...ids].sort()).toEqual(ids);
+    for (const id of ids) expect(uuidV7TimeMs(id) - edge.serverTimeMs).toBeLessThan(1_000);
+    const renamed = events.filter(({ name }) => name === "renamed").map(({ value }) => value);
+    expect(renamed).toEqual(
+      sendings.map(({ clientMessageId }, i) => ({
+        channelId,
+        previousClientMessageId: clientMessageId,
+        clientMessageId: ids[i],
+      })),
+    );
+    expect(events.filter(({ name }) => name === "refused")).toEqual([]);
+    await settled();
+    expect([...(await store.readAll())].filter(([key]) => key.startsWith("send/"))).toEqual([]);
+  });
+
+  it("[R2] a text whose id is refused as too old is refused for good: it may be stored", async () => {
+    const { edge, clock, client, stored, pass } = await start();
+    const reason = "CLIENT_MESSAGE_ID_INVALID";
+    const error = { code: Code.InvalidArgument, reason, message: "no" };
+    edge.serverTimeMs = clock.nowMs() + 86_400_000;
+    edge.cut();
+    const old = client.send(channelId, "old");
+    edge.sendFaults = [{ error, stored: false }];
+    await pass(2_000);
+    await expect(old.result).rejects.toThrow("no");
+    expect(stored()).toEqual([]);
   });
 
   it("a server's fault is tried five times", async () => {

@@ -6,9 +6,10 @@
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { Backoff } from "./backoff.ts";
 import type { QueuedSend } from "./device-entries.ts";
-import { errorRetryAfterMs, isFault, isTransient, sdkError } from "./errors.ts";
+import { errorReason, errorRetryAfterMs, isFault, isTransient, sdkError } from "./errors.ts";
 import type { SentResult } from "./events.ts";
 import type { Timers } from "./timers.ts";
+import { uuidV7TimeMs } from "./uuid-v7.ts";
 
 /** Code points of a text: fewer than 100,000. */
 const textCodePointsMax = 99_999;
@@ -33,6 +34,10 @@ export interface ResendQueueOptions {
   onSent(send: QueuedSend, result: SentResult): void;
   /** A text was refused for good. */
   onRefused(send: QueuedSend, error: unknown): void;
+  /** A text has another id from now on. */
+  onRenamed(send: QueuedSend, previousClientMessageId: string): void;
+  newClientMessageId(): string;
+  serverNowMs(): number;
   timers: Timers;
   random: () => number;
 }
@@ -83,10 +88,7 @@ export class ResendQueue {
     });
     // Whoever does not look at it hears of it by an event.
     result.catch(() => {});
-    void this.options.keep(send).then(() => {
-      waiting.kept = true;
-      this.dispatch();
-    });
+    this.keep(waiting);
     return result;
   }
 
@@ -118,11 +120,21 @@ export class ResendQueue {
       lane = { texts: [], backoff: new Backoff(this.options.random) };
       this.lanes.set(send.channelId, lane);
     }
-    const waiting: Waiting = { send, lane, kept: false, tries: 0, faults: 0 };
+    const waiting: Waiting = { send, lane, kept: false, renamed: false, tries: 0, faults: 0 };
     lane.texts.push(waiting);
     this.waiting.set(send.clientMessageId, waiting);
     this.units += send.text.length;
     return waiting;
+  }
+
+  private keep(waiting: Waiting): void {
+    const { send } = waiting;
+    waiting.kept = false;
+    void this.options.keep(send).then(() => {
+      if (waiting.send !== send) return;
+      waiting.kept = true;
+      this.dispatch();
+    });
   }
 
   private remove(waiting: Waiting): void {
@@ -168,10 +180,34 @@ export class ResendQueue {
     const again = isTransient(error) || (isFault(error) && ++waiting.faults < faultsMax);
     if (again) {
       this.pause(waiting.lane, error);
+    } else if (this.isAhead(waiting, error)) {
+      this.rename(waiting.lane);
     } else {
       this.remove(waiting);
       waiting.reject?.(error);
       this.options.onRefused(waiting.send, error);
+    }
+  }
+
+  /**
+   * Whether a text was made while the device's clock was ahead of the server's: it is refused for
+   * its id, then, and was not stored under it before.
+   */
+  private isAhead({ send, renamed }: Waiting, error: unknown): boolean {
+    if (renamed || errorReason(error) !== "CLIENT_MESSAGE_ID_INVALID") return false;
+    return uuidV7TimeMs(send.clientMessageId) > this.options.serverNowMs();
+  }
+
+  /** Gives a channel's texts new ids, all of them, so that the ids keep their order. */
+  private rename(lane: Lane): void {
+    for (const waiting of lane.texts) {
+      const { clientMessageId } = waiting.send;
+      waiting.send = { ...waiting.send, clientMessageId: this.options.newClientMessageId() };
+      waiting.renamed = true;
+      this.waiting.delete(clientMessageId);
+      this.waiting.set(waiting.send.clientMessageId, waiting);
+      this.options.onRenamed(waiting.send, clientMessageId);
+      this.keep(waiting);
     }
   }
 
@@ -191,6 +227,8 @@ interface Waiting {
   lane: Lane;
   /** Whether it is in the store. */
   kept: boolean;
+  /** Whether it got a new id: once is enough. */
+  renamed: boolean;
   tries: number;
   faults: number;
   resolve?: (result: SentResult) => void;

@@ -1,4 +1,10 @@
-/** Makes UUIDv7s (RFC 9562 section 5.7), each greater than the one before. */
+/** How far ids may be ahead of the clock: past it the clock was wrong when they were made. */
+const aheadMsMax = 60_000;
+
+/**
+ * Makes UUIDv7s (RFC 9562 section 5.7), each greater than the one before, unless the clock steps
+ * back by more than a minute: services refuse ids that are far ahead of their clock.
+ */
 export class UuidV7 {
   private lastMs: number;
 
@@ -8,11 +14,13 @@ export class UuidV7 {
   }
 
   /**
-   * The next id. Where the clock stands still or steps back, the id's time runs ahead of it by a
-   * millisecond for each id, so that ids sort as they were made.
+   * The next id. Where the clock stands still or steps back a little, the id's time runs ahead of
+   * it by a millisecond for each id, so that ids sort as they were made.
    */
   next(nowMs: number): string {
-    this.lastMs = Math.max(this.lastMs + 1, Math.trunc(nowMs));
+    const timeMs = Math.trunc(nowMs);
+    const isFarBack = this.lastMs - timeMs > aheadMsMax;
+    this.lastMs = isFarBack ? timeMs : Math.max(this.lastMs + 1, timeMs);
     const bytes = crypto.getRandomValues(new Uint8Array(16));
     const view = new DataView(bytes.buffer);
     view.setUint32(0, Math.floor(this.lastMs / 2 ** 16));
