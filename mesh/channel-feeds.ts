@@ -24,8 +24,8 @@ export const followedChannelsMax = 1_000;
 
 /** Channels to a question: as many as Message takes. */
 export const positionsMax = 200;
-/** Questions to Message under way at once; the others queue, at most one for each follower. */
-const syncsMax = 64;
+/** Questions to Message under way at once; the others queue, at most one for each device. */
+const questionsMax = 64;
 
 /** Where a device is in a channel. */
 export type FollowPosition = Pick<ChannelPosition, "channelId" | "channelSequence">;
@@ -52,8 +52,9 @@ export class ChannelFeeds {
   private readonly options: ChannelFeedsOptions;
   private readonly log: Logger;
   private readonly feeds = new Map<string, ChannelFeed>();
-  private readonly queue: (() => Promise<void>)[] = [];
-  private syncs = 0;
+  /** Whose turn to ask comes. */
+  private readonly queue = new Set<ChannelSubscription>();
+  private questions = 0;
 
   constructor(options: ChannelFeedsOptions) {
     this.options = options;
@@ -88,44 +89,43 @@ export class ChannelFeeds {
     feed.close();
   }
 
+  /** Lets a device ask when it is its turn. */
+  enqueue(subscription: ChannelSubscription): void {
+    this.queue.add(subscription);
+    this.askNext();
+  }
+
   /**
-   * Asks Message when it is this question's turn. The updates are those of the positions, in their
-   * order; a channel of which Message has not said anything is UNAVAILABLE.
+   * Asks Message. The updates are those of the positions, in their order; a channel of which
+   * Message has not said anything is UNAVAILABLE.
    */
-  sync(
-    identity: Identity,
-    positions: FollowPosition[],
-    done: (updates: ChannelUpdate[]) => void,
-  ): void {
-    this.queue.push(async () => {
-      let updates: ChannelUpdate[] = [];
-      try {
-        updates = await this.options.sync(identity, positions);
-      } catch (err) {
-        this.log.debug({ event: "channels_not_synced", err });
-      }
-      const told = new Map(updates.map((update) => [update.channelId, update]));
-      done(positions.map(({ channelId }) => told.get(channelId) ?? unavailable(channelId)));
-    });
-    this.syncNext();
+  async sync(identity: Identity, positions: FollowPosition[]): Promise<ChannelUpdate[]> {
+    let updates: ChannelUpdate[] = [];
+    try {
+      updates = await this.options.sync(identity, positions);
+    } catch (err) {
+      this.log.debug({ event: "channels_not_synced", err });
+    }
+    const told = new Map(updates.map((update) => [update.channelId, update]));
+    return positions.map(({ channelId }) => told.get(channelId) ?? unavailable(channelId));
   }
 
   /** Ends all following, that of the logs too. */
   close(): void {
-    this.queue.length = 0;
+    this.queue.clear();
     for (const feed of this.feeds.values()) feed.close();
     this.feeds.clear();
     this.options.logs.close();
   }
 
-  private syncNext(): void {
-    while (this.syncs < syncsMax) {
-      const next = this.queue.shift();
-      if (!next) return;
-      this.syncs++;
-      void next().finally(() => {
-        this.syncs--;
-        this.syncNext();
+  private askNext(): void {
+    for (const subscription of this.queue) {
+      if (this.questions >= questionsMax) return;
+      this.queue.delete(subscription);
+      this.questions++;
+      void subscription.ask().finally(() => {
+        this.questions--;
+        this.askNext();
       });
     }
   }
@@ -137,6 +137,10 @@ export class ChannelSubscription {
   private readonly identity: Identity;
   private readonly subscriber: ChannelSubscriber;
   private readonly followers = new Map<string, LiveFollower>();
+  /** Those of them that Message is to be asked about; their logs are followed. */
+  private readonly waiting = new Set<LiveFollower>();
+  private gathering: NodeJS.Immediate | undefined;
+  private isAsking = false;
 
   constructor(feeds: ChannelFeeds, identity: Identity, subscriber: ChannelSubscriber) {
     this.feeds = feeds;
@@ -146,31 +150,31 @@ export class ChannelSubscription {
 
   /** Follows channels from these positions; those that are followed already begin anew. */
   follow(positions: readonly FollowPosition[]): void {
-    const followers: LiveFollower[] = [];
+    const refused: ChannelUpdate[] = [];
     for (const { channelId, channelSequence } of positions) {
-      this.end(channelId);
-      if (this.followers.size >= followedChannelsMax) {
-        this.subscriber.update([unavailable(channelId)]);
+      if (this.followers.size >= followedChannelsMax && !this.followers.has(channelId)) {
+        refused.push(unavailable(channelId));
         continue;
       }
-      const follower = new LiveFollower(this, channelId, this.feeds.acquire(channelId));
+      // Before the one that it follows is ended, so that the log is followed on.
+      const feed = this.feeds.acquire(channelId);
+      this.end(channelId);
+      const follower = new LiveFollower(this, channelId, feed);
       follower.position = channelSequence;
       this.followers.set(channelId, follower);
-      followers.push(follower);
+      this.sync(follower);
     }
-    void this.sync(followers);
+    if (refused.length > 0) this.subscriber.update(refused);
   }
 
   /** The subscriber takes more again. */
   resume(): void {
-    const lost: LiveFollower[] = [];
     for (const follower of this.followers.values()) {
       if (!follower.isPaused) continue;
       follower.isPaused = false;
       const { feed, position } = follower;
-      if (!feed.covers(position) || !feed.admit(follower)) lost.push(follower);
+      if (!feed.covers(position) || !feed.admit(follower)) this.sync(follower);
     }
-    if (lost.length > 0) void this.sync(lost);
   }
 
   /** Ends all following. */
@@ -192,27 +196,44 @@ export class ChannelSubscription {
     const follower = this.followers.get(channelId);
     if (!follower) return;
     this.followers.delete(channelId);
+    this.waiting.delete(follower);
     follower.feed.remove(follower);
     this.feeds.release(channelId, follower.feed);
   }
 
-  /** Asks Message what followers lack, and lets them go on from there. */
-  async sync(followers: readonly LiveFollower[]): Promise<void> {
-    await Promise.all(followers.map(({ feed }) => feed.ready));
-    const wanted = followers.filter((follower) => this.isCurrent(follower));
-    while (wanted.length > 0) this.ask(wanted.splice(0, positionsMax));
+  /** Has Message asked what a follower lacks, and lets it go on from there. */
+  sync(follower: LiveFollower): void {
+    void follower.feed.ready.then(() => {
+      if (!this.isCurrent(follower)) return;
+      this.waiting.add(follower);
+      // Those whose logs are followed by the end of this turn share a question.
+      this.gathering ??= setImmediate(() => {
+        this.gathering = undefined;
+        this.askAgain();
+      });
+    });
   }
 
-  private ask(followers: readonly LiveFollower[]): void {
+  /** Asks Message about those that wait, as many as a question takes: one question at a time. */
+  async ask(): Promise<void> {
+    const followers = [...this.waiting].slice(0, positionsMax);
+    if (followers.length === 0) return;
+    for (const follower of followers) this.waiting.delete(follower);
     const positions = followers.map(({ channelId, position }) => {
       return { channelId, channelSequence: position };
     });
-    this.feeds.sync(this.identity, positions, (updates) => {
-      const answered = followers.map((follower, i) => ({ follower, update: updates[i]! }));
-      const open = answered.filter(({ follower }) => this.isCurrent(follower));
-      if (open.length > 0) this.subscriber.update(open.map(({ update }) => update));
-      for (const { follower, update } of open) this.goOn(follower, update);
-    });
+    this.isAsking = true;
+    const updates = await this.feeds.sync(this.identity, positions);
+    this.isAsking = false;
+    const answered = followers.map((follower, i) => ({ follower, update: updates[i]! }));
+    const open = answered.filter(({ follower }) => this.isCurrent(follower));
+    if (open.length > 0) this.subscriber.update(open.map(({ update }) => update));
+    for (const { follower, update } of open) this.goOn(follower, update);
+    this.askAgain();
+  }
+
+  private askAgain(): void {
+    if (this.waiting.size > 0 && !this.isAsking) this.feeds.enqueue(this);
   }
 
   private goOn(follower: LiveFollower, update: ChannelUpdate): void {
@@ -226,7 +247,7 @@ export class ChannelSubscription {
     }
     follower.position = channelSequence;
     follower.minSequence = minChannelSequence;
-    if (!follower.feed.admit(follower)) void this.sync([follower]);
+    if (!follower.feed.admit(follower)) this.sync(follower);
   }
 
   private isCurrent(follower: LiveFollower): boolean {
@@ -263,7 +284,7 @@ class LiveFollower implements ChannelFollower {
   }
 
   lost(): void {
-    void this.subscription.sync([this]);
+    this.subscription.sync(this);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * The LIVE channels that one gRPC caller follows: those that it asks for, and those that its inbox
- * says it is in. It is asked for so many at a time, and for more only when the answer has left: a
- * slow reader has one answer waiting.
+ * says it is in. So many are asked for at a time, and more only when what was answered has left: a
+ * slow reader has those answers waiting and no others.
  */
 import {
   MembershipChange_Kind as ChangeKind,
@@ -51,9 +51,10 @@ export class FollowedChannels implements ChannelSubscriber {
   private readonly positions = new Map<string, number>();
   /** Channels to ask for. */
   private readonly wanted = new Set<string>();
-  /** Those of the question that is under way, and the item that the answer must know of. */
+  /** Those that are not answered yet, and the item that the answer must know of. */
   private readonly asked = new Map<string, number>();
-  private isWriting = false;
+  /** Answers that have not left. */
+  private answers = 0;
   private readonly unavailable = new Set<string>();
   private retry: Timer | undefined;
 
@@ -114,9 +115,9 @@ export class FollowedChannels implements ChannelSubscriber {
       this.ask();
       return;
     }
-    this.isWriting = true;
+    this.answers++;
     this.listener.update(told, () => {
-      this.isWriting = false;
+      this.answers--;
       this.ask();
     });
   }
@@ -159,14 +160,14 @@ export class FollowedChannels implements ChannelSubscriber {
   }
 
   private ask(): void {
-    if (this.isWriting || this.asked.size > 0 || this.wanted.size === 0) return;
+    if (this.answers > 0) return;
     const positions: FollowPosition[] = [];
     for (const channelId of this.wanted) {
-      if (positions.length === positionsMax) break;
+      if (this.asked.size >= positionsMax) break;
       this.wanted.delete(channelId);
       this.asked.set(channelId, 0);
       positions.push({ channelId, channelSequence: this.positions.get(channelId) ?? 0 });
     }
-    this.subscription.follow(positions);
+    if (positions.length > 0) this.subscription.follow(positions);
   }
 }
