@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { ChannelDeliveredSchema } from "../gen/parley/message/v1/cursor_pb.js";
 import type { LinkCursor, LinkDelivered } from "../gen/parley/message/v1/message_service_pb.js";
 import { ManualClock } from "../mesh/clock-manual.ts";
-import { Acks, deliveredIntervalMs } from "./acks.ts";
+import { Acks, deliveredIntervalMs, deliveredPerUserMax } from "./acks.ts";
 
 describe("Acks", () => {
   it("[S1] tells the latest of each device, all together, once an interval", () => {
@@ -66,5 +66,33 @@ describe("Acks", () => {
         { userId: "alice", channel: { channelId: "g-2", messageId: 6n } },
       ],
     ]);
+  });
+
+  it("[R1] keeps so many channels of a user, and so room for the others'", () => {
+    const told: LinkDelivered[][] = [];
+    const clock = new ManualClock();
+    const links = {
+      markDelivered() {},
+      markChannels: (all: LinkDelivered[]) => void told.push(all),
+    };
+    const acks = new Acks(links, clock, 3_000);
+    const put = (userId: string, channelIds: string[], messageId: bigint) =>
+      acks.put(
+        { userId, deviceId: userId },
+        { inboxEpoch: "e", inboxSequence: 1n, curMaxMessageId: 1n },
+        channelIds.map((channelId) => create(ChannelDeliveredSchema, { channelId, messageId })),
+      );
+    for (let i = 0; i < 1_000; i++) {
+      const channelIds = Array.from({ length: 100 }, (_, j) => `g-${i * 100 + j}`);
+      put("eve", channelIds, 1n);
+    }
+    put("eve", ["g-0"], 2n);
+    put("ann", ["g-0"], 1n);
+    clock.advance(deliveredIntervalMs);
+    const [all] = told;
+    const of = (id: string) => all!.filter(({ userId }) => userId === id);
+    expect(of("eve")).toHaveLength(deliveredPerUserMax);
+    expect(of("eve")[0]).toMatchObject({ channel: { channelId: "g-0", messageId: 2n } });
+    expect(of("ann")).toHaveLength(1);
   });
 });

@@ -20,7 +20,8 @@ export interface Acked {
 
 /** How often Message is told what users have of channels: somebody looks at these. */
 export const deliveredIntervalMs = 500;
-/** Channels of users that may wait for it; what comes past it is made up for by the next message. */
+/** Channels that may wait for it, of one user and of all; the next message makes up for the rest. */
+export const deliveredPerUserMax = 200;
 const deliveredMax = 100_000;
 
 /**
@@ -31,7 +32,9 @@ const deliveredMax = 100_000;
  */
 export class Acks {
   private readonly cursors: Latest<LinkCursor>;
-  private readonly delivered: Latest<LinkDelivered>;
+  /** By user, then by channel. */
+  private readonly delivered: Latest<Map<string, LinkDelivered>>;
+  private deliveredCount = 0;
 
   constructor(
     links: Pick<SendLinks, "markDelivered" | "markChannels">,
@@ -39,7 +42,10 @@ export class Acks {
     intervalMs: number,
   ) {
     this.cursors = new Latest(clock, intervalMs, (cursors) => links.markDelivered(cursors));
-    this.delivered = new Latest(clock, deliveredIntervalMs, (all) => links.markChannels(all));
+    this.delivered = new Latest(clock, deliveredIntervalMs, (users) => {
+      this.deliveredCount = 0;
+      links.markChannels(users.flatMap((channels) => [...channels.values()]));
+    });
   }
 
   /** Takes a device's ack. */
@@ -49,12 +55,15 @@ export class Acks {
     channels: readonly ChannelDelivered[] = [],
   ): void {
     this.cursors.put(deviceId, create(LinkCursorSchema, { userId, deviceId, cursor }));
+    if (channels.length === 0) return;
+    const own = this.delivered.get(userId) ?? new Map<string, LinkDelivered>();
+    this.delivered.put(userId, own);
     for (const channel of channels) {
-      const key = `${userId} ${channel.channelId}`;
-      const before = this.delivered.get(key);
-      if (!before && this.delivered.size >= deliveredMax) return;
-      if (before && before.channel!.messageId >= channel.messageId) continue;
-      this.delivered.put(key, create(LinkDeliveredSchema, { userId, channel }));
+      const before = own.get(channel.channelId);
+      const isFull = own.size >= deliveredPerUserMax || this.deliveredCount >= deliveredMax;
+      if (before ? before.channel!.messageId >= channel.messageId : isFull) continue;
+      if (!before) this.deliveredCount++;
+      own.set(channel.channelId, create(LinkDeliveredSchema, { userId, channel }));
     }
   }
 
@@ -77,10 +86,6 @@ class Latest<Value> {
     this.clock = clock;
     this.intervalMs = intervalMs;
     this.handOver = handOver;
-  }
-
-  get size(): number {
-    return this.waiting.size;
   }
 
   get(key: string): Value | undefined {

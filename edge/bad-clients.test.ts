@@ -159,6 +159,12 @@ describe("[T1] [S2] a client that makes a mistake is told, and nobody else notic
       code: CloseCode.BAD_FRAME,
       reason: /ack.inbox_sequence: 99 is not in 0..1/,
     },
+    {
+      name: "an ack of a channel that can't be one",
+      frame: { case: "ack" as const, value: { channels: [{ channelId: "g".repeat(65) }] } },
+      code: CloseCode.BAD_FRAME,
+      reason: /ack.channels/,
+    },
   ])("$name", async ({ frame, code, reason }) => {
     await using fixture = await new EdgeFixture().start();
     const client = await fixture.signIn("eve/eve-1");

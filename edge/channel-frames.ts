@@ -18,8 +18,13 @@ export function checkFollowed(channels: readonly ChannelPosition[]): void {
   const ids = new Set(channels.map(({ channelId }) => channelId));
   if (ids.size < channels.length) throw fieldInvalid(field, "name a channel twice");
   for (const { channelId } of channels) {
-    if (!channelIdPattern.test(channelId)) throw fieldInvalid(field, "have one that is no id");
+    checkChannelId(field, channelId);
   }
+}
+
+/** @throws DomainError FIELD_INVALID */
+export function checkChannelId(field: string, channelId: string): void {
+  if (!channelIdPattern.test(channelId)) throw fieldInvalid(field, "have one that is no id");
 }
 
 /** What a batch is as a frame. */

@@ -4,6 +4,7 @@ import type { AccessToken } from "../mesh/access-token.ts";
 import { fieldInvalid } from "../mesh/errors.ts";
 import { toFrameError, tooMany } from "./call-error.ts";
 import { performCall } from "./calls.ts";
+import { checkChannelId } from "./channel-frames.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import type { FrameCodec, ServerFrameContent } from "./frame-codec.ts";
 import { logOutMethod, publicMethods } from "./public-methods.ts";
@@ -110,6 +111,7 @@ export class Requests {
       const text = `${channels.length} channels; the limit is ${ackChannelsMax}`;
       throw fieldInvalid("ack.channels", text);
     }
+    for (const { channelId } of channels) checkChannelId("ack.channels", channelId);
     const inboxEpoch = this.edge.feeds.epoch(this.token.userId);
     this.edge.acks.put(this.token, { inboxEpoch, inboxSequence, curMaxMessageId }, channels);
   }

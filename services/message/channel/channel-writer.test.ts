@@ -259,4 +259,20 @@ describe("the writers of a process", () => {
     await turn();
     await expect(change(1)).resolves.toBeDefined();
   });
+
+  it("[R1] are kept for channels that there are", async () => {
+    const { fixture } = await setUp();
+    const channels = new Channels(fixture.writing);
+    for (let i = 0; i < 100; i++) await channels.read(`g-none-${i}`);
+    await turn();
+    expect(channels.size).toBe(0);
+    await channels.change(channelId, {
+      ...{ senderId: "ann", clientMessageId: "", clientTimeMs: 0, replyToMessageId: 0n },
+      ...{ traceParent: "", bytes: 1, deadlineMs: Number.POSITIVE_INFINITY },
+      decide: sendText(channelId, "ann", "x", 0n),
+    });
+    await turn();
+    expect(channels.size).toBe(1);
+    expect(channels.warm(channelId)).toBeDefined();
+  });
 });

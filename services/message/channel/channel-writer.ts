@@ -61,10 +61,17 @@ export class ChannelWriter {
   private changes: Change[] = [];
   private readers: Reader[] = [];
   private running = false;
+  private readonly onIdle: (writer: ChannelWriter) => void;
 
-  constructor(channelId: string, deps: WriterDependencies) {
+  /** @param onIdle told whenever nothing is under way any more */
+  constructor(
+    channelId: string,
+    deps: WriterDependencies,
+    onIdle: (writer: ChannelWriter) => void = () => {},
+  ) {
     this.channelId = channelId;
     this.deps = deps;
+    this.onIdle = onIdle;
   }
 
   /** Whether nothing is under way: the writer may be forgotten. */
@@ -120,6 +127,7 @@ export class ChannelWriter {
       if (this.changes.length > 0) await this.write(this.nextBatch());
     }
     this.running = false;
+    this.onIdle(this);
   }
 
   private async answerReaders(): Promise<void> {

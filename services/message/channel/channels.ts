@@ -101,7 +101,10 @@ export class Channels {
     if (writer) {
       this.writers.delete(channelId);
     } else {
-      writer = new ChannelWriter(channelId, this.deps);
+      // One that knows nothing is not kept: perhaps there is no such channel.
+      writer = new ChannelWriter(channelId, this.deps, (idle) => {
+        if (!idle.atHand) this.writers.delete(channelId);
+      });
       if (this.writers.size >= channelsMax) this.forgetIdle();
     }
     this.writers.set(channelId, writer);

@@ -1,7 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { type Event, EventSchema } from "../../../gen/parley/edge/v1/frame_pb.js";
 import { MessageService } from "../../../gen/parley/message/v1/message_service_pb.js";
 import { MessageFixture, type MessageInstance } from "../message-fixture.ts";
@@ -236,6 +236,28 @@ describe("members' cursors", () => {
     const answer = await instance.call("bob", method.getChannel, { channelId });
     expect(answer).toMatchObject({ channel: { channelId } });
     expect(answer.readState).toBeUndefined();
+  });
+
+  it("[R1] what devices say of channels that nobody knows takes a limited number of reads", async () => {
+    let reads = 0;
+    vi.spyOn(fixture.writing.log, "last").mockImplementation(() => {
+      reads++;
+      return new Promise(() => {});
+    });
+    const messageId = await say("ann");
+    const bob = { inboxEpoch: "e1", inboxSequence: 1n };
+    const refused: unknown[] = [];
+    for (let i = 0; i < 5_000; i++) {
+      const channels = [{ channelId: `d-bob-x${i}`, messageId }];
+      const marking = instance.call("bob", method.markDelivered, { cursor: bob, channels });
+      marking.catch((error) => refused.push(error));
+    }
+    await fixture.pass(0);
+    expect(reads).toBe(64);
+    expect(refused).toHaveLength(5_000 - 64 - 4_096);
+    expect(refused[0]).toMatchObject({ reason: "OVERLOADED" });
+    await markDelivered("cid", messageId);
+    expect(await cursors("ann")).toContainEqual(expect.objectContaining({ userId: "cid" }));
   });
 
   it("refuses ids that are none", async () => {

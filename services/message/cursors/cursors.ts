@@ -6,6 +6,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ChannelDelivered } from "../../../gen/parley/message/v1/cursor_pb.js";
 import { type Channel, DeliveryMode } from "../../../gen/parley/message/v1/message_pb.js";
 import type { Clock } from "../../../mesh/clock.ts";
+import { ConcurrencyLimit } from "../../../mesh/concurrency-limit.ts";
 import { unavailable } from "../../../mesh/errors.ts";
 import { maxId, minId } from "../../../mesh/ids.ts";
 import type { Streams } from "../../../mesh/streams.ts";
@@ -22,6 +23,10 @@ export interface CursorsOptions extends HistoryDependencies {
   clock: Clock;
 }
 
+/** Channels that are read at once because of what devices say of them, and that wait for it. */
+const readsAtOnceMax = 64;
+const readsWaitingMax = 4_096;
+
 /** How far somebody has read. */
 interface ReadPosition {
   messageId: bigint;
@@ -33,6 +38,10 @@ interface ReadPosition {
 export class Cursors {
   private readonly options: CursorsOptions;
   private readonly moves: CursorMoves;
+  private readonly reads = new ConcurrencyLimit({
+    atOnceMax: readsAtOnceMax,
+    waitingMax: readsWaitingMax,
+  });
 
   constructor(options: CursorsOptions) {
     this.options = options;
@@ -77,7 +86,7 @@ export class Cursors {
     let state = channels.warm(channelId);
     if (state?.isLive) return;
     if (!state?.members.has(userId) || state.channel.lastMessageId < messageId) {
-      ({ state } = await channels.read(channelId));
+      ({ state } = await this.reads.run(() => channels.read(channelId)));
     }
     if (!state?.members.has(userId) || state.channel.mode !== DeliveryMode.COPY) return;
     if (state.channel.deleteTime) return;
