@@ -29,6 +29,8 @@ const gatheredBytesMax = 256 * 1024;
 /** What is kept at hand for those who come. */
 const recentBatchesMax = 64;
 const recentBytesMax = 1024 * 1024;
+/** It goes when it has been there for one to two of these: by then Message has answered who comes. */
+const recentIntervalMs = 10_000;
 /** Comings and goings alone are told at most this often. */
 const countIntervalMs = 1_000;
 
@@ -51,6 +53,11 @@ export class ChannelFeed implements Follower {
   /** Consecutive, the newest last. */
   private recent: ChannelBatch[] = [];
   private recentBytes = 0;
+  /** The last item that came; 0: none yet, or what came is not known any more. */
+  private heardSequence = 0;
+  /** The last that had come when it was looked at what is recent. */
+  private agedSequence = 0;
+  private aging: Timer | undefined;
 
   constructor(clock: Clock, onFailure: (error: unknown) => void) {
     this.clock = clock;
@@ -66,7 +73,7 @@ export class ChannelFeed implements Follower {
    */
   admit(follower: ChannelFollower): boolean {
     this.flush();
-    if (this.recent.length > 0 && !this.covers(follower.position)) return false;
+    if (this.heardSequence > 0 && !this.covers(follower.position)) return false;
     for (const batch of this.recent) if (!this.give(follower, batch)) return true;
     this.followers.add(follower);
     return true;
@@ -74,8 +81,8 @@ export class ChannelFeed implements Follower {
 
   /** Whether all that has come since a position is known to be at hand. */
   covers(position: number): boolean {
-    const [oldest] = this.recent;
-    return oldest !== undefined && oldest.prevSequence <= position;
+    const sinceSequence = this.recent[0]?.prevSequence ?? this.heardSequence;
+    return this.heardSequence > 0 && sinceSequence <= position;
   }
 
   /** Nothing more is given to the follower. */
@@ -87,6 +94,7 @@ export class ChannelFeed implements Follower {
   close(): void {
     clearImmediate(this.immediate);
     this.timer?.cancel();
+    this.aging?.cancel();
     this.followers.clear();
   }
 
@@ -115,6 +123,7 @@ export class ChannelFeed implements Follower {
     this.flush();
     this.recent = [];
     this.recentBytes = 0;
+    this.heardSequence = 0;
     const followers = [...this.followers];
     this.followers.clear();
     for (const follower of followers) follower.lost();
@@ -177,8 +186,23 @@ export class ChannelFeed implements Follower {
     }
     this.recent.push(batch);
     this.recentBytes += batch.bytes;
+    this.heardSequence = batch.sequence;
     while (this.recent.length > recentBatchesMax || this.recentBytes > recentBytesMax) {
-      this.recentBytes -= this.recent.shift()!.bytes;
+      this.forgetOldest();
     }
+    this.aging ??= this.clock.setTimer(recentIntervalMs, this.age);
+  }
+
+  private readonly age = (): void => {
+    while (this.recent.length > 0 && this.recent[0]!.sequence <= this.agedSequence) {
+      this.forgetOldest();
+    }
+    this.agedSequence = this.heardSequence;
+    const isOver = this.recent.length === 0;
+    this.aging = isOver ? undefined : this.clock.setTimer(recentIntervalMs, this.age);
+  };
+
+  private forgetOldest(): void {
+    this.recentBytes -= this.recent.shift()!.bytes;
   }
 }
