@@ -255,6 +255,30 @@ describe("[T1] a handshake that is refused", () => {
   });
 });
 
+describe("one address with all the connections that it may have", () => {
+  it("[O3] gets no further one, while others and the machine itself do", async () => {
+    const limits = { connectionsPerAddressMax: 1, forwardedHops: 1 };
+    await using fixture = await new EdgeFixture(limits).start();
+    const from = (address: string) =>
+      fixture.connect("parley.v1.json", { "x-forwarded-for": address });
+    const first = await from("192.0.2.1");
+    const refused = await from("192.0.2.1");
+    expect(await refused.closed).toMatchObject({ code: CloseCode.TRY_AGAIN_LATER });
+    const polled = await fetch(`http://${fixture.edge.address}/v1/poll`, {
+      headers: { "x-forwarded-for": "192.0.2.1" },
+    });
+    expect(polled.status).toBe(503);
+    await from("192.0.2.2");
+    await fixture.connect();
+    await fixture.connect();
+    expect(fixture.edge.connectionCount).toBe(4);
+    first.ws.close();
+    await expect.poll(() => fixture.edge.connectionCount).toBe(3);
+    await from("192.0.2.1");
+    expect(fixture.edge.connectionCount).toBe(4);
+  });
+});
+
 describe("[P2] a connection that falls silent", () => {
   it("is closed after the time for Hello", async () => {
     await using fixture = await new EdgeFixture().start();

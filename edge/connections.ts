@@ -1,6 +1,7 @@
 /** The connections of an edge, whatever carries them: counts, drains and drops them. */
 import { sleep } from "../mesh/clock.ts";
 import { within } from "../mesh/lifecycle.ts";
+import { AddressCounts } from "./address-counts.ts";
 import { CloseCode } from "./close-codes.ts";
 import { Connection } from "./connection.ts";
 import type { EdgeContext } from "./edge-context.ts";
@@ -12,6 +13,7 @@ import type { Closing } from "./turns.ts";
 export class Connections {
   private readonly edge: EdgeContext;
   private readonly all = new Set<Connection>();
+  private readonly ofAddresses = new AddressCounts();
   private isDraining = false;
   private onEmpty: (() => void) | undefined;
   private accepted = 0;
@@ -25,9 +27,12 @@ export class Connections {
     return this.all.size;
   }
 
-  /** Why no further one is accepted, and where to go instead; undefined: there is room. */
-  get refusal(): Closing | undefined {
-    const isFull = this.all.size >= this.edge.config.connectionsMax;
+  /** Why no further one of this client is accepted, and where to go; undefined: there is room. */
+  refusal(clientAddress: string): Closing | undefined {
+    const { connectionsMax, connectionsPerAddressMax } = this.edge.config;
+    const isFull =
+      this.all.size >= connectionsMax ||
+      this.ofAddresses.of(clientAddress) >= connectionsPerAddressMax;
     if (!this.isDraining && !isFull) return undefined;
     const code = this.isDraining ? CloseCode.SERVICE_RESTART : CloseCode.TRY_AGAIN_LATER;
     this.edge.metrics.closed.inc({ code });
@@ -38,12 +43,14 @@ export class Connections {
   add(socket: FrameSocket, codec: FrameCodec, clientAddress: string): Connection {
     const connection = new Connection(this.edge, { socket, codec }, ++this.accepted, clientAddress);
     this.all.add(connection);
+    this.ofAddresses.add(clientAddress);
     return connection;
   }
 
   /** The connection's socket has closed. */
   remove(connection: Connection): void {
     if (!this.all.delete(connection)) return;
+    this.ofAddresses.remove(connection.clientAddress);
     connection.onClose();
     if (this.all.size === 0) this.onEmpty?.();
   }

@@ -92,6 +92,15 @@ export const edgeConfig = defineConfig({
     description:
       "Connections at once, over WebSocket or HTTP; a further one is closed with 1013. Also the capacity by which clients are spread over edges.",
   },
+  connectionsPerAddressMax: {
+    env: "PARLEY_EDGE_CONNECTIONS_PER_ADDRESS_MAX",
+    schema: integer(1, 1_000_000),
+    default: "5000",
+    unit: "connections",
+    secret: false,
+    description:
+      "The same of one client address; the machine's own (127.0.0.1) may have any number. Behind a proxy see PARLEY_EDGE_FORWARDED_HOPS.",
+  },
   httpConnectionsMax: {
     env: "PARLEY_EDGE_HTTP_CONNECTIONS_MAX",
     schema: integer(1, 100_000),
@@ -107,6 +116,14 @@ export const edgeConfig = defineConfig({
     unit: "calls",
     secret: false,
     description: "HTTP calls under way at once; a further one is answered RESOURCE_EXHAUSTED.",
+  },
+  httpCallsPerAddressMax: {
+    env: "PARLEY_EDGE_HTTP_CALLS_PER_ADDRESS_MAX",
+    schema: integer(1, 100_000),
+    default: "200",
+    unit: "calls",
+    secret: false,
+    description: "The same of one client address, except the machine's own.",
   },
   headerBytesMax: {
     env: "PARLEY_EDGE_HEADER_BYTES_MAX",

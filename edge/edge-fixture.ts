@@ -110,8 +110,11 @@ export class EdgeFixture {
   }
 
   /** Opens a WebSocket; nothing is sent. */
-  async connect(subprotocol = "parley.v1.protobuf"): Promise<SocketClient> {
-    const client = new SocketClient(`ws://${this.edge.address}/ws`, subprotocol);
+  async connect(
+    subprotocol = "parley.v1.protobuf",
+    headers: Record<string, string> = {},
+  ): Promise<SocketClient> {
+    const client = new SocketClient(`ws://${this.edge.address}/ws`, subprotocol, headers);
     this.clients.push(client);
     await once(client.ws, "open");
     return client;

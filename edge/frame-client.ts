@@ -99,9 +99,9 @@ export class SocketClient extends FrameClient {
   readonly ws: WebSocket;
   private readonly isJson: boolean;
 
-  constructor(url: string, subprotocol: string) {
+  constructor(url: string, subprotocol: string, headers: Record<string, string> = {}) {
     super();
-    this.ws = new WebSocket(url, subprotocol);
+    this.ws = new WebSocket(url, subprotocol, { headers });
     this.isJson = subprotocol === "parley.v1.json";
     this.ws.on("message", (data: Buffer) => {
       const { frame } = this.isJson

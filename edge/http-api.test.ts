@@ -118,6 +118,26 @@ describe("the HTTP API", () => {
     for (const response of await Promise.all(waiting)) expect(response.status).toBe(200);
   });
 
+  it("[O3] leaves room for others when one address has all the calls that it may have", async () => {
+    const limits = { httpCallsPerAddressMax: 2, forwardedHops: 1 };
+    await using fixture = await new EdgeFixture(limits).start();
+    const answers: (() => void)[] = [];
+    fixture.answers.set(logIn, () => new Promise<void>((resolve) => answers.push(resolve)));
+    const from = (address?: string) =>
+      post(fixture, logIn, "{}", address === undefined ? {} : { "x-forwarded-for": address });
+    const waiting = [from("192.0.2.1"), from("192.0.2.1")];
+    await expect.poll(() => answers.length).toBe(2);
+    const refused = await from("192.0.2.1");
+    expect(refused.status).toBe(429);
+    expect(await refused.text()).toContain("2 calls of this address are under way");
+    waiting.push(from("192.0.2.2"), from(), from(), from());
+    await expect.poll(() => answers.length).toBe(6);
+    for (const answer of answers) answer();
+    for (const response of await Promise.all(waiting)) expect(response.status).toBe(200);
+    fixture.answers.delete(logIn);
+    expect((await from("192.0.2.1")).status).toBe(200);
+  });
+
   it("survives a client that breaks off in the middle of a request", async () => {
     await using fixture = await new EdgeFixture().start();
     const [host, port] = fixture.edge.address.split(":");

@@ -24,8 +24,11 @@ import { answerProblem, HttpRefused, toProblem } from "./http-problem.ts";
 import { bearerToken, bodyTooLarge } from "./http-request.ts";
 import { type PublicMethod, publicMethods } from "./public-methods.ts";
 
-/** Makes what answers calls over HTTP. `checkLoad` throws where too much is under way. */
-export function createHttpApi(edge: EdgeContext, checkLoad: () => void): RequestListener {
+/** Throws where too much is under way, at the edge or of this client. */
+export type CheckLoad = (clientAddress: string) => void;
+
+/** Makes what answers calls over HTTP. */
+export function createHttpApi(edge: EdgeContext, checkLoad: CheckLoad): RequestListener {
   const { config, log } = edge;
   const router = createConnectRouter({
     grpc: false,
@@ -76,13 +79,13 @@ function mediaTypeUnsupported(): HttpRefused {
 /** Runs before the body is read. @throws ConnectError */
 async function admit(
   { verifier }: EdgeContext,
-  checkLoad: () => void,
+  checkLoad: CheckLoad,
   context: HandlerContext,
 ): Promise<void> {
   const { method, requestHeader, values } = context;
   completeErrors(context);
   try {
-    checkLoad();
+    checkLoad(values.get(addressKey));
     if (!publicMethods.get(methodPath(method).slice(1))?.needsIdentity) return;
     const accessToken = bearerToken(requestHeader.get("authorization"));
     values.set(identityKey, await verifier.verify(accessToken));

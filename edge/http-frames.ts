@@ -12,6 +12,7 @@ import type { EdgeContext } from "./edge-context.ts";
 import type { ServerFrameContent } from "./frame-codec.ts";
 import { jsonFrames } from "./frames-json.ts";
 import { clientAddress } from "./handshake.ts";
+import type { CheckLoad } from "./http-api.ts";
 import { answerProblem, toProblem } from "./http-problem.ts";
 import { bearerToken, readJson } from "./http-request.ts";
 import type { HttpTurns } from "./http-turns.ts";
@@ -26,10 +27,9 @@ const framesMax = 256;
 export class HttpFrames {
   private readonly edge: EdgeContext;
   private readonly turns: HttpTurns;
-  private readonly checkLoad: () => void;
+  private readonly checkLoad: CheckLoad;
 
-  /** @param checkLoad throws where too much is under way */
-  constructor(edge: EdgeContext, turns: HttpTurns, checkLoad: () => void) {
+  constructor(edge: EdgeContext, turns: HttpTurns, checkLoad: CheckLoad) {
     this.edge = edge;
     this.turns = turns;
     this.checkLoad = checkLoad;
@@ -39,7 +39,8 @@ export class HttpFrames {
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { config, verifier } = this.edge;
     try {
-      this.checkLoad();
+      const address = clientAddress(request, config.forwardedHops);
+      this.checkLoad(address);
       const token = await verifier.verify(bearerToken(request.headers.authorization));
       const body = await readJson(request, ClientFramesSchema, config.jsonFrameBytesMax);
       const frames = body?.frames ?? [];
@@ -47,7 +48,7 @@ export class HttpFrames {
         throw fieldInvalid("frames", `${frames.length} frames; the limit is ${framesMax}`);
       }
       const connection = this.turns.find(String(request.headers[connectionHeader]), token);
-      const post = new FramesPost(this.edge, { request, response, token, connection });
+      const post = new FramesPost(this.edge, { address, response, token, connection });
       for (const { frame } of frames) post.take(frame);
       post.end();
     } catch (error) {
@@ -58,7 +59,8 @@ export class HttpFrames {
 
 /** What a post consists of. */
 interface Post {
-  request: IncomingMessage;
+  /** The client's. */
+  address: string;
   response: ServerResponse;
   token: AccessToken;
   /** The device's stream or poll, if the post names it and it is here. */
@@ -78,11 +80,11 @@ class FramesPost implements RequestsOwner, Flushable {
   private unanswered = 0;
   private isTaken = false;
 
-  constructor(edge: EdgeContext, { request, response, token, connection }: Post) {
+  constructor(edge: EdgeContext, { address, response, token, connection }: Post) {
     this.edge = edge;
     this.response = response;
     this.connection = connection;
-    this.clientAddress = clientAddress(request, edge.config.forwardedHops);
+    this.clientAddress = address;
     this.requests = new Requests(edge, this, token);
   }
 

@@ -2,10 +2,12 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { Code, RpcError, retryAfterMsDefault } from "../mesh/errors.ts";
 import { within } from "../mesh/lifecycle.ts";
+import { AddressCounts } from "./address-counts.ts";
 import type { Connections } from "./connections.ts";
 import { answerPreflight, shareAnswer } from "./cors.ts";
 import type { EdgeContext } from "./edge-context.ts";
-import { createHttpApi } from "./http-api.ts";
+import { clientAddress } from "./handshake.ts";
+import { type CheckLoad, createHttpApi } from "./http-api.ts";
 import { answerDocument, isDocument } from "./http-docs.ts";
 import { HttpFrames } from "./http-frames.ts";
 import { answerProblem } from "./http-problem.ts";
@@ -22,6 +24,7 @@ export class HttpRoutes {
   private readonly frames: HttpFrames;
   private readonly api: RequestListener;
   private underWay = 0;
+  private readonly underWayOf = new AddressCounts();
   private onIdle: (() => void) | undefined;
 
   /** @param isReady what health checks are told */
@@ -52,8 +55,10 @@ export class HttpRoutes {
     else if (path === "/v1/events") void this.turns.answer(request, new EventStreamTurn(response));
     else if (path === "/v1/poll") void this.turns.answer(request, new PollTurn(response));
     else {
+      const address = clientAddress(request, this.edge.config.forwardedHops);
       this.underWay++;
-      response.once("close", this.onAnswered);
+      this.underWayOf.add(address);
+      response.once("close", () => this.onAnswered(address));
       if (path === "/v1/frames") void this.frames.answer(request, response);
       else this.api(request, response);
     }
@@ -86,14 +91,19 @@ export class HttpRoutes {
     await within(callsEndMsMax, new Promise<void>((resolve) => (this.onIdle = resolve)));
   }
 
-  private readonly onAnswered = (): void => {
+  private onAnswered(address: string): void {
+    this.underWayOf.remove(address);
     if (--this.underWay === 0) this.onIdle?.();
-  };
+  }
 
-  private readonly checkLoad = (): void => {
-    const { httpCallsMax } = this.edge.config;
-    if (this.underWay <= httpCallsMax) return;
-    const text = `${httpCallsMax} calls are under way at this edge, the limit`;
+  /** What is asked for counts already. */
+  private readonly checkLoad: CheckLoad = (address) => {
+    const { httpCallsMax, httpCallsPerAddressMax } = this.edge.config;
+    const isOfAddress = this.underWayOf.of(address) > httpCallsPerAddressMax;
+    if (!isOfAddress && this.underWay <= httpCallsMax) return;
+    const text = isOfAddress
+      ? `${httpCallsPerAddressMax} calls of this address are under way, the limit`
+      : `${httpCallsMax} calls are under way at this edge, the limit`;
     const retryAfterMs = retryAfterMsDefault;
     throw new RpcError(Code.RESOURCE_EXHAUSTED, "OVERLOADED", text, { retryAfterMs });
   };

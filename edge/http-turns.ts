@@ -52,11 +52,12 @@ export class HttpTurns {
         socket.connection.hear();
         socket.begin(turn);
       } else {
-        const { refusal } = this.connections;
+        const address = clientAddress(request, this.edge.config.forwardedHops);
+        const refusal = this.connections.refusal(address);
         if (refusal) return turn.close(refusal);
         const from = hello ?? helloAt(eventId);
         if (accessToken) from.accessToken = accessToken;
-        this.start(turn, request, from);
+        this.start(turn, address, from);
       }
     } catch (error) {
       this.refuse(turn, error);
@@ -78,8 +79,7 @@ export class HttpTurns {
     return socket?.framesWritten === eventId.frames ? socket : undefined;
   }
 
-  private start(turn: Turn, request: IncomingMessage, hello: Hello): void {
-    const address = clientAddress(request, this.edge.config.forwardedHops);
+  private start(turn: Turn, address: string, hello: Hello): void {
     const socket = new HttpSocket(this.edge, ({ connection }) => this.forget(connection));
     const connection = this.connections.add(socket, jsonFrames, address);
     socket.connection = connection;

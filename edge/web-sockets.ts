@@ -31,10 +31,10 @@ export class WebSockets {
   upgrade(request: IncomingMessage, raw: Duplex, head: Buffer): void {
     try {
       const { codec, server } = checkHandshake(request, this.edge.config, this.protocols);
-      const { refusal } = this.connections;
+      const address = clientAddress(request, this.edge.config.forwardedHops);
+      const refusal = this.connections.refusal(address);
       server.handleUpgrade(request, raw, head, (ws) => {
         if (refusal) return ws.refuse(refusal);
-        const address = clientAddress(request, this.edge.config.forwardedHops);
         ws.attach(raw, codec, this.connections, address);
       });
     } catch (error) {

@@ -100,7 +100,7 @@ export function createMessageService(deps: MessageDependencies): Served {
     logs: new LogFeeds({ streams, clock, log: logger, ...(metrics && { metrics }) }),
     async sync({ userId }, positions) {
       const request = create(SyncChannelsRequestSchema, { positions });
-      const updates = await reads.run(() => syncChannels(request, userId, history));
+      const updates = await reads.run(userId, () => syncChannels(request, userId, history));
       return updates.map((update) => create(ChannelUpdateSchema, update));
     },
     clock,
@@ -164,20 +164,26 @@ export function createMessageService(deps: MessageDependencies): Served {
 
     async listMessages(request, context) {
       const { userId } = requireIdentity(context);
-      return orUnavailable(reads.run(() => listMessages(request, userId, history), context.signal));
+      return orUnavailable(
+        reads.run(userId, () => listMessages(request, userId, history), context.signal),
+      );
     },
 
     async syncChannels(request, context) {
       const { userId } = requireIdentity(context);
       return {
-        updates: await reads.run(() => syncChannels(request, userId, history), context.signal),
+        updates: await reads.run(
+          userId,
+          () => syncChannels(request, userId, history),
+          context.signal,
+        ),
       };
     },
 
     async searchMessages(request, context) {
       const { userId } = requireIdentity(context);
       const { found, ...page } = await orUnavailable(
-        reads.run(() => searchMessages(request, userId, search), context.signal),
+        reads.run(userId, () => searchMessages(request, userId, search), context.signal),
       );
       return { hits: found, ...page };
     },
@@ -185,7 +191,7 @@ export function createMessageService(deps: MessageDependencies): Served {
     async listMentions(request, context) {
       const { userId } = requireIdentity(context);
       const { found, ...page } = await orUnavailable(
-        reads.run(() => listMentions(request, userId, search), context.signal),
+        reads.run(userId, () => listMentions(request, userId, search), context.signal),
       );
       return { messages: found.map(({ message }) => message), ...page };
     },

@@ -7,6 +7,9 @@ import { type CutLogTail, type LogTail, readTail } from "../channel/log-tail.ts"
 const atOnceMax = 64;
 /** Further ones that wait for their turn. */
 const waitingMax = 256;
+/** The same of one user, all its devices together: so one account can't take every turn. */
+const ofUserAtOnceMax = 8;
+const ofUserWaitingMax = 56;
 
 /**
  * What reading histories may take of a process. Where the store is slow or away, a page costs a
@@ -15,11 +18,20 @@ const waitingMax = 256;
  */
 export class HistoryReads {
   private readonly limit = new ConcurrencyLimit({ atOnceMax, waitingMax });
+  /** Of users with requests under way or waiting. */
+  private readonly users = new Map<string, { limit: ConcurrencyLimit; requests: number }>();
   private readonly tails = new SharedReads<LogTail | CutLogTail>();
 
-  /** See {@link ConcurrencyLimit.run}. */
-  run<T>(read: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    return this.limit.run(read, signal);
+  /** Reads for a user when it is its turn: see {@link ConcurrencyLimit.run}. */
+  async run<T>(userId: string, read: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const user = this.users.get(userId) ?? { limit: limitOfUser(), requests: 0 };
+    this.users.set(userId, user);
+    user.requests++;
+    try {
+      return await user.limit.run(() => this.limit.run(read, signal), signal);
+    } finally {
+      if (--user.requests === 0) this.users.delete(userId);
+    }
   }
 
   /** See {@link readTail}; one reading for all who ask at once. Nobody may change what it gives. */
@@ -32,4 +44,8 @@ export class HistoryReads {
     const key = `${channelId} ${after} ${snapshotLogSequence}`;
     return this.tails.read(key, () => readTail(channelId, after, snapshotLogSequence, log));
   }
+}
+
+function limitOfUser(): ConcurrencyLimit {
+  return new ConcurrencyLimit({ atOnceMax: ofUserAtOnceMax, waitingMax: ofUserWaitingMax });
 }

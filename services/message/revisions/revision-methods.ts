@@ -80,14 +80,14 @@ export function revisionMethods(
     async listReactions(request, context) {
       const { userId } = requireIdentity(context);
       return orUnavailable(
-        history.reads.run(() => listReactions(request, userId, history), context.signal),
+        history.reads.run(userId, () => listReactions(request, userId, history), context.signal),
       );
     },
 
     async listRevisedMessages(request, context) {
       const { userId } = requireIdentity(context);
       return orUnavailable(
-        history.reads.run(() => listRevised(request, userId, history), context.signal),
+        history.reads.run(userId, () => listRevised(request, userId, history), context.signal),
       );
     },
   };
