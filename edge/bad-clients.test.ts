@@ -268,7 +268,9 @@ describe("one address with all the connections that it may have", () => {
       headers: { "x-forwarded-for": "192.0.2.1" },
     });
     expect(polled.status).toBe(503);
-    await from("192.0.2.2");
+    await from("2001:db8::1");
+    const neighbour = await from("2001:db8::2");
+    expect(await neighbour.closed).toMatchObject({ code: CloseCode.TRY_AGAIN_LATER });
     await fixture.connect();
     await fixture.connect();
     expect(fixture.edge.connectionCount).toBe(4);

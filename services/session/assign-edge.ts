@@ -1,3 +1,4 @@
+import { clientNetwork } from "../../mesh/client-network.ts";
 import { fieldInvalid } from "../../mesh/errors.ts";
 import { requireRegion } from "./fields.ts";
 import type { SessionHandlers, SessionParts } from "./session-parts.ts";
@@ -13,7 +14,7 @@ export function assignEdge(parts: SessionParts): SessionHandlers["assignEdge"] {
     if (failedUrls.length > failedUrlsMax) {
       throw fieldInvalid("failed_urls", `${failedUrls.length} are more than ${failedUrlsMax}`);
     }
-    parts.allowances.assignments.take(clientAddress);
+    parts.allowances.assignments.take(clientNetwork(clientAddress));
     return { edges: parts.edges.choose({ region, failedUrls }) };
   };
 }

@@ -66,21 +66,27 @@ describe("credentials", () => {
       await session.restart();
     });
 
-    it("[O3] an address that sent too many wrong passwords waits, others don't", async () => {
-      await session.restart({ PARLEY_SESSION_WRONG_PASSWORDS_PER_ADDRESS_MAX: "2" });
-      const { user } = await session.signUp();
-      const from = (clientAddress: string) => session.as(undefined, { clientAddress });
-      for (const login of ["victim-1", "victim-2"]) {
-        await expect(from("198.51.100.7").logIn({ login, password })).rejects.toThrow("wrong");
-      }
-      const logIn = { login: user!.username, password };
-      await expect(from("198.51.100.7").logIn(logIn)).rejects.toMatchObject({
-        reason: "TOO_MANY_ATTEMPTS",
-      });
-      await from("198.51.100.8").logIn(logIn);
-      await from("").logIn(logIn);
-      await session.restart();
-    });
+    it.each([
+      ["198.51.100.7", "198.51.100.7", "198.51.100.8"],
+      ["2001:db8::7", "2001:db8::8", "2001:db8:0:1::7"],
+    ])(
+      "[O3] who sent too many wrong passwords from %s waits, as %s, %s doesn't",
+      async (first, same, other) => {
+        await session.restart({ PARLEY_SESSION_WRONG_PASSWORDS_PER_ADDRESS_MAX: "2" });
+        const { user } = await session.signUp();
+        const from = (clientAddress: string) => session.as(undefined, { clientAddress });
+        for (const login of ["victim-1", "victim-2"]) {
+          await expect(from(first).logIn({ login, password })).rejects.toThrow("wrong");
+        }
+        const logIn = { login: user!.username, password };
+        await expect(from(same).logIn(logIn)).rejects.toMatchObject({
+          reason: "TOO_MANY_ATTEMPTS",
+        });
+        await from(other).logIn(logIn);
+        await from("").logIn(logIn);
+        await session.restart();
+      },
+    );
 
     it("[A1] a password stored with other parameters is stored anew, and still right", async () => {
       const { user, userId } = await session.signUp();

@@ -1,3 +1,4 @@
+import { clientNetwork } from "../../mesh/client-network.ts";
 import type { CallContext } from "../../mesh/rpc.ts";
 import { sessionError } from "./session-errors.ts";
 import { callerGone, type SessionParts } from "./session-parts.ts";
@@ -30,7 +31,8 @@ export async function checkPassword<Account extends PasswordRow>(
 ): Promise<Account> {
   const { clientAddress, signal } = context;
   const { wrongPasswordsOfAddress, wrongPasswordsOfAccount } = parts.allowances;
-  wrongPasswordsOfAddress.take(clientAddress);
+  const network = clientNetwork(clientAddress);
+  wrongPasswordsOfAddress.take(network);
   wrongPasswordsOfAccount.take(name);
   let wrong = false;
   try {
@@ -40,7 +42,7 @@ export async function checkPassword<Account extends PasswordRow>(
     return account!;
   } finally {
     if (!wrong) {
-      wrongPasswordsOfAddress.giveBack(clientAddress);
+      wrongPasswordsOfAddress.giveBack(network);
       wrongPasswordsOfAccount.giveBack(name);
     }
   }

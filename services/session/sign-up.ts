@@ -1,3 +1,4 @@
+import { clientNetwork } from "../../mesh/client-network.ts";
 import { UniqueViolation } from "../../mesh/sql.ts";
 import {
   requireDisplayName,
@@ -31,7 +32,7 @@ export function signUp(parts: SessionParts): SessionHandlers["signUp"] {
     const deviceName = requireName("device_name", request.deviceName);
     const region = requireRegion("region", request.region);
 
-    parts.allowances.signUps.take(context.clientAddress);
+    parts.allowances.signUps.take(clientNetwork(context.clientAddress));
     const passwordHash = await parts.passwords.hash(password, context.signal);
     const device = newDevice(parts, randomId(), deviceName);
     try {
