@@ -6,10 +6,11 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { clientStoreContract } from "./client-store.contract.ts";
 import { FileClientStore, journalBytesMin } from "./client-store-file.ts";
 
@@ -102,6 +103,25 @@ describe("FileClientStore", () => {
     await (await FileClientStore.open(path)).close();
     expect(statSync(path).mode & 0o777).toBe(0o600);
     await expect(FileClientStore.open(join(folder, "none", "device"))).rejects.toThrow("ENOENT");
+  });
+
+  it("[K3] a line that the system writes in parts is there as a whole", async () => {
+    const path = newPath();
+    const store = await FileClientStore.open(path);
+    const file = await open(path);
+    const handles: typeof file = Object.getPrototypeOf(file);
+    await file.close();
+    const { write } = handles;
+    const inParts = vi.spyOn(handles, "write");
+    inParts.mockImplementation(function (this: typeof file, ...args: unknown[]) {
+      const [line, at, length, position] = args;
+      return Reflect.apply(write, this, [line, at, Math.min(length as number, 7), position]);
+    } as typeof write);
+    await store.write(new Map([["a", "1"]]));
+    await store.write(new Map([["b", "2"]]));
+    inParts.mockRestore();
+    await store.close();
+    expect(await read(path)).toEqual({ a: "1", b: "2" });
   });
 
   it("[K3] a line without its end is not there", async () => {

@@ -57,7 +57,11 @@ export class FileClientStore implements ClientStore {
 
   async write(entries: ReadonlyMap<string, string | undefined>): Promise<void> {
     const line = lineOf([...entries]);
-    await this.file.write(line, 0, line.length, this.size);
+    for (let at = 0; at < line.length; ) {
+      // A system may write a part only: on a full disk, for example.
+      const { bytesWritten } = await this.file.write(line, at, line.length - at, this.size + at);
+      at += bytesWritten;
+    }
     await this.file.datasync();
     this.size += line.length;
     for (const [key, value] of entries) {
