@@ -30,6 +30,7 @@ import { placeOf, putSend } from "./put-send.ts";
 import { Reading } from "./reading.ts";
 import { ResendQueue } from "./resend-queue.ts";
 import { revisedMessage } from "./revised-message.ts";
+import { ServerClock } from "./server-clock.ts";
 import type { WebSocketConstructor } from "./socket.ts";
 import { sleep, systemTimers, type Timers } from "./timers.ts";
 import { Tokens } from "./tokens.ts";
@@ -48,6 +49,7 @@ export class ParleyClient {
   /** How far the user and others have read, how many texts are unread, and who is writing. */
   readonly reading: Reading;
   private readonly tokens: Tokens;
+  private readonly serverClock: ServerClock;
   private readonly deviceState: DeviceState;
   private readonly timers: Timers;
   private readonly events: Events<ParleyEvents>;
@@ -60,12 +62,12 @@ export class ParleyClient {
   private readonly cache: MessageCache;
   /** Aborted when the client is over, by `close`, a sign-out or the edge. */
   private readonly over = new AbortController();
-  private serverAheadMs = 0;
   private connectionState: ConnectionState = { status: "stopped", reason: "not connected yet" };
 
   private constructor(
     options: ParleyClientOptions,
     tokens: Tokens,
+    serverClock: ServerClock,
     deviceState: DeviceState,
     events: Events<ParleyEvents>,
   ) {
@@ -74,6 +76,7 @@ export class ParleyClient {
     const { sends, messages } = deviceState.loaded;
     const format = options.format === "json" ? jsonFrames : protobufFrames;
     this.tokens = tokens;
+    this.serverClock = serverClock;
     this.deviceState = deviceState;
     this.timers = timers;
     this.events = events;
@@ -123,7 +126,7 @@ export class ParleyClient {
           events.emit("renamed", { channelId, previousClientMessageId, clientMessageId });
         },
         newClientMessageId: () => this.newClientMessageId(),
-        serverNowMs: this.serverNowMs,
+        serverNowMs: () => serverClock.nowMs(),
         timers,
         random,
       },
@@ -135,7 +138,7 @@ export class ParleyClient {
       events,
       messages: this.messages,
       connected: (signal) => this.connection.ready(signal),
-      serverNowMs: this.serverNowMs,
+      serverNowMs: () => serverClock.nowMs(),
       timers,
       random,
       signal: this.over.signal,
@@ -173,12 +176,13 @@ export class ParleyClient {
     const { tokens: store, timers = systemTimers, fetch, region } = options;
     const url = EdgeAddresses.of(options.url);
     const more = { ...(fetch && { fetch }), ...(region && { region }) };
-    const tokens = await Tokens.load({ url, store, timers, ...more });
+    const serverClock = new ServerClock(timers);
+    const tokens = await Tokens.load({ url, store, serverClock, ...more });
     const events = new Events<ParleyEvents>();
     const deviceState = await DeviceState.load(options.store, tokens.owner.userId, (error) =>
       events.emit("storeFailed", error),
     );
-    return new ParleyClient({ ...options, url }, tokens, deviceState, events);
+    return new ParleyClient({ ...options, url }, tokens, serverClock, deviceState, events);
   }
 
   /** Who is signed in. */
@@ -278,7 +282,7 @@ export class ParleyClient {
 
   /** A new `client_message_id` for changes of channels: keep it for every further try. */
   newClientMessageId(): string {
-    return this.ids.next(this.serverNowMs());
+    return this.ids.next(this.serverClock.nowMs());
   }
 
   /**
@@ -313,12 +317,8 @@ export class ParleyClient {
     }
   }
 
-  private readonly serverNowMs = (): number => this.timers.nowMs() + this.serverAheadMs;
-
   private onWelcome(welcome: Welcome): void {
-    if (welcome.serverTime) {
-      this.serverAheadMs = timestampMs(welcome.serverTime) - this.timers.nowMs();
-    }
+    if (welcome.serverTime) this.serverClock.set(timestampMs(welcome.serverTime));
     this.inbox.onWelcome(welcome);
     this.queue.resume();
   }

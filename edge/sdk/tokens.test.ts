@@ -9,6 +9,7 @@ import { ManualClock } from "../../mesh/clock-manual.ts";
 import { connected, openFixture, settled, signIn } from "./client-fixture.ts";
 import { FakeEdge } from "./edge-fake.ts";
 import { errorReason } from "./errors.ts";
+import { ServerClock } from "./server-clock.ts";
 import { logIn, memoryTokenStore, signUp, Tokens } from "./tokens.ts";
 
 /** Serves SessionService over fetch, without a network. */
@@ -95,8 +96,9 @@ describe("Tokens", () => {
     const session = sessionFetch(clock);
     const expire = { accessExpireTimeMs: clock.nowMs() + 900_000 };
     const store = memoryTokenStore({ ...signIn, ...expire, ...fields });
-    const tokens = await Tokens.load({ url, store, timers: clock, fetch: session.fetch });
-    return { clock, store, tokens, ...session };
+    const serverClock = new ServerClock(clock);
+    const tokens = await Tokens.load({ url, store, serverClock, fetch: session.fetch });
+    return { clock, serverClock, store, tokens, ...session };
   }
 
   it("gives the access token until a minute before its end, then a new one", async () => {
@@ -106,6 +108,34 @@ describe("Tokens", () => {
     clock.advance(2_000);
     expect(await tokens.accessToken()).toBe("access-2");
     expect(await store.load()).toMatchObject({ refreshToken: "refresh-2" });
+  });
+
+  it("goes by the server's clock once that is known, whatever the device's own says", async () => {
+    const { clock, serverClock, tokens, refreshed } = await load();
+    const serverTimeMs = clock.nowMs();
+    clock.stepWallClock(14.5 * 60_000);
+    serverClock.set(serverTimeMs);
+    await tokens.accessToken();
+    await tokens.keep();
+    expect(refreshed).toEqual([]);
+    clock.stepWallClock(-60 * 60_000);
+    serverClock.set(serverTimeMs + 841_000);
+    expect(await tokens.accessToken()).toBe("access-2");
+  });
+
+  it("a client takes the server's clock from its connection", async () => {
+    const edge = new FakeEdge();
+    const clock = new ManualClock();
+    const { fetch, refreshed } = sessionFetch(clock);
+    edge.serverTimeMs = clock.nowMs() - 14 * 60_000;
+    const accessExpireTimeMs = clock.nowMs() + 61_000;
+    const tokens = memoryTokenStore({ ...signIn, accessExpireTimeMs });
+    const fixture = await connected(await openFixture(edge, clock, { fetch, tokens }));
+    await fixture.pass(2_000);
+    edge.cut();
+    await fixture.pass(2_000);
+    expect(edge.hellos).toHaveLength(2);
+    expect(refreshed).toEqual([]);
   });
 
   it("refreshes once for all who ask at the same time", async () => {
@@ -125,10 +155,10 @@ describe("Tokens", () => {
   });
 
   it("forgets a sign-in whose refresh token is refused", async () => {
-    const { clock, tokens, fetch } = await load();
+    const { serverClock, tokens, fetch } = await load();
     await tokens.refresh();
     const store = memoryTokenStore(signIn);
-    const stolen = await Tokens.load({ url, store, timers: clock, fetch });
+    const stolen = await Tokens.load({ url, store, serverClock, fetch });
     expect(errorReason(await stolen.refresh().catch((error) => error))).toBe(
       "REFRESH_TOKEN_REUSED",
     );

@@ -8,7 +8,7 @@ import {
 } from "../../gen/parley/session/v1/session_service_pb.js";
 import { EdgeAddresses } from "./edge-addresses.ts";
 import { sdkError } from "./errors.ts";
-import type { Timers } from "./timers.ts";
+import type { ServerClock } from "./server-clock.ts";
 import { createHttpTransport } from "./transport-http.ts";
 
 /** A device's sign-in: plain data, to be kept as JSON. The refresh token is a secret. */
@@ -102,7 +102,7 @@ const refreshMarginMs = 7 * 24 * 3_600_000;
 /** The tokens of one sign-in, always fresh. */
 export class Tokens {
   private readonly store: TokenStore;
-  private readonly timers: Timers;
+  private readonly serverClock: ServerClock;
   private readonly sessions: Client<typeof SessionService>;
   private readonly addresses: EdgeAddresses;
   private readonly region: string;
@@ -112,7 +112,7 @@ export class Tokens {
   private constructor(signIn: SignIn, options: TokensOptions) {
     this.signIn = signIn;
     this.store = options.store;
-    this.timers = options.timers;
+    this.serverClock = options.serverClock;
     this.addresses = EdgeAddresses.of(options.url);
     this.region = options.region ?? "";
     this.sessions = sessions({ ...options, url: this.addresses });
@@ -132,11 +132,12 @@ export class Tokens {
   }
 
   /**
-   * An access token with a minute to live at least, as far as this machine's clock can tell.
+   * An access token with a minute to live at least, as far as the server's clock is known.
    * @throws ConnectError SIGNED_OUT, UNAUTHENTICATED: the sign-in is over; else try again
    */
   async accessToken(): Promise<string> {
-    if (this.signIn.accessExpireTimeMs - accessMarginMs < this.timers.nowMs()) await this.refresh();
+    const { accessExpireTimeMs } = this.signIn;
+    if (accessExpireTimeMs - accessMarginMs < this.serverClock.nowMs()) await this.refresh();
     return this.signIn.accessToken;
   }
 
@@ -145,7 +146,7 @@ export class Tokens {
    * and needs no refreshing, but must not end signed out. Errors: see {@link accessToken}.
    */
   async keep(): Promise<void> {
-    if (this.signIn.refreshExpireTimeMs - refreshMarginMs < this.timers.nowMs()) {
+    if (this.signIn.refreshExpireTimeMs - refreshMarginMs < this.serverClock.nowMs()) {
       await this.refresh();
     }
   }
@@ -203,7 +204,7 @@ export class Tokens {
 /** What tokens need. */
 export interface TokensOptions extends SignInOptions {
   store: TokenStore;
-  timers: Timers;
+  serverClock: ServerClock;
 }
 
 function sessions(options: SignInOptions): Client<typeof SessionService> {
