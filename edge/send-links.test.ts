@@ -221,6 +221,30 @@ describe("SendLinks", () => {
     expect([...streams.keys()]).toHaveLength(2);
   });
 
+  it("[R2] stays with an instance that accepts sends, though one hangs on what is away", async () => {
+    const { send, stream, streams, results, clock } = setUp(["message-a", "message-b"]);
+    send("g-1");
+    send("g-1");
+    await turn();
+    const [first] = streams.keys();
+    const error = { code: Code.UNAVAILABLE, reason: "UNAVAILABLE", message: "the store is away" };
+    const refuse = (linkId: number) => {
+      const result = { case: "error" as const, value: error };
+      stream(first!).onMessage(create(LinkResponseSchema, { results: [{ linkId, result }] }));
+    };
+    stream(first!).answer(1);
+    refuse(2);
+    expect((results[1] as RpcError).code).toBe(Code.UNAVAILABLE);
+    send("g-1");
+    await turn();
+    expect([...streams.keys()]).toEqual([first]);
+    clock.advance(2_000);
+    refuse(3);
+    send("g-1");
+    await turn();
+    expect([...streams.keys()]).toHaveLength(2);
+  });
+
   it("answers UNAVAILABLE at once where no instance is known", () => {
     const { send, results } = setUp([]);
     send("g-1");

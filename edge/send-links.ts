@@ -44,6 +44,8 @@ const sweepMs = 500;
 const retryAfterMs = 300;
 /** How long an instance whose link broke, or that can't serve, is passed over, if there are others. */
 const passedOverMs = 5_000;
+/** One that has accepted a send so lately can serve: what it can't answer hangs on that send alone. */
+const servingMs = 2_000;
 /** An instance that says nothing for so long while sends wait for it is taken to be cut off. */
 const silentMsMax = 3_000;
 
@@ -172,6 +174,7 @@ class SendLink {
   private readonly unanswered = new Map<number, Unanswered>();
   private nextLinkId = 1;
   private heardMs: number;
+  private acceptedMs = Number.NEGATIVE_INFINITY;
 
   /** @param onFailing told that the link has broken, or that its instance can't serve */
   constructor(
@@ -196,7 +199,7 @@ class SendLink {
     stream.onMessage = ({ results }) => {
       this.heardMs = clock.monotonicMs();
       for (const { linkId, result } of results) {
-        if (result.case === "response") this.answer(linkId, result.value);
+        if (result.case === "response") this.accepted(linkId, result.value);
         else if (result.case === "error") this.refused(linkId, asRpcError(result.value));
       }
     };
@@ -267,8 +270,14 @@ class SendLink {
     this.close();
   }
 
+  private accepted(linkId: number, response: SendMessageResponse): void {
+    this.acceptedMs = this.heardMs;
+    this.answer(linkId, response);
+  }
+
   private refused(linkId: number, error: RpcError): void {
-    if (error.code === Code.UNAVAILABLE) this.onFailing();
+    const isServing = this.heardMs - this.acceptedMs < servingMs;
+    if (error.code === Code.UNAVAILABLE && !isServing) this.onFailing();
     this.answer(linkId, error);
   }
 
