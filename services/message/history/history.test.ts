@@ -175,6 +175,23 @@ describe("a channel's history", () => {
     expect(await walk({ order: NEWEST_FIRST })).toEqual([[5], [4], [3], [2, 1]]);
   });
 
+  it("[M2] holds few texts at once, and ends a page early rather than look at too many bytes", async () => {
+    const { fixture, send, list, walk } = await setUp();
+    const text = "語".repeat(90_000);
+    for (let n = 2; n <= 60; n++) await send(text);
+    await send("from ben", "ben");
+    await fixture.work();
+    const read = vi.spyOn(fixture.store, "listMessages");
+    expect((await list({ pageSize: 200 })).messages).toHaveLength(2);
+    expect(read.mock.calls.map(([{ limit }]) => limit)).toEqual([51]);
+    const pages = await walk({ senderId: "ben", order: OLDEST_FIRST });
+    expect(pages).toEqual([[], [61]]);
+    expect(read.mock.calls.every(([{ limit }]) => limit === 51)).toBe(true);
+    read.mockClear();
+    await list({ senderId: "nobody" });
+    expect(read).toHaveBeenCalledTimes(1);
+  });
+
   it("[G4] shows who was removed what came up to the removal, and nobody else anything", async () => {
     const { fixture, send, change, walk, list } = await setUp();
     await send("2");

@@ -37,7 +37,10 @@ const pageSizeMax = 200;
 const pageBytesMax = 384 * 1024;
 /** Rows looked at for one page; a filter that matches less ends the page early. */
 const scanMax = 2_000;
-const scanChunk = 250;
+/** Bytes of texts looked at for one page; past it the same. */
+const scanBytesMax = 4 * 1024 * 1024;
+/** Rows read at once, of any size: a page of the default size, and one that tells of a further. */
+const scanChunk = pageSizeDefault + 1;
 /** An id's time and the time of acceptance differ: ids are reserved ahead, and may lead 5 s. */
 const idTimeSlackMs = 10_000;
 
@@ -167,16 +170,19 @@ async function scan(
   let minId = upwards ? max(range.from, filter.minId) : filter.minId;
   let maxId = upwards ? filter.maxId : min(range.upTo, filter.maxId);
   const found: Message[] = [];
-  let bytes = 0;
+  let foundBytes = 0;
+  let scannedBytes = 0;
   // Without a filter the first rows are the page, and one more tells that there is another.
-  let wanted = range.limit + 1;
-  for (let scanned = 0; scanned < scanMax; wanted = scanChunk) {
+  let wanted = Math.min(range.limit + 1, scanChunk);
+  for (let scanned = 0; scanned < scanMax && scannedBytes < scanBytesMax; wanted = scanChunk) {
     const chunk = await source.read(minId, maxId, !upwards, wanted);
     scanned += chunk.length;
     for (const message of chunk) {
+      const bytes = message.body.case === "text" ? message.body.value.length * 3 : 0;
+      scannedBytes += bytes;
       if (filter.admits(message)) {
-        bytes += message.body.case === "text" ? message.body.value.length * 3 : 0;
-        if (found.length > 0 && (found.length === range.limit || bytes > pageBytesMax)) {
+        foundBytes += bytes;
+        if (found.length > 0 && (found.length === range.limit || foundBytes > pageBytesMax)) {
           return { found, beyond: message.messageId };
         }
         if (range.limit === 0) return { found, beyond: message.messageId };

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { MessageService } from "../../../gen/parley/message/v1/message_service_pb.js";
 import { ChannelUpdateState as State } from "../../../gen/parley/message/v1/sync_pb.js";
 import { MessageFixture } from "../message-fixture.ts";
@@ -93,6 +93,16 @@ describe("SyncChannels", () => {
       { state: State.READ_HISTORY, channelSequence: 1_002, member: true, texts: [] },
     ]);
     expect((await sync("ben", [channelId, 2]))[0]).toMatchObject({ state: State.CURRENT });
+  });
+
+  it("[M2] holds few texts of any size at once", async () => {
+    const { fixture, createGroup, send, sync } = await setUp();
+    const channelId = await createGroup("group");
+    await send(channelId, ...Array.from({ length: 60 }, () => "語".repeat(90_000)));
+    await fixture.work();
+    const read = vi.spyOn(fixture.store, "listMessages");
+    expect((await sync("ann", [channelId, 1]))[0]).toMatchObject({ state: State.READ_HISTORY });
+    expect(read.mock.calls.map(([{ limit }]) => limit)).toEqual([50]);
   });
 
   it("[R2] says that a channel can't be read rather than leave something out", async () => {

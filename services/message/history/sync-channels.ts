@@ -25,11 +25,12 @@ type Update = Omit<MessageInitShape<typeof ChannelUpdateSchema>, "$typeName">;
 const lackedMax = 1_000;
 /** Bytes of messages in a response, which must fit into a frame; one message is given in any case. */
 const responseBytesMax = 384 * 1024;
-/** Bytes that are looked at for one channel; past it the same. */
+/** Bytes of messages that a device may lack; past it the same. */
 const lackedBytesMax = 4 * 1024 * 1024;
 /** Older messages that may have been revised: more, and the device is better off beginning anew. */
 const revisedMax = 200;
-const chunkMax = 100;
+/** Messages read at once, of any size. */
+const chunkMax = 50;
 /** What a message takes besides its text, at most. */
 const messageBytes = 300;
 /** Channels that are read at once. */
