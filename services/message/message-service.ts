@@ -132,7 +132,7 @@ export function createMessageService(deps: MessageDependencies): Served {
       const channelId = directChannelId(userId, request.userId);
       const decide = createDirect(channelId, userId, request.userId, clock.nowMs(), refusal);
       // It needs no client id: what is created twice is the same.
-      return { channel: await calls.changed({ channelId, clientMessageId: "", decide }, context) };
+      return { channel: await calls.changed({ channelId, decide }, context) };
     },
 
     ...groupMethods(calls, store, clock, deps.inviteSecret),

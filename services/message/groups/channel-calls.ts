@@ -25,8 +25,8 @@ export interface ChannelCallDependencies {
 /** A change that a call asks for. */
 export interface WantedChange {
   channelId: string;
-  /** Empty: the change is recognised by its effect. */
-  clientMessageId: string;
+  /** Unset only where the change is recognised by its effect. */
+  clientMessageId?: string;
   decide: Decide;
   /** Users that it names. */
   userIds?: readonly string[];
@@ -52,11 +52,11 @@ export class ChannelCalls {
   change(wanted: WantedChange, context: CallContext): Promise<Outcome> {
     const { channelId, clientMessageId, decide, userIds = [], targetId = 0n, text = "" } = wanted;
     checkChannelId(channelId);
-    const nowMs = this.deps.clock.nowMs();
+    const hasId = clientMessageId !== undefined;
     return this.deps.channels.change(channelId, {
       senderId: requireIdentity(context).userId,
-      clientMessageId,
-      clientTimeMs: clientMessageId === "" ? 0 : checkClientMessageId(clientMessageId, nowMs),
+      clientMessageId: hasId ? clientMessageId : "",
+      clientTimeMs: hasId ? checkClientMessageId(clientMessageId, this.deps.clock.nowMs()) : 0,
       replyToMessageId: 0n,
       traceParent: context.traceParent,
       userIds,

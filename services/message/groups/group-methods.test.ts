@@ -215,6 +215,25 @@ describe("a group's name and settings", () => {
   });
 });
 
+describe("a change to a group", () => {
+  it("[M5] is refused without a client id, which alone can tell it from its resend", async () => {
+    const { change, links } = await setUp();
+    const { inviteToken } = await change("ann", "createInviteLink");
+    for (const [userId, rpc, rest] of [
+      ["ann", "createInviteLink", {}],
+      ["ann", "renameGroup", { name: "another" }],
+      ["ann", "addMembers", { userIds: ["dan"] }],
+      ["dan", "joinGroup", { inviteToken }],
+      ["ben", "leaveGroup", {}],
+    ] as const) {
+      await expect(change(userId, rpc, { ...rest, clientMessageId: "" })).rejects.toEqual(
+        refused("CLIENT_MESSAGE_ID_INVALID"),
+      );
+    }
+    expect(await links()).toHaveLength(1);
+  });
+});
+
 describe("an invite link", () => {
   it("[G1] lets in who has its token, on any instance, and no more than it says", async () => {
     const { change, members, links, elsewhere } = await setUp();

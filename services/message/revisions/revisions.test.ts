@@ -150,6 +150,10 @@ describe("revisions", () => {
     for (const emoji of ["", "a b", "\u0007", "x".repeat(65)]) {
       await expect(react(emoji)).rejects.toMatchObject({ reason: "FIELD_INVALID" });
     }
+    const unnamed = { ...at(), clientMessageId: "", text: "x" };
+    await expect(instance.call("ann", method.editMessage, unnamed)).rejects.toMatchObject({
+      reason: "CLIENT_MESSAGE_ID_INVALID",
+    });
     const missing = { ...at(), messageId: messageId + 1n, text: "x" };
     await expect(instance.call("ann", method.editMessage, missing)).rejects.toMatchObject({
       reason: "MESSAGE_NOT_FOUND",
