@@ -172,9 +172,11 @@ describe("a group", () => {
     }
     expect(await reasonOf(join(eve, channelId))).toBe("NOT_PUBLIC");
     expect(await reasonOf(join(eve, `${channelId.slice(0, -1)}0`))).toBe("NOT_PUBLIC");
-    expect(
-      await reasonOf(addMembers(ann, channelId, { userId: "nobody0000000000" } as Device)),
-    ).toBe("USER_NOT_FOUND");
+    for (const userId of ["nobody0000000000", "nobody"]) {
+      const nobody = { userId } as Device;
+      expect(await reasonOf(addMembers(ann, channelId, nobody))).toBe("USER_NOT_FOUND");
+      expect(await reasonOf(ann.openDirect(nobody))).toBe("USER_NOT_FOUND");
+    }
     const direct = await ann.openDirect(ben);
     expect(await reasonOf(leave(ann, direct))).toBe("NOT_A_GROUP");
     expect(await reasonOf(addMembers(ann, direct, eve))).toBe("NOT_A_GROUP");

@@ -1,6 +1,9 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { MessageService } from "../../../gen/parley/message/v1/message_service_pb.js";
+import { CheckContactsRequest_Kind as Kind } from "../../../gen/parley/session/v1/session_service_pb.js";
+import { Code, RpcError } from "../../../mesh/errors.ts";
 import { MessageFixture, type MessageInstance } from "../message-fixture.ts";
+import { refusalOf } from "./contacts.ts";
 
 const { method } = MessageService;
 
@@ -90,6 +93,16 @@ describe("whom one may contact", () => {
     const channelId = await createGroup("ann", "ben");
     fixture.block("ben", "ann");
     await send("ann", channelId);
+  });
+
+  it("[A2] an id that is no account's form is nobody's, and no fault of the service", async () => {
+    const refuses = async () => {
+      throw new RpcError(Code.INVALID_ARGUMENT, "FIELD_INVALID", "bob is not 16 characters");
+    };
+    expect(await refusalOf(refuses, "ann", Kind.MESSAGE, ["bob"])).toMatchObject({
+      reason: "USER_NOT_FOUND",
+      message: "a user does not exist: bob is not 16 characters",
+    });
   });
 
   it("[R2] while Session is away existing channels go on, first contacts wait", async () => {

@@ -30,6 +30,10 @@ export async function refusalOf(
     const contacts = await checkContacts(userId, kind, otherIds);
     verdicts = new Map(contacts.map((contact) => [contact.userId, contact.verdict]));
   } catch (thrown) {
+    // Among the ids that Message takes are some that Session gives to nobody.
+    if (thrown instanceof RpcError && thrown.code === Code.INVALID_ARGUMENT) {
+      return refuse("USER_NOT_FOUND", `a user does not exist: ${thrown.message}`);
+    }
     if (!isAway(thrown)) throw thrown;
     return unavailable("whether the users may be contacted can't be asked now", 500, thrown);
   }
