@@ -1,6 +1,8 @@
 /**
  * Branded ids, so that one can't be taken for another, and the Snowflake's layout.
  */
+import { randomUUID } from "node:crypto";
+
 declare const brand: unique symbol;
 type Brand<T, Name> = T & { readonly [brand]: Name };
 
@@ -45,4 +47,10 @@ const uuidV7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]
 export function uuidV7TimeMs(id: string): number | undefined {
   if (!uuidV7.test(id)) return undefined;
   return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+}
+
+/** A new UUIDv7 of a time in ms since 1970. */
+export function newUuidV7(nowMs: number): string {
+  const time = Math.trunc(nowMs).toString(16).padStart(12, "0");
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}`;
 }

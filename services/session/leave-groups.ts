@@ -1,7 +1,9 @@
 import { ChannelKind } from "../../gen/parley/message/v1/message_pb.js";
 import type { MessageService } from "../../gen/parley/message/v1/message_service_pb.js";
+import type { Clock } from "../../mesh/clock.ts";
 import { concurrently } from "../../mesh/concurrently.ts";
 import { RpcError } from "../../mesh/errors.ts";
+import { newUuidV7 } from "../../mesh/ids.ts";
 import type { Client, Identity } from "../../mesh/rpc.ts";
 
 /** Channels to a page. */
@@ -19,6 +21,7 @@ const isOver: ReadonlySet<string> = new Set(["NOT_A_MEMBER", "CHANNEL_DELETED"])
 export async function leaveGroups(
   messages: Client<typeof MessageService>,
   identity: Identity,
+  clock: Clock,
 ): Promise<void> {
   let pageToken = "";
   do {
@@ -29,8 +32,9 @@ export async function leaveGroups(
   } while (pageToken !== "");
 
   async function leave(channelId: string): Promise<void> {
+    const clientMessageId = newUuidV7(clock.nowMs());
     try {
-      await messages.leaveGroup({ channelId }, { identity });
+      await messages.leaveGroup({ channelId, clientMessageId }, { identity });
     } catch (thrown) {
       // Lists lag behind.
       if (!(thrown instanceof RpcError && isOver.has(thrown.reason))) throw thrown;

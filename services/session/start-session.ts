@@ -20,7 +20,7 @@ export async function startSession(runtime: Runtime, streams: Streams, sql: Sql)
   const messages = mesh.client(MessageService);
   const service = await createSessionService({
     ...{ sql, streams, edges, clock, config, log },
-    leaveGroups: (identity) => leaveGroups(messages, identity),
+    leaveGroups: (identity) => leaveGroups(messages, identity, clock),
   });
   return {
     instanceId: newInstanceId("session"),
