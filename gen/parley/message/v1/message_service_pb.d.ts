@@ -1170,7 +1170,8 @@ export declare const ListMessagesRequestSchema: GenMessage<ListMessagesRequest>;
  */
 export declare type ListMessagesResponse = Message<"parley.message.v1.ListMessagesResponse"> & {
   /**
-   * In the order that was asked for.
+   * In the order that was asked for. May be fewer than asked for, even none, where more follow: a
+   * page ends where it fills a frame, or after 2,000 messages or 4 MB of texts looked at for it.
    *
    * @generated from field: repeated parley.message.v1.Message messages = 1;
    */
@@ -2092,13 +2093,13 @@ export declare const MessageOrderSchema: GenEnum<MessageOrder>;
 /**
  * Channels and their messages.
  *
- * Every change is durable when it is answered. A change that carries a `client_message_id`
- * may be sent again after any failure: the first result is returned and nothing is stored
- * twice. Errors that every method may answer: UNAUTHENTICATED, UNAVAILABLE (try again, with
- * the same client id), RESOURCE_EXHAUSTED with a retry delay, DEADLINE_EXCEEDED (the change
- * may have happened: send it again). Whatever its members ask of a group that was deleted, and what
- * former members could read of it, is answered PERMISSION_DENIED (CHANNEL_DELETED); for others it is
- * a group that does not exist.
+ * Every change is durable when it is answered. Each request with a `client_message_id` needs one
+ * (else INVALID_ARGUMENT, CLIENT_MESSAGE_ID_INVALID) and may be sent again after any failure: the
+ * first result is returned and nothing is stored twice. Errors that every method may answer:
+ * UNAUTHENTICATED, UNAVAILABLE (try again, with the same client id), RESOURCE_EXHAUSTED with a
+ * retry delay, DEADLINE_EXCEEDED (the change may have happened: send it again). Whatever its members
+ * ask of a group that was deleted, and what former members could read of it, is answered
+ * PERMISSION_DENIED (CHANNEL_DELETED); for others it is a group that does not exist.
  *
  * @generated from service parley.message.v1.MessageService
  */
