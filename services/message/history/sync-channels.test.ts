@@ -54,12 +54,15 @@ describe("SyncChannels", () => {
     const { fixture, instance, createGroup, send, sync } = await setUp();
     const channelId = await createGroup("group");
     await send(channelId, "before");
+    const revisions = vi.spyOn(fixture.store, "listRevisions");
     const removal = { channelId, clientMessageId: fixture.clientId(), userId: "ben" };
     await instance.call("ann", method.removeMember, removal);
     await send(channelId, "after", "after");
     expect(await sync("ben", [channelId, 0])).toEqual([
       { state: State.CURRENT, channelSequence: 3, member: false, texts: ["before"] },
     ]);
+    // A device that has nothing has nothing that could be revised.
+    expect(revisions).not.toHaveBeenCalled();
     const refused = { state: State.NOT_A_MEMBER, channelSequence: 0, member: false, texts: [] };
     expect(await sync("eve", [channelId, 0], [`g-${"x".repeat(20)}`, 0])).toEqual([
       refused,
@@ -89,9 +92,11 @@ describe("SyncChannels", () => {
     const channelId = await createGroup("group");
     await send(channelId, ...Array.from({ length: 1_001 }, String));
     await fixture.work();
+    const revisions = vi.spyOn(fixture.store, "listRevisions");
     expect(await sync("ben", [channelId, 1])).toEqual([
       { state: State.READ_HISTORY, channelSequence: 1_002, member: true, texts: [] },
     ]);
+    expect(revisions).not.toHaveBeenCalled();
     expect((await sync("ben", [channelId, 2]))[0]).toMatchObject({ state: State.CURRENT });
   });
 

@@ -88,20 +88,22 @@ async function syncChannel(
       minChannelSequence: source.visibility.presentStart,
     };
     const { lacked, turn } = await readAfter(position, source);
-    const revised = await readRevised(source, position, revisedMax);
-    if (!revised.isWhole) throw unavailable("a part of the history can't be read now");
-    const revisedMessages = revised.messages.filter((each) => each.channelSequence <= position);
     // Who is no member any more does not learn how far the channel has got.
     const end = isMember ? lastChannelSequence : (lacked?.at(-1)?.channelSequence ?? position);
-    if (!lacked || !revised.isEnd) {
-      return { ...about, state: ChannelUpdateState.READ_HISTORY, channelSequence: end };
-    }
+    const readHistory = {
+      ...about,
+      state: ChannelUpdateState.READ_HISTORY,
+      channelSequence: end,
+    };
+    if (!lacked) return readHistory;
+    const revisedMessages = await readOlderRevised(position, source);
+    if (!revisedMessages) return readHistory;
     const isShared = !room.isUntouched;
     if (take(revisedMessages, room).length < revisedMessages.length) {
       // In a response of its own there may be room; else the device is better off beginning anew.
       return isShared
         ? { ...about, state: ChannelUpdateState.MORE, channelSequence: position }
-        : { ...about, state: ChannelUpdateState.READ_HISTORY, channelSequence: end };
+        : readHistory;
     }
     const countedFrom = mode === DeliveryMode.LIVE ? turn : Number.POSITIVE_INFINITY;
     const shown = lacked.filter((message) => {
@@ -159,6 +161,17 @@ async function readAfter(position: number, source: HistorySource): Promise<Later
   });
   if (holes.length > 0) throw unavailable("a part of the history can't be read now");
   return { lacked, turn };
+}
+
+/** What was revised of what a device has; undefined: it is too much. */
+async function readOlderRevised(
+  position: number,
+  source: HistorySource,
+): Promise<Message[] | undefined> {
+  if (position === 0) return [];
+  const { messages, isEnd, isWhole } = await readRevised(source, position, revisedMax);
+  if (!isWhole) throw unavailable("a part of the history can't be read now");
+  return isEnd ? messages.filter((each) => each.channelSequence <= position) : undefined;
 }
 
 /** Whether the message says that the channel is LIVE from then on. */
