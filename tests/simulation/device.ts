@@ -69,7 +69,7 @@ export class Device implements Identity {
     this.userId = userId;
     this.deviceId = deviceId;
     const dayMs = 24 * 3_600_000;
-    this.skewMs = world.random.pick([0, 0, -dayMs, -3_600_000, 1_800_000, 3_000_000]);
+    this.skewMs = world.random.pick([0, 0, -dayMs, -3_600_000, 30_000, 100_000]);
   }
 
   /** Whether nothing is left to be done. */
