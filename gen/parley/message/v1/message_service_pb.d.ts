@@ -35,8 +35,8 @@ export declare type SendMessageRequest = Message<"parley.message.v1.SendMessageR
 
   /**
    * The sender's own id, a UUIDv7 in lower case with hyphens, made when the user pressed
-   * "send" and kept for every further try. Its time may lie at most 29 days back and 1 hour
-   * ahead of the service's clock.
+   * "send" and kept for every further try. Its time may lie at most 29 days back and 2
+   * minutes ahead of the service's clock: where a device's own may be wrong, see Welcome.server_time.
    *
    * @generated from field: string client_message_id = 2;
    */
