@@ -9,8 +9,8 @@ import type { PushDirectory, PushRecipient } from "./push-directory.ts";
 import type { PushJob, ShownText } from "./push-jobs.ts";
 import type { PushNotification, PushOutcome, PushProvider, PushTarget } from "./push-provider.ts";
 
-/** Notifications under way of one batch. */
-const sendsMax = 32;
+/** Jobs of a batch under way: as many as it has, so that none waits for somebody's slow service. */
+const jobsMax = 100;
 /** Users of a batch whose unread texts are counted at once. */
 const countsMax = 8;
 /** Where nobody knows what the sender is called. */
@@ -61,16 +61,17 @@ export class PushDelivery {
     const badges = await concurrently(wanted, countsMax, ({ job }) =>
       this.options.source.unreadCount(job.userId),
     );
-    await concurrently(wanted, sendsMax, async (each, i) => {
+    await concurrently(wanted, jobsMax, async (each, i) => {
       const notification = this.notificationOf(each, names, badges[i]!);
       const { job, recipient, newestMessageId } = each;
       let retryMs: number | undefined;
-      for (const target of recipient.targets) {
-        if ((job.notified.get(target.deviceId) ?? 0n) >= newestMessageId) continue;
+      const notify = async (target: PushTarget) => {
+        if ((job.notified.get(target.deviceId) ?? 0n) >= newestMessageId) return;
         const outcome = await this.send({ ...notification, target });
         if (outcome.outcome === "retry") retryMs = Math.max(retryMs ?? 0, outcome.afterMs ?? 0);
         else job.notified.set(target.deviceId, newestMessageId);
-      }
+      };
+      await Promise.all(recipient.targets.map(notify));
       onDone({ job, newestMessageId }, retryMs);
     });
   }

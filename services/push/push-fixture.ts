@@ -37,6 +37,8 @@ export class PushFixture {
   readonly outcomes: PushOutcome[] = [];
   /** What happens while Session is asked. */
   whileAsked: () => Promise<unknown> = async () => {};
+  /** What happens while a user's device is notified. */
+  whileSent: (target: PushTarget) => Promise<unknown> = async () => {};
   /** What is away. */
   readonly away = { presence: false, session: false, store: false };
   private handler: PushItemHandler | undefined;
@@ -152,6 +154,7 @@ export class PushFixture {
     return {
       send: async (notification) => {
         this.notifications.push(notification);
+        await this.whileSent(notification.target);
         return this.outcomes.shift() ?? { outcome: "sent" };
       },
       close: async () => {},

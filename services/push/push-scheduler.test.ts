@@ -53,6 +53,40 @@ describe("when a text falls due", () => {
   });
 });
 
+describe("a service that is slow", () => {
+  let answer: () => void;
+  beforeEach(() => {
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    push.whileSent = ({ deviceId }) => (deviceId.includes("slow") ? answered : Promise.resolve());
+  });
+
+  it("[N1] holds up nobody else, not even who is decided about at the same time", async () => {
+    const slow = Array.from({ length: 850 }, (_, i) => `slow${i}`);
+    const batch = await push.give(push.text("g-1", "ann", "hello", ...slow, "ben"));
+    await push.pass(8_000);
+    expect(push.shown()).toContain("ben: hello");
+    expect(push.shown()).toHaveLength(851);
+    expect(batch.isDone).toBe(false);
+    answer();
+    await push.pass(250);
+    expect(batch.isDone).toBe(true);
+  });
+
+  it("[N1] holds up no other device of the same user", async () => {
+    const targets = [targetOf("ben", "slow"), targetOf("ben", "laptop")];
+    push.recipients.set("d-1 ben", { targets, previews: true });
+    await push.give(push.text("d-1", "ann", "hello", "ben"));
+    await push.pass(6_000);
+    expect(push.notifications.map(({ target }) => target.deviceId)).toEqual([
+      "ben-slow",
+      "ben-laptop",
+    ]);
+    answer();
+  });
+});
+
 describe("nobody is notified", () => {
   it("[N1] of what any device has received, nor the sender", async () => {
     push.statuses.set("ben", ONLINE);

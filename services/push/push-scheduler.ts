@@ -20,8 +20,12 @@ import { Hold, type PushJob, PushJobs } from "./push-jobs.ts";
 const jobsMax = 100_000;
 /** Jobs that are decided together: as many as Presence is asked about at once. */
 const batchMax = 100;
-/** Such batches under way. */
+/** Such batches that are decided at once. */
 const batchesMax = 8;
+/** A batch that is being sent for longer makes room for another: some service is slow. */
+const slowMs = 1_000;
+/** Batches under way, with those that are slow. */
+const underWayMax = 64;
 /** How often it is looked what is due. */
 const tickMs = 250;
 /** After a failure a job waits for this long, doubled with each up to the max, and jittered. */
@@ -63,6 +67,7 @@ class PushScheduler {
   private readonly jobs: PushJobs;
   private readonly outage: Outage;
   private readonly underWay = new Set<Promise<void>>();
+  private readonly slow = new Set<PushJob[]>();
   private readonly ended;
   private timer: Timer | undefined;
   private stopped = false;
@@ -114,15 +119,21 @@ class PushScheduler {
 
   /** Starts as many batches as may be under way. */
   private start(): void {
-    while (!this.stopped && this.underWay.size < batchesMax) {
+    while (!this.stopped && this.hasRoom()) {
       const jobs = this.jobs.takeDue(batchMax);
       if (jobs.length === 0) return;
       const running = this.decide(jobs).finally(() => {
         this.underWay.delete(running);
+        this.slow.delete(jobs);
         this.start();
       });
       this.underWay.add(running);
     }
+  }
+
+  private hasRoom(): boolean {
+    const { size } = this.underWay;
+    return size < underWayMax && size - this.slow.size < batchesMax;
   }
 
   /** Lets each job go on to its next step. Never rejects. */
@@ -141,7 +152,11 @@ class PushScheduler {
       }
       await this.giveGrace(open);
       await this.letGoReceived(open, settle);
-      await this.notify(open, settle);
+      const late = this.options.clock.setTimer(slowMs, () => {
+        this.slow.add(due);
+        this.start();
+      });
+      await this.notify(open, settle).finally(() => late.cancel());
       this.outage.worked();
     } catch (err) {
       if (!this.stopped) this.outage.failed(err);
