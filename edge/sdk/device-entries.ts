@@ -30,8 +30,9 @@ export interface ChannelPosition {
 /** A text that is not acknowledged. */
 export interface QueuedSend {
   channelId: string;
-  /** Its order among all of the device's is the order of the sends. */
   clientMessageId: string;
+  /** Greater than that of every text before it: ids may begin anew where a clock was wrong. */
+  number: number;
   text: string;
   /** 0: none. */
   replyToMessageId: bigint;
@@ -100,8 +101,9 @@ export function messageRemoval(message: Message): Entry {
 
 /** A text on its way. */
 export function sendEntry(send: QueuedSend): Entry {
-  const { clientMessageId, channelId, text, replyToMessageId } = send;
-  return [sendPrefix + clientMessageId, JSON.stringify([channelId, text, `${replyToMessageId}`])];
+  const { clientMessageId, channelId, text, replyToMessageId, number } = send;
+  const value = [channelId, text, `${replyToMessageId}`, number];
+  return [sendPrefix + clientMessageId, JSON.stringify(value)];
 }
 
 /** The same no more. */
@@ -142,13 +144,13 @@ export function parseEntries(entries: Iterable<readonly [string, string]>): Load
     } else if (key.startsWith(readMarkPrefix)) {
       state.readMarks.push({ channelId: id, messageId: BigInt(text) });
     } else if (key.startsWith(sendPrefix)) {
-      const [channelId, text_, reply] = JSON.parse(text);
-      const send = { channelId, text: text_, replyToMessageId: BigInt(reply) };
+      const [channelId, text_, reply, number] = JSON.parse(text);
+      const send = { channelId, text: text_, replyToMessageId: BigInt(reply), number };
       state.sends.push({ clientMessageId: id, ...send });
     }
   }
   state.messages.sort(byChannelAndId);
-  state.sends.sort((a, b) => (a.clientMessageId < b.clientMessageId ? -1 : 1));
+  state.sends.sort((a, b) => a.number - b.number);
   return state;
 }
 

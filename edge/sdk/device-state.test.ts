@@ -39,8 +39,9 @@ describe("DeviceState", () => {
     state.put(messageEntry(gone));
     state.put(messageRemoval(gone));
     const send = { channelId, text: "hello\n😀", replyToMessageId: 5n };
-    for (const clientMessageId of ["2", "1", "3"])
-      state.put(sendEntry({ ...send, clientMessageId }));
+    // The clock was wrong when the first got its id.
+    const sends = ["2", "1", "3"].map((id, i) => ({ ...send, clientMessageId: id, number: i + 7 }));
+    for (const each of sends) state.put(sendEntry(each));
     state.put(sendRemoval("3"));
     state.put(readMarkEntry(channelId, 2n ** 62n));
     state.put(readMarkEntry("g-2", 7n));
@@ -52,10 +53,7 @@ describe("DeviceState", () => {
       channels: [channel],
       details: [details],
       messages,
-      sends: [
-        { ...send, clientMessageId: "1" },
-        { ...send, clientMessageId: "2" },
-      ],
+      sends: sends.slice(0, 2),
       readMarks: [{ channelId, messageId: 2n ** 62n }],
     });
   });

@@ -12,14 +12,14 @@ const sendTimeoutMs = 15_000;
 
 /** Puts a text on a connection, and waits for its answer. @throws ConnectError */
 export async function putSend(
-  { channelId, ...send }: QueuedSend,
+  { channelId, clientMessageId, text, replyToMessageId }: QueuedSend,
   connection: NonNullable<Connection["current"]>,
   timers: Timers,
   signal: AbortSignal,
 ): Promise<SentResult> {
   const limit = timeLimit(timers, sendTimeoutMs, signal);
   try {
-    const value = { request: { channelId, ...send } };
+    const value = { request: { channelId, clientMessageId, text, replyToMessageId } };
     const { result } = (await connection.ask({ case: "send", value }, limit.signal)) as SendResult;
     if (result.case === "response") return placeOf(result.value);
     throw fromFrameError(result.value!);

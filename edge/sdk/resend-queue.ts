@@ -47,6 +47,7 @@ export class ResendQueue {
   private readonly options: ResendQueueOptions;
   private readonly lanes = new Map<string, Lane>();
   private readonly waiting = new Map<string, Waiting>();
+  private lastNumber = 0;
   private units = 0;
   private onWire = 0;
   private resendCount = 0;
@@ -60,7 +61,8 @@ export class ResendQueue {
 
   /** Texts that are not acknowledged, oldest first. */
   get sends(): QueuedSend[] {
-    return [...this.waiting.values()].map(({ send }) => send);
+    const sends = [...this.waiting.values()].map(({ send }) => send);
+    return sends.sort((a, b) => a.number - b.number);
   }
 
   /** How often a text was put on the wire again. */
@@ -74,14 +76,14 @@ export class ResendQueue {
    * @throws ConnectError TEXT_EMPTY, TEXT_TOO_LONG, TOO_MUCH_WAITING, at once; later whatever it
    * was refused with
    */
-  add(send: QueuedSend): Promise<SentResult> {
+  add(send: Omit<QueuedSend, "number">): Promise<SentResult> {
     checkText(send.text);
     const { size } = this.waiting;
     if (size >= queuedSendsMax || this.units + send.text.length > queuedUnitsMax) {
       const message = `${size} texts are waiting to be sent; the limits are ${queuedSendsMax} texts and ${queuedUnitsMax} UTF-16 units`;
       throw sdkError("TOO_MUCH_WAITING", Code.ResourceExhausted, message);
     }
-    const waiting = this.append(send);
+    const waiting = this.append({ ...send, number: this.lastNumber + 1 });
     const result = new Promise<SentResult>((resolve, reject) => {
       waiting.resolve = resolve;
       waiting.reject = reject;
@@ -123,6 +125,7 @@ export class ResendQueue {
     const waiting: Waiting = { send, lane, kept: false, renamed: false, tries: 0, faults: 0 };
     lane.texts.push(waiting);
     this.waiting.set(send.clientMessageId, waiting);
+    this.lastNumber = send.number;
     this.units += send.text.length;
     return waiting;
   }
@@ -198,7 +201,7 @@ export class ResendQueue {
     return uuidV7TimeMs(send.clientMessageId) > this.options.serverNowMs();
   }
 
-  /** Gives a channel's texts new ids, all of them, so that the ids keep their order. */
+  /** Gives a channel's texts new ids, all of them: those that follow were made by the same clock. */
   private rename(lane: Lane): void {
     for (const waiting of lane.texts) {
       const { clientMessageId } = waiting.send;
