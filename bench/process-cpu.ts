@@ -8,11 +8,13 @@ const ticksPerSecond = 100;
 /** CPU seconds, user and system, by the names of threads; those of one name are added up. */
 export type CpuTimes = ReadonlyMap<string, number>;
 
-/** The CPU seconds that the threads of a process have used. The main thread is called "main". */
+/** The CPU seconds that a process' living threads have used. The main thread is called "main". */
 export function cpuTimes(pid: number): CpuTimes {
   const times = new Map<string, number>();
   for (const thread of readdirSync(`/proc/${pid}/task`)) {
-    const { name, seconds } = readStat(`/proc/${pid}/task/${thread}/stat`);
+    const stat = readStat(`/proc/${pid}/task/${thread}/stat`);
+    if (!stat) continue;
+    const { name, seconds } = stat;
     const key = Number(thread) === pid ? "main" : name;
     times.set(key, (times.get(key) ?? 0) + seconds);
   }
@@ -36,9 +38,17 @@ export function cpuTotal(used: ReadonlyMap<string, number>): number {
   return [...used.values()].reduce((sum, seconds) => sum + seconds, 0);
 }
 
-/** Fields of proc(5)'s stat: 2 is the name in brackets, 14 and 15 are utime and stime. */
-function readStat(path: string): { name: string; seconds: number } {
-  const text = readFileSync(path, "latin1");
+/**
+ * Fields of proc(5)'s stat: 2 is the name in brackets, 14 and 15 are utime and stime. Undefined: the
+ * thread has ended since it was listed.
+ */
+function readStat(path: string): { name: string; seconds: number } | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, "latin1");
+  } catch {
+    return undefined;
+  }
   const nameEnd = text.lastIndexOf(")");
   const rest = text.slice(nameEnd + 2).split(" ");
   return {

@@ -48,8 +48,8 @@ describe("credentials", () => {
       await session.as().logIn({ login: user!.username, password: "Gr\u00fc\u00dfe an alle" });
     });
 
-    it("[O3] an account that got too many wrong passwords waits, and right ones don't count", async () => {
-      await session.restart({ PARLEY_SESSION_WRONG_PASSWORDS_PER_ACCOUNT_MAX: "3" });
+    it("[O3] who gave an account too many wrong passwords waits, and right ones don't count", async () => {
+      await session.restart({ PARLEY_SESSION_WRONG_PASSWORDS_PER_ADDRESS_AND_ACCOUNT_MAX: "3" });
       const { user } = await session.signUp();
       const login = user!.username;
       const wrong = () => session.as().logIn({ login, password: "wrong password" });
@@ -65,6 +65,53 @@ describe("credentials", () => {
       await session.as().logIn({ login, password });
       await session.restart();
     });
+
+    it("[O3] a stranger who guesses from one network keeps nobody else out", async () => {
+      const { login, from } = await ownerAt("198.51.100.1");
+      for (let i = 0; i < 10; i++) {
+        await expect(from("2001:db8::7").logIn({ login, password: "guess" })).rejects.toThrow();
+      }
+      const refused = { reason: "TOO_MANY_ATTEMPTS", details: { retryAfterMs: 60_000 } };
+      const again = from("2001:db8::8").logIn({ login, password });
+      await expect(again).rejects.toMatchObject(refused);
+      for (const anywhere of ["198.51.100.1", "203.0.113.5"]) {
+        await from(anywhere).logIn({ login, password });
+      }
+    });
+
+    it("[O3] guesses from many networks are limited, and keep nobody out where the account has a device", async () => {
+      const { login, from } = await ownerAt("198.51.100.1");
+      const guess = { login, password: "guess" };
+      for (let i = 0; i < 100; i++) {
+        await expect(from(`192.0.2.${i}`).logIn(guess)).rejects.toThrow("wrong password");
+      }
+      const refused = { reason: "TOO_MANY_ATTEMPTS" };
+      await expect(from("192.0.2.200").logIn(guess)).rejects.toMatchObject(refused);
+      for (let i = 0; i < 20; i++) await from("198.51.100.1").logIn({ login, password });
+      await expect(from("198.51.100.1").logIn(guess)).rejects.toThrow("wrong password");
+    });
+
+    it("[O3] a device that is refreshed elsewhere is at home there, and no longer where it was", async () => {
+      await session.restart({ PARLEY_SESSION_WRONG_PASSWORDS_PER_ACCOUNT_MAX: "1" });
+      const { login, from, refreshToken } = await ownerAt("198.51.100.1");
+      await from("203.0.113.5").refreshTokens({ refreshToken });
+      const guess = { login, password: "guess" };
+      await expect(from("192.0.2.1").logIn(guess)).rejects.toThrow("wrong password");
+      const refused = { reason: "TOO_MANY_ATTEMPTS" };
+      const right = { login, password };
+      await expect(from("198.51.100.1").logIn(right)).rejects.toMatchObject(refused);
+      await from("203.0.113.5").logIn(right);
+      await session.restart();
+    });
+
+    /** An account whose one device signed up from an address. */
+    const ownerAt = async (home: string) => {
+      const from = (clientAddress: string) => session.as(undefined, { clientAddress });
+      const username = `owner-${++owners}`;
+      const { tokens } = await from(home).signUp({ username, password });
+      return { login: username, from, refreshToken: tokens!.refreshToken };
+    };
+    let owners = 0;
 
     it.each([
       ["198.51.100.7", "198.51.100.7", "198.51.100.8"],

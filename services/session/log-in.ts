@@ -1,3 +1,4 @@
+import { clientNetwork } from "../../mesh/client-network.ts";
 import { isLogin, requireName, requireRegion } from "./fields.ts";
 import {
   checkPassword,
@@ -23,12 +24,13 @@ export function logIn(parts: SessionParts): SessionHandlers["logIn"] {
     requireRegion("region", region);
     if (!isLogin(login)) throw credentialsWrong();
 
+    const network = clientNetwork(context.clientAddress);
     const account = await checkPassword(parts, login.toLowerCase(), password, context, () =>
-      findAccount(parts, login),
+      findAccount(parts, login, network),
     );
     const { signal } = context;
     const newHash = await parts.passwords.renewed(account.password_hash, password, signal);
-    const device = newDevice(parts, account.user_id, deviceName);
+    const device = newDevice(parts, account.user_id, deviceName, network);
     const ended = await storeDevice(parts, account.password_version, newHash, device);
     if (ended > 0) await parts.revocations.send(account.user_id);
     return {
@@ -40,11 +42,15 @@ export function logIn(parts: SessionParts): SessionHandlers["logIn"] {
   };
 }
 
-async function findAccount(parts: SessionParts, login: string): Promise<AccountRow | undefined> {
+async function findAccount(
+  parts: SessionParts,
+  login: string,
+  network: string,
+): Promise<AccountRow | undefined> {
   const column = login.includes("@") ? "email" : "username";
   const [row] = await parts.sql.query<AccountRow>(
-    `SELECT ${userColumns}, ${passwordColumns} FROM users WHERE lower(${column}) = lower($1)`,
-    [login],
+    `SELECT ${userColumns}, ${passwordColumns("$2")} FROM users WHERE lower(${column}) = lower($1)`,
+    [login, network],
   );
   return row;
 }

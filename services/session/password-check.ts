@@ -1,5 +1,6 @@
 import { clientNetwork } from "../../mesh/client-network.ts";
 import type { CallContext } from "../../mesh/rpc.ts";
+import type { Allowance } from "./allowance.ts";
 import { sessionError } from "./session-errors.ts";
 import { callerGone, type SessionParts } from "./session-parts.ts";
 
@@ -7,14 +8,23 @@ import { callerGone, type SessionParts } from "./session-parts.ts";
 export interface PasswordRow {
   password_hash: string;
   password_version: number;
+  /** Whether a device of the account is signed in from the client's network. */
+  is_at_home: boolean;
 }
 
-/** The columns of {@link PasswordRow}. */
-export const passwordColumns = "password_hash, password_version";
+/** The columns of {@link PasswordRow}. @param network the parameter that is the client's network */
+export function passwordColumns(network: string): string {
+  return `password_hash, password_version, ${network} <> '' AND EXISTS (SELECT 1 FROM devices
+    WHERE devices.user_id = users.user_id AND network = ${network}) AS is_at_home`;
+}
 
 /**
- * Checks an account's password, as long as neither the account nor the client's address has given
- * too many wrong ones. Right ones, and checks that came to nothing, don't count.
+ * Checks an account's password, as long as not too many wrong ones have been given: from the
+ * client's network, from there for this account, and for this account from anywhere. Right ones,
+ * and checks that came to nothing, don't count.
+ *
+ * Networks where the account has a device share an allowance of their own, so that strangers, from
+ * however many networks they guess, don't keep its owner out.
  *
  * @param name the account as the caller named it: what its wrong passwords are counted by.
  * @param find reads the account; called only within the allowance. Undefined: there is none,
@@ -30,21 +40,25 @@ export async function checkPassword<Account extends PasswordRow>(
   find: () => Promise<Account | undefined>,
 ): Promise<Account> {
   const { clientAddress, signal } = context;
-  const { wrongPasswordsOfAddress, wrongPasswordsOfAccount } = parts.allowances;
+  const { ofAddress, ofAddressForAccount, ofAccount, ofAccountAtHome } =
+    parts.allowances.wrongPasswords;
   const network = clientNetwork(clientAddress);
-  wrongPasswordsOfAddress.take(network);
-  wrongPasswordsOfAccount.take(name);
+  const taken: [Allowance, string][] = [];
+  const take = (allowance: Allowance, key: string): void => {
+    allowance.take(key);
+    taken.push([allowance, key]);
+  };
   let wrong = false;
   try {
+    take(ofAddress, network);
+    take(ofAddressForAccount, network && `${network} ${name}`);
     const account = await find();
+    take(account?.is_at_home ? ofAccountAtHome : ofAccount, name);
     wrong = !(await parts.passwords.verify(account?.password_hash, password, signal));
     if (wrong) throw credentialsWrong();
     return account!;
   } finally {
-    if (!wrong) {
-      wrongPasswordsOfAddress.giveBack(network);
-      wrongPasswordsOfAccount.giveBack(name);
-    }
+    if (!wrong) for (const [allowance, key] of taken) allowance.giveBack(key);
   }
 }
 
@@ -61,8 +75,8 @@ export async function checkOwnPassword(
 ): Promise<number> {
   const account = await checkPassword(parts, userId, password, context, async () => {
     const [row] = await parts.sql.query<PasswordRow>(
-      `SELECT ${passwordColumns} FROM users WHERE user_id = $1`,
-      [userId],
+      `SELECT ${passwordColumns("$2")} FROM users WHERE user_id = $1`,
+      [userId, clientNetwork(context.clientAddress)],
     );
     if (!row) throw callerGone();
     return row;

@@ -1,19 +1,47 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { readdirSync, readFileSync } from "node:fs";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { type Clock, systemClock } from "../../mesh/clock.ts";
+import { ManualClock } from "../../mesh/clock-manual.ts";
 import { parseConfig } from "../../mesh/config.ts";
 import { Passwords } from "./passwords.ts";
 import { sessionConfig } from "./session-config.ts";
 
+const isLinux = process.platform === "linux";
+/** Linux's classes of processes: as usual, and those that work when nobody else needs the core. */
+const schedOther = 0;
+const schedIdle = 5;
+
 const { signal } = new AbortController();
 
 const opened: Passwords[] = [];
-afterEach(async () => {
-  await Promise.all(opened.splice(0).map((passwords) => passwords.close()));
+afterEach(() => {
+  for (const passwords of opened.splice(0)) passwords.close();
 });
 
-function open(environment: Record<string, string>): Passwords {
-  const passwords = new Passwords(parseConfig(sessionConfig, environment));
+function open(environment: Record<string, string>, clock: Clock = systemClock): Passwords {
+  const passwords = new Passwords(parseConfig(sessionConfig, environment), clock);
   opened.push(passwords);
   return passwords;
+}
+
+/** The processes that this one has started, and where each works (proc_pid_stat(5)). */
+function children(): { pid: number; policy: number; nice: number }[] {
+  return readdirSync("/proc").flatMap((name) => {
+    const pid = Number(name);
+    // The second field ends with the last parenthesis; parent, nice value and class are 4, 19 and 41.
+    const fields = pid > 0 ? statOf(pid).split(") ").at(-1)!.split(" ") : [];
+    if (Number(fields[1]) !== process.pid) return [];
+    return { pid, policy: Number(fields[38]), nice: Number(fields[16]) };
+  });
+}
+
+function statOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, "utf8");
+  } catch {
+    // It has ended meanwhile.
+    return "";
+  }
 }
 
 function makePasswords(environment: Record<string, string> = {}): Passwords {
@@ -32,6 +60,21 @@ describe("Passwords", () => {
     expect(await passwords.verify(stored, "correct horse", signal)).toBe(true);
     expect(await passwords.verify(stored, "correct horsf", signal)).toBe(false);
     expect(await passwords.renewed(stored, "correct horse", signal)).toBeUndefined();
+  });
+
+  it.runIf(isLinux)("[R1] a password waits for an idle core, but not for long", async () => {
+    const before = new Set(children().map(({ pid }) => pid));
+    const clock = new ManualClock();
+    const passwords = open({ PARLEY_SESSION_PASSWORD_PASSES: "10" }, clock);
+    const hashing = passwords.hash("correct horse", signal);
+    const ofPolicy = (wanted: number) =>
+      children().filter(({ pid, policy }) => policy === wanted && !before.has(pid));
+    const isIdle = () => expect(ofPolicy(schedIdle)).toHaveLength(1);
+    await vi.waitFor(isIdle, { interval: 1, timeout: 10_000 });
+    expect(ofPolicy(schedOther)).toEqual([]);
+    clock.advance(100);
+    expect(await hashing).toContain("t=10,");
+    expect(ofPolicy(schedOther)).toMatchObject([{ nice: 5 }]);
   });
 
   it("[A1] one password is stored in another text each time", async () => {
@@ -100,8 +143,18 @@ describe("Passwords", () => {
   it("[R1] what is under way when it closes ends with an error", async () => {
     const passwords = makePasswords({ PARLEY_SESSION_PASSWORD_PASSES: "100" });
     const hashing = passwords.hash("correct horse", signal);
-    const ended = expect(hashing).rejects.toThrow("the thread has ended");
-    await passwords.close();
+    const ended = expect(hashing).rejects.toThrow("the process has been ended");
+    passwords.close();
     await ended;
+  });
+
+  it("[R1] what waits when it closes is refused, and starts nothing", async () => {
+    const passwords = makePasswords({ PARLEY_SESSION_PASSWORDS_AT_ONCE_MAX: "1" });
+    const all = Promise.allSettled([1, 2].map(() => passwords.hash("correct horse", signal)));
+    passwords.close();
+    expect(await all).toMatchObject([
+      { reason: { message: "the process has been ended" } },
+      { reason: { reason: "UNAVAILABLE" } },
+    ]);
   });
 });

@@ -1,3 +1,4 @@
+import { clientNetwork } from "../../mesh/client-network.ts";
 import { requireRegion } from "./fields.ts";
 import {
   newRefreshSalt,
@@ -19,28 +20,34 @@ type Refreshed = Omit<NewDevice, "params">;
 
 /** One statement where the token is the latest; a second one finds out why it is not. */
 export function refreshTokens(parts: SessionParts): SessionHandlers["refreshTokens"] {
-  return async (request) => {
+  return async (request, { clientAddress }) => {
     const region = requireRegion("region", request.region);
     const token = parseRefreshToken(request.refreshToken);
     if (!token) throw invalid();
-    const refreshed = (await rotate(parts, token)) ?? (await repeat(parts, token));
+    const refreshed =
+      (await rotate(parts, token, clientNetwork(clientAddress))) ?? (await repeat(parts, token));
     const tokens = await issueTokens(parts, refreshed);
     return { tokens, edges: parts.edges.choose({ region }) };
   };
 }
 
 /** Replaces the token in one statement; undefined: it is not the device's latest, or expired. */
-async function rotate(parts: SessionParts, token: RefreshToken): Promise<Refreshed | undefined> {
+async function rotate(
+  parts: SessionParts,
+  token: RefreshToken,
+  network: string,
+): Promise<Refreshed | undefined> {
   const nowMs = parts.clock.nowMs();
   const refreshExpireMs = nowMs + parts.config.refreshTokenMs;
+  const times = [new Date(nowMs), new Date(refreshExpireMs)];
   const salt = newRefreshSalt();
   const next = nextRefreshToken(token, salt);
   const [row] = await parts.sql.query<{ user_id: string; device_id: string }>(
     `UPDATE devices SET prev_refresh_hash = refresh_hash, refresh_hash = $3, refresh_salt = $4,
-      last_refresh_time = $5, refresh_expire_time = $6
+      last_refresh_time = $5, refresh_expire_time = $6, network = $7
     WHERE refresh_family_hash = $1 AND refresh_hash = $2 AND refresh_expire_time > $5
     RETURNING user_id, device_id`,
-    [token.familyHash, token.hash, next.hash, salt, new Date(nowMs), new Date(refreshExpireMs)],
+    [token.familyHash, token.hash, next.hash, salt, ...times, network],
   );
   if (!row) return undefined;
   return { userId: row.user_id, deviceId: row.device_id, refreshToken: next, refreshExpireMs };

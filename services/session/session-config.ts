@@ -62,8 +62,8 @@ export const sessionConfig = defineConfig({
     unit: "passwords",
     secret: false,
     description:
-      "How many passwords an instance hashes at once, each in a thread that gives way to all others: " +
-      "fewer than the machine has cores, or those who talk notice.",
+      "How many passwords an instance hashes at once, each in a process (24 MB) that gives way to all " +
+      "others: fewer than the machine has cores, or those who talk notice.",
   },
   passwordsQueuedMax: {
     env: "PARLEY_SESSION_PASSWORDS_QUEUED_MAX",
@@ -76,10 +76,20 @@ export const sessionConfig = defineConfig({
   wrongPasswordsPerAccountMax: {
     env: "PARLEY_SESSION_WRONG_PASSWORDS_PER_ACCOUNT_MAX",
     schema: integer(1, 1_000_000),
+    default: "100",
+    unit: "attempts in 10 minutes",
+    secret: false,
+    description:
+      "How many wrong passwords a user name, e-mail address or signed-in user may be given from all " +
+      "client addresses together, and as many again from those where the account has a device.",
+  },
+  wrongPasswordsPerAddressAndAccountMax: {
+    env: "PARLEY_SESSION_WRONG_PASSWORDS_PER_ADDRESS_AND_ACCOUNT_MAX",
+    schema: integer(1, 1_000_000),
     default: "10",
     unit: "attempts in 10 minutes",
     secret: false,
-    description: "How many wrong passwords a user name, address or signed-in user may give.",
+    description: "How many of them may come from one client address.",
   },
   wrongPasswordsPerAddressMax: {
     env: "PARLEY_SESSION_WRONG_PASSWORDS_PER_ADDRESS_MAX",

@@ -31,10 +31,17 @@ export interface SessionParts {
     signUps: Allowance;
     /** By client address. */
     assignments: Allowance;
-    /** By client address. */
-    wrongPasswordsOfAddress: Allowance;
-    /** By what was given as the account: a login in lower case, or the caller's user id. */
-    wrongPasswordsOfAccount: Allowance;
+    /** The account is what was given as one: a login in lower case, or the caller's user id. */
+    wrongPasswords: {
+      /** By client address. */
+      ofAddress: Allowance;
+      /** By client address and account. */
+      ofAddressForAccount: Allowance;
+      /** By account, from all addresses… */
+      ofAccount: Allowance;
+      /** …but those where the account has a device. */
+      ofAccountAtHome: Allowance;
+    };
   };
 }
 

@@ -4,7 +4,8 @@ import type { Migration } from "../../mesh/sql-migrations.ts";
  * Session's tables. Names and addresses are unique without regard to case by indexes on `lower`;
  * queries fold with the same function, so that nothing else decides what is equal. Ids sort by
  * bytes, whatever the database's locale. Enums are the contract's numbers; `do_not_disturb` is the
- * contract's message, encoded.
+ * contract's message, encoded. A device's `network` is where it signed in or was refreshed last; empty:
+ * not known.
  */
 export const sessionMigrations: readonly Migration[] = [
   {
@@ -104,6 +105,12 @@ export const sessionMigrations: readonly Migration[] = [
         until_time timestamptz,
         PRIMARY KEY (user_id, channel_id)
       );
+    `,
+  },
+  {
+    name: "0005_networks_of_devices",
+    text: `
+      ALTER TABLE devices ADD network text NOT NULL DEFAULT '';
     `,
   },
 ];

@@ -66,7 +66,7 @@ export async function createSessionService(
   const revocations = new Revocations({ sql, stream: streams.revocations, clock, log });
   await revocations.start();
 
-  const passwords = new Passwords(config);
+  const passwords = new Passwords(config, clock);
   const allowances = makeAllowances(config, clock);
   const shared = { sql, streams, edges, leaveGroups, clock, config };
   const parts = { ...shared, passwords, signingKeys, revocations, allowances };
@@ -93,7 +93,7 @@ export async function createSessionService(
     codes: sessionCodes,
     async close() {
       await revocations.close();
-      await passwords.close();
+      passwords.close();
     },
   };
 }
@@ -102,6 +102,8 @@ function makeAllowances(config: SessionConfig, clock: Clock): SessionParts["allo
   const minuteMs = 60_000;
   const allow = (what: string, max: number, periodMs: number) =>
     new Allowance({ what, max, periodMs }, clock);
+  const ofAccount = () =>
+    allow("wrong passwords for this account", config.wrongPasswordsPerAccountMax, 10 * minuteMs);
   return {
     signUps: allow("sign-ups from this address", config.signUpsPerAddressMax, 60 * minuteMs),
     assignments: allow(
@@ -109,15 +111,19 @@ function makeAllowances(config: SessionConfig, clock: Clock): SessionParts["allo
       config.assignmentsPerAddressMax,
       10 * minuteMs,
     ),
-    wrongPasswordsOfAddress: allow(
-      "wrong passwords from this address",
-      config.wrongPasswordsPerAddressMax,
-      10 * minuteMs,
-    ),
-    wrongPasswordsOfAccount: allow(
-      "wrong passwords for this account",
-      config.wrongPasswordsPerAccountMax,
-      10 * minuteMs,
-    ),
+    wrongPasswords: {
+      ofAddress: allow(
+        "wrong passwords from this address",
+        config.wrongPasswordsPerAddressMax,
+        10 * minuteMs,
+      ),
+      ofAddressForAccount: allow(
+        "wrong passwords from this address for this account",
+        config.wrongPasswordsPerAddressAndAccountMax,
+        10 * minuteMs,
+      ),
+      ofAccount: ofAccount(),
+      ofAccountAtHome: ofAccount(),
+    },
   };
 }

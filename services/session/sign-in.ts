@@ -18,30 +18,36 @@ export interface NewDevice {
   deviceId: string;
   refreshToken: RefreshToken;
   refreshExpireMs: number;
-  /** What {@link insertDevice} takes, $1 to $7. */
+  /** What {@link insertDevice} takes, $1 to $8. */
   params: SqlValue[];
 }
 
 /** Stores a {@link NewDevice}; $1 is the user and $4 the present time. */
 export const insertDevice = `
   INSERT INTO devices (user_id, device_id, name, create_time, last_refresh_time,
-    refresh_expire_time, refresh_family_hash, refresh_hash)
-  VALUES ($1, $2, $3, $4, $4, $5, $6, $7)
+    refresh_expire_time, refresh_family_hash, refresh_hash, network)
+  VALUES ($1, $2, $3, $4, $4, $5, $6, $7, $8)
 `;
 
-/** A device with a new id and a new refresh token. */
-export function newDevice(parts: SessionParts, userId: string, name: string): NewDevice {
+/** A device with a new id and a new refresh token, in the client's network. */
+export function newDevice(
+  parts: SessionParts,
+  userId: string,
+  name: string,
+  network: string,
+): NewDevice {
   const deviceId = randomId();
   const refreshToken = newRefreshToken();
   const nowMs = parts.clock.nowMs();
   const refreshExpireMs = nowMs + parts.config.refreshTokenMs;
   const { familyHash, hash } = refreshToken;
+  const times = [new Date(nowMs), new Date(refreshExpireMs)];
   return {
     userId,
     deviceId,
     refreshToken,
     refreshExpireMs,
-    params: [userId, deviceId, name, new Date(nowMs), new Date(refreshExpireMs), familyHash, hash],
+    params: [userId, deviceId, name, ...times, familyHash, hash, network],
   };
 }
 

@@ -17,7 +17,7 @@ import { insertDevice, issueTokens, newDevice } from "./sign-in.ts";
 const insertAccount = `
   WITH account AS (
     INSERT INTO users (user_id, create_time, username, display_name, email, password_hash)
-    VALUES ($1, $4, $8, $9, $10, $11)
+    VALUES ($1, $4, $9, $10, $11, $12)
   )
   ${insertDevice}
 `;
@@ -32,9 +32,10 @@ export function signUp(parts: SessionParts): SessionHandlers["signUp"] {
     const deviceName = requireName("device_name", request.deviceName);
     const region = requireRegion("region", request.region);
 
-    parts.allowances.signUps.take(clientNetwork(context.clientAddress));
+    const network = clientNetwork(context.clientAddress);
+    parts.allowances.signUps.take(network);
     const passwordHash = await parts.passwords.hash(password, context.signal);
-    const device = newDevice(parts, randomId(), deviceName);
+    const device = newDevice(parts, randomId(), deviceName, network);
     try {
       const account = [username, displayName, email, passwordHash];
       await parts.sql.query(insertAccount, [...device.params, ...account]);
