@@ -30,6 +30,10 @@ export class DeviceNetwork {
     return fetch(input, { ...init, signal: AbortSignal.any(signals) });
   };
 
+  get isAway(): boolean {
+    return this.presence.signal.aborted;
+  }
+
   /** Breaks what is open; nothing opens until the function returned is called. */
   leave(): () => void {
     this.presence.abort(new TypeError("the network is away"));

@@ -2,17 +2,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { concurrently } from "../../mesh/concurrently.ts";
 import type { Way } from "../sdk/index.ts";
-import { whoChanges } from "./replay-changes.ts";
 import { checkDevice, checkStays, type Faults, type Shown } from "./replay-check.ts";
 import type { Measures } from "./replay-measures.ts";
-import {
-  groupDialoguesMax,
-  type PlannedChannel,
-  type PlannedDialogue,
-  type PlannedTopic,
-} from "./replay-plan.ts";
+import { groupDialoguesMax, type PlannedChannel, type PlannedTopic } from "./replay-plan.ts";
 import type { Account, Server } from "./replay-server.ts";
 import { Speaker } from "./replay-speaker.ts";
+import { talk } from "./replay-talk.ts";
 
 /** What all of a replay has in common. */
 export interface Replay {
@@ -32,9 +27,6 @@ export interface Replay {
   /** Something went wrong that ends a part of the replay. */
   onProblem(problem: string): void;
 }
-
-/** The two of a dialogue. */
-type Pair = readonly [Speaker, Speaker];
 
 /** Plays a topic to its end or to where nothing moves any more. Never rejects. */
 export async function playTopic(replay: Replay, { group, direct }: PlannedTopic): Promise<void> {
@@ -79,7 +71,7 @@ class Meeting {
   /** Resolves when everybody has heard everything. */
   async play(direct: readonly PlannedChannel[], group?: PlannedChannel): Promise<void> {
     const { concurrency } = this.replay;
-    const pairs: Pair[] = await concurrently(direct, concurrency, () =>
+    const pairs: (readonly [Speaker, Speaker])[] = await concurrently(direct, concurrency, () =>
       Promise.all([this.join(), this.join()]),
     );
     const members = pairs.flat();
@@ -170,24 +162,6 @@ interface OpenChannel {
   channel: PlannedChannel;
   channelId: string;
   members: readonly Speaker[];
-}
-
-/** Each turn is said when the other side has heard the one before, or is away. */
-async function talk(pair: Pair, channelId: string, { turns }: PlannedDialogue): Promise<void> {
-  for (const [at, turn] of turns.entries()) {
-    const speaker = pair[at % 2]!;
-    const listener = pair[(at + 1) % 2]!;
-    const { listenerIsAway, replyTo, changes } = turn.doings;
-    if (turn.pauseMs > 0) await sleep(turn.pauseMs);
-    const back = listenerIsAway ? listener.leave() : undefined;
-    const said = speaker.say(channelId, turn, replyTo === undefined ? undefined : turns[replyTo]);
-    if (back) {
-      await said;
-      back();
-    }
-    await Promise.all([said, listener.hears(turn.clientMessageId!)]);
-    for (const change of changes) await pair[whoChanges(change)]!.change(channelId, turns, change);
-  }
 }
 
 /** Every member's device knows every turn, and all that was done to it. */

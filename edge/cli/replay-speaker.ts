@@ -119,6 +119,10 @@ export class Speaker {
     return clientMessageId;
   }
 
+  get isAway(): boolean {
+    return this.network.isAway;
+  }
+
   /** Takes the device off the network. @returns what brings it back */
   leave(): () => void {
     const comeBack = this.network.leave();

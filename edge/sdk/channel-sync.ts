@@ -140,6 +140,8 @@ export class ChannelSync {
     this.tellRevised(channel, revisedMessages);
     this.merge(channel, messages);
     this.drain(channel, messages.at(-1)?.messageId ?? 0n);
+    // The inbox knows more by now, whether the user is a member too.
+    if (channelSequence > 0 && channelSequence < channel.lastChannelSequence) return;
     const isMore = channelSequence > channel.lastChannelSequence || member !== channel.member;
     if (!isMore) return;
     // What is left is not shown to this user.

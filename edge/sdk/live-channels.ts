@@ -33,8 +33,11 @@ const channelsMax = 200;
  */
 export class LiveChannels {
   private readonly options: LiveChannelsOptions;
-  /** Channels that this connection follows; true: an answer is awaited, or the history read. */
-  private readonly followed = new Map<string, boolean>();
+  /**
+   * Channels that this connection follows, and where the device was when it asked for them, as long
+   * as the answer is awaited, or the history read.
+   */
+  private readonly followed = new Map<string, number | undefined>();
   private readonly wanted = new Set<string>();
   private readonly backoff: Backoff;
   private isOpen = false;
@@ -73,21 +76,27 @@ export class LiveChannels {
   /** A channel has got something. */
   onDeliveries(deliveries: ChannelDeliveries): void {
     const { channelId, memberCount } = deliveries;
-    const isAwaiting = this.followed.get(channelId);
-    if (isAwaiting === undefined) return;
+    if (!this.followed.has(channelId)) return;
+    const isAwaiting = this.followed.get(channelId) !== undefined;
     if (memberCount > 0) this.options.onCount(channelId, memberCount);
     if (!this.options.sync.receiveLive(deliveries) && !isAwaiting) this.ask(channelId);
   }
 
   private take(update: ChannelUpdate): void {
     const { sync, onCount } = this.options;
-    const { channelId, state, member, mode, memberCount } = update;
+    const { channelId, state, mode, memberCount } = update;
     if (state === State.UNAVAILABLE || state === State.UNSPECIFIED) {
       void this.askLater(channelId);
       return;
     }
     this.backoff.reset();
     if (memberCount > 0) onCount(channelId, memberCount);
+    const askedFrom = this.followed.get(channelId) ?? 0;
+    if (sync.of(channelId)!.lastChannelSequence < askedFrom) {
+      // The inbox has shown meanwhile that the channel begins earlier.
+      this.ask(channelId);
+      return;
+    }
     if (state === State.READ_HISTORY) {
       // What comes meanwhile does not continue the device's position: the next answer has it.
       void sync.beginAnew(channelId).then(() => this.askAgain(channelId));
@@ -96,7 +105,8 @@ export class LiveChannels {
       this.ask(channelId);
     } else if (state === State.CURRENT) {
       sync.update(update);
-      if (member && mode === DeliveryMode.LIVE) this.followed.set(channelId, false);
+      const isFollowed = sync.of(channelId)?.member && mode === DeliveryMode.LIVE;
+      if (isFollowed) this.followed.set(channelId, undefined);
       else this.followed.delete(channelId);
     } else {
       sync.update(update);
@@ -112,23 +122,23 @@ export class LiveChannels {
 
   /** Asks, unless the connection has ended meanwhile: the next one asks by itself. */
   private askAgain(channelId: string): void {
-    if (this.isOpen && this.followed.get(channelId)) this.ask(channelId);
+    const isAwaiting = this.followed.get(channelId) !== undefined;
+    if (this.isOpen && isAwaiting) this.ask(channelId);
   }
 
   /** Asks for the channel, with all others of this turn. */
   private ask(channelId: string): void {
-    this.followed.set(channelId, true);
+    this.followed.set(channelId, this.options.sync.of(channelId)!.lastChannelSequence);
     this.wanted.add(channelId);
     if (this.wanted.size === 1) queueMicrotask(() => this.askForWanted());
   }
 
   private askForWanted(): void {
-    const { sync, follow } = this.options;
     const channels = [...this.wanted].flatMap((channelId) => {
-      const known = sync.of(channelId);
-      return known ? [{ channelId, channelSequence: known.lastChannelSequence }] : [];
+      const channelSequence = this.followed.get(channelId);
+      return channelSequence === undefined ? [] : [{ channelId, channelSequence }];
     });
     this.wanted.clear();
-    while (channels.length > 0) follow(channels.splice(0, channelsMax));
+    while (channels.length > 0) this.options.follow(channels.splice(0, channelsMax));
   }
 }
