@@ -93,7 +93,7 @@ export class Connection
   /** What of the inbox has been handed to the socket. */
   get position(): FeedPosition {
     const epoch = this.token ? this.edge.feeds.epoch(this.token.userId) : "";
-    return { epoch, sequence: this.following?.position ?? 0 };
+    return { epoch, sequence: this.outgoing.writtenTo ?? this.following?.position ?? 0 };
   }
 
   /** Takes one encoded frame. */

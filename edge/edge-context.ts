@@ -5,6 +5,7 @@ import type { InboxFeeds } from "../mesh/inbox-feed.ts";
 import type { Logger } from "../mesh/logger.ts";
 import type { Mesh } from "../mesh/rpc.ts";
 import type { Acks } from "./acks.ts";
+import type { ClientAddresses } from "./client-addresses.ts";
 import type { Devices } from "./devices.ts";
 import type { EdgeConfig } from "./edge-config.ts";
 import type { EdgeMetrics } from "./edge-metrics.ts";
@@ -28,6 +29,7 @@ export interface EdgeContext {
   readonly acks: Acks;
   readonly wheel: TimerWheel;
   readonly turnFlush: TurnFlush;
+  readonly addresses: ClientAddresses;
   readonly otherEdges: Pick<OtherEdges, "addressFor" | "nextUrl">;
   /** Of this edge; begins the ids of its connections. */
   readonly instanceId: string;

@@ -49,6 +49,8 @@ export class EdgeFixture {
   readonly calls: { method: string; request: unknown; options: CallOptions }[] = [];
   readonly answers = new Map<string, Answer>();
   readonly sends: { request: SendMessageRequest; userId: string; done: SendDone }[] = [];
+  /** What happens while a token is verified. */
+  whileVerifying: () => Promise<unknown> = async () => {};
   /** Whether sends wait in `sends` for the test to answer them. */
   holdsSends = false;
   /** None, as long as a test names none. */
@@ -63,9 +65,13 @@ export class EdgeFixture {
       instanceId,
       otherEdges: this.otherEdges,
       mesh: this.mesh(),
+      meshSecret: "the secret of all edges",
       streams: this.streams,
       verifier: {
-        verify: async (token) => this.verify(token),
+        verify: async (token) => {
+          await this.whileVerifying();
+          return this.verify(token);
+        },
         isRevoked: (token) => this.revoked.includes(token.deviceId),
         applyRevocation: ({ deviceId }) => void this.revoked.push(deviceId),
       },

@@ -16,6 +16,7 @@ import type { Metrics } from "../mesh/metrics.ts";
 import type { Mesh } from "../mesh/rpc.ts";
 import type { Streams } from "../mesh/streams.ts";
 import { Acks } from "./acks.ts";
+import { ClientAddresses } from "./client-addresses.ts";
 import { Connections } from "./connections.ts";
 import { Devices, type PresenceReporter } from "./devices.ts";
 import type { EdgeConfig } from "./edge-config.ts";
@@ -34,6 +35,8 @@ export interface EdgeOptions {
   /** "edge-4f2a1b0c" */
   instanceId: string;
   mesh: Mesh;
+  /** The secret that the processes of the mesh share. */
+  meshSecret: string;
   streams: Streams;
   verifier: AccessTokenChecksOptions["verifier"];
   presence: PresenceReporter;
@@ -92,6 +95,7 @@ export function createEdge(options: EdgeOptions): Edge {
     acks: new Acks(options.sends, clock, config.ackIntervalMs),
     wheel: new TimerWheel(clock),
     turnFlush: new TurnFlush(),
+    addresses: new ClientAddresses({ ...options, ...config }),
   };
   const edge = new RunningEdge(context, tokens);
   metrics.gauge(

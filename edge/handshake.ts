@@ -30,14 +30,3 @@ export function checkHandshake<Protocol>(
   const text = `Sec-WebSocket-Protocol must name ${known}`;
   throw new HttpRefused(400, "SUBPROTOCOL_UNKNOWN", text);
 }
-
-/**
- * The address of the client: the socket's, or what the outermost trusted proxy saw. What lies
- * before that in X-Forwarded-For is the client's own claim.
- */
-export function clientAddress(request: IncomingMessage, forwardedHops: number): string {
-  const own = request.socket.remoteAddress ?? "";
-  if (forwardedHops === 0) return own;
-  const seen = String(request.headers["x-forwarded-for"] ?? "").split(",");
-  return seen.at(-forwardedHops)?.trim() || own;
-}

@@ -18,7 +18,6 @@ import {
 import { methodPath } from "../mesh/methods.ts";
 import type { Identity } from "../mesh/rpc.ts";
 import type { EdgeContext } from "./edge-context.ts";
-import { clientAddress } from "./handshake.ts";
 import { completeErrors, toConnectError } from "./http-error.ts";
 import { answerProblem, HttpRefused, toProblem } from "./http-problem.ts";
 import { bearerToken, bodyTooLarge } from "./http-request.ts";
@@ -29,7 +28,7 @@ export type CheckLoad = (clientAddress: string) => void;
 
 /** Makes what answers calls over HTTP. */
 export function createHttpApi(edge: EdgeContext, checkLoad: CheckLoad): RequestListener {
-  const { config, log } = edge;
+  const { addresses, config, log } = edge;
   const router = createConnectRouter({
     grpc: false,
     requestGate: (context) => admit(edge, checkLoad, context),
@@ -48,7 +47,7 @@ export function createHttpApi(edge: EdgeContext, checkLoad: CheckLoad): RequestL
     if (Number(request.headers["content-length"]) > config.jsonFrameBytesMax) {
       throw bodyTooLarge(config.jsonFrameBytesMax);
     }
-    const address = clientAddress(request, config.forwardedHops);
+    const address = addresses.of(request);
     const values = createContextValues().set(addressKey, address);
     const asked = universalRequestFromNodeRequest(request, response, undefined, values);
     const answered = await handler(asked);

@@ -11,7 +11,6 @@ import type { Connection } from "./connection.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import type { ServerFrameContent } from "./frame-codec.ts";
 import { jsonFrames } from "./frames-json.ts";
-import { clientAddress } from "./handshake.ts";
 import type { CheckLoad } from "./http-api.ts";
 import { answerProblem, toProblem } from "./http-problem.ts";
 import { bearerToken, readJson } from "./http-request.ts";
@@ -37,9 +36,9 @@ export class HttpFrames {
 
   /** Answers one post; never rejects. */
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { config, verifier } = this.edge;
+    const { addresses, config, verifier } = this.edge;
     try {
-      const address = clientAddress(request, config.forwardedHops);
+      const address = addresses.of(request);
       this.checkLoad(address);
       const token = await verifier.verify(bearerToken(request.headers.authorization));
       const body = await readJson(request, ClientFramesSchema, config.jsonFrameBytesMax);

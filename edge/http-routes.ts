@@ -6,7 +6,6 @@ import { AddressCounts } from "./address-counts.ts";
 import type { Connections } from "./connections.ts";
 import { answerPreflight, shareAnswer } from "./cors.ts";
 import type { EdgeContext } from "./edge-context.ts";
-import { clientAddress } from "./handshake.ts";
 import { type CheckLoad, createHttpApi } from "./http-api.ts";
 import { answerDocument, isDocument } from "./http-docs.ts";
 import { HttpFrames } from "./http-frames.ts";
@@ -50,12 +49,13 @@ export class HttpRoutes {
   }
 
   private route(path: string, request: IncomingMessage, response: ServerResponse): void {
-    const elsewhere = path.startsWith("/v1/") && this.edge.otherEdges.addressFor(request);
-    if (elsewhere) passOn(elsewhere, request, response);
+    const { addresses, otherEdges } = this.edge;
+    const elsewhere = path.startsWith("/v1/") && otherEdges.addressFor(request);
+    if (elsewhere) passOn(elsewhere, addresses.passOn(request), request, response);
     else if (path === "/v1/events") void this.turns.answer(request, new EventStreamTurn(response));
     else if (path === "/v1/poll") void this.turns.answer(request, new PollTurn(response));
     else {
-      const address = clientAddress(request, this.edge.config.forwardedHops);
+      const address = addresses.of(request);
       this.underWay++;
       this.underWayOf.add(address);
       response.once("close", () => this.onAnswered(address));

@@ -101,6 +101,18 @@ describe("[T2] a turn", () => {
     expect(sequences).toEqual([2n, 3n, 4n]);
   });
 
+  it("[S2] says that it brought no more than it did, whatever comes as it begins", async () => {
+    await using fixture = await new EdgeFixture().start();
+    const { lastEventId } = await pollUp(fixture, "alice/alice-1");
+    await fixture.store("alice", "first");
+    fixture.whileVerifying = () => fixture.store("alice", "second");
+    const { said, sequences } = await poll(fixture, "alice/alice-1", lastEventId);
+    fixture.whileVerifying = async () => {};
+    const elsewhere = said.lastEventId.replace(/^[^.]+/, "another-1");
+    sequences.push(...(await pollUp(fixture, "alice/alice-1", elsewhere)).sequences);
+    expect(sequences).toEqual([2n, 3n]);
+  });
+
   it("[S2] whose answer was lost is made up for by the next", async () => {
     await using fixture = await new EdgeFixture().start();
     const { lastEventId } = await pollUp(fixture, "alice/alice-1");

@@ -16,7 +16,6 @@ import { checkOrigin } from "./cors.ts";
 import type { EdgeContext } from "./edge-context.ts";
 import { type EventId, readEventId } from "./event-id.ts";
 import { jsonFrames } from "./frames-json.ts";
-import { clientAddress } from "./handshake.ts";
 import { answerProblem, HttpRefused, toProblem } from "./http-problem.ts";
 import { bearerToken, readJson } from "./http-request.ts";
 import { HttpSocket } from "./http-socket.ts";
@@ -52,7 +51,7 @@ export class HttpTurns {
         socket.connection.hear();
         socket.begin(turn);
       } else {
-        const address = clientAddress(request, this.edge.config.forwardedHops);
+        const address = this.edge.addresses.of(request);
         const refusal = this.connections.refusal(address);
         if (refusal) return turn.close(refusal);
         const from = hello ?? helloAt(eventId);

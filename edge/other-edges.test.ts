@@ -1,12 +1,15 @@
 import { describe, expect, it } from "vitest";
+import type { EdgeConfig } from "./edge-config.ts";
 import { EdgeFixture } from "./edge-fixture.ts";
 
 const authorization = "Bearer alice/alice-1";
 
 /** Two edges that know each other, behind a balancer that brings everything to the wrong one. */
-async function startTwo() {
-  const home = await new EdgeFixture({}, "edge-home").start();
-  const other = await new EdgeFixture({}, "edge-other").start();
+async function startTwo(
+  config: { ofHome?: Partial<EdgeConfig>; ofOther?: Partial<EdgeConfig> } = {},
+) {
+  const home = await new EdgeFixture(config.ofHome, "edge-home").start();
+  const other = await new EdgeFixture(config.ofOther, "edge-other").start();
   const [a, b] = [home, other].map(({ edge }, at) => ({
     instanceId: at === 0 ? "edge-home" : "edge-other",
     service: "parley.edge",
@@ -81,6 +84,30 @@ describe("[T2] an edge that is asked for another's connection", () => {
     const send = { frames: [{ send: { requestId: 1, request } }] };
     await (await edges.ask("/v1/frames", {}, send)).text();
     expect(edges.other.sends).toHaveLength(1);
+  });
+
+  it("[O3] tells whose request it passes on, so that one client's calls are not all clients'", async () => {
+    await using edges = await startTwo({
+      ofHome: { httpCallsPerAddressMax: 1 },
+      ofOther: { forwardedHops: 1 },
+    });
+    const [connectionId] = (await signInAtHome(edges.home)).split(".");
+    const method = "parley.message.v1.MessageService/ListChannels";
+    edges.home.answers.set(method, () => new Promise(() => {}));
+    const call = { frames: [{ call: { requestId: 1, method, request: "" } }] };
+    const askFrom = (address: string) => {
+      const headers = { "parley-connection": connectionId!, "x-forwarded-for": address };
+      return edges.ask("/v1/frames", headers, call);
+    };
+    const asked: Promise<Response>[] = [];
+    for (const address of ["192.0.2.1", "2001:db8::7"]) {
+      asked.push(askFrom(address));
+      const heard = () => edges.home.calls.at(-1)?.options.clientAddress;
+      await expect.poll(heard).toBe(address);
+    }
+    expect((await askFrom("192.0.2.1")).status).toBe(429);
+    await edges.home.edge.close();
+    await Promise.allSettled(asked);
   });
 
   it("says so where that edge is away, and begins a connection where it is known to be gone", async () => {

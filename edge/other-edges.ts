@@ -8,12 +8,11 @@ import { chooseEdges } from "../mesh/edge-choice.ts";
 import { type EdgeOffer, offerOf } from "../mesh/edge-offer.ts";
 import { unavailable } from "../mesh/errors.ts";
 import type { Instance } from "../mesh/registry.ts";
+import { passedOnHeader } from "./client-addresses.ts";
 import { answerProblem, toProblem } from "./http-problem.ts";
 
 /** Names the connection that posted frames are for. */
 export const connectionHeader = "parley-connection";
-/** Stands in what was passed on, which is passed on no further. */
-const passedOnHeader = "parley-passed-on";
 /** They are about one connection between two, not about what it carries: RFC 9110 section 7.6.1. */
 const hopHeaders = ["connection", "keep-alive", "transfer-encoding"];
 
@@ -57,8 +56,8 @@ export class OtherEdges {
   }
 
   /**
-   * Where the request has to go; undefined: it stays here. An edge that is gone has taken its
-   * connections along: whichever edge is asked begins another.
+   * Where the request has to go; undefined: it stays here, as what was passed on does. An edge that
+   * is gone has taken its connections along: whichever edge is asked begins another.
    */
   addressFor({ headers }: IncomingMessage): string | undefined {
     if (headers[passedOnHeader] !== undefined) return undefined;
@@ -68,10 +67,19 @@ export class OtherEdges {
   }
 }
 
-/** Has another edge answer. Where it can't be reached: 503, and the client begins anew. */
-export function passOn(address: string, request: IncomingMessage, response: ServerResponse): void {
+/**
+ * Has another edge answer. Where it can't be reached: 503, and the client begins anew.
+ *
+ * @param client what tells that edge whose request it is; see ClientAddresses.passOn
+ */
+export function passOn(
+  address: string,
+  client: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
   const { method, url } = request;
-  const headers = { ...withoutHops(request.headers), [passedOnHeader]: "1" };
+  const headers = { ...withoutHops(request.headers), [passedOnHeader]: client };
   const passed = httpRequest(`http://${address}${url}`, { method: method!, headers });
   passed.on("response", (answer) => {
     response.writeHead(answer.statusCode!, withoutHops(answer.headers));

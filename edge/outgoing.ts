@@ -36,6 +36,7 @@ export class Outgoing implements Flushable {
   private deliveries: FeedDelivery[] | undefined;
   private deliveryBytes = 0;
   private isCorked = false;
+  private isOver = false;
 
   constructor(
     edge: EdgeContext,
@@ -46,6 +47,11 @@ export class Outgoing implements Flushable {
     this.socket = socket;
     this.codec = codec;
     this.owner = owner;
+  }
+
+  /** The entry after which those come that are not handed to the socket yet; undefined: all are. */
+  get writtenTo(): number | undefined {
+    return this.deliveries?.[0]?.prevSequence;
   }
 
   /** Adds an inbox entry. False: none may follow before the owner's `onDrained`. */
@@ -92,13 +98,13 @@ export class Outgoing implements Flushable {
     this.write(this.codec.encodeEvent(data));
   }
 
-  /** Drops the inbox entries of this turn: the connection closes, its device will come back. */
+  /** Writes no inbox entries any more: the connection closes, its device will come back for them. */
   discard(): void {
-    this.deliveries = undefined;
+    this.isOver = true;
   }
 
   flush(): void {
-    this.writeDeliveries();
+    if (!this.isOver) this.writeDeliveries();
     this.isCorked = false;
     this.socket.uncork();
   }

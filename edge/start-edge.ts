@@ -16,7 +16,7 @@ export async function startEdge(
   runtime: Runtime,
   streams: Streams,
 ): Promise<{ instanceId: string; url: string; stop(): Promise<void> }> {
-  const { mesh, registry, clock, metrics, metadata } = runtime;
+  const { mesh, meshSecret, registry, clock, metrics, metadata } = runtime;
   const config = parseConfig(edgeConfig, runtime.environment);
   const log = runtime.log("edge");
   const instanceId = newInstanceId("edge");
@@ -33,6 +33,7 @@ export async function startEdge(
   const edge: Edge = createEdge({
     instanceId,
     mesh,
+    meshSecret,
     streams,
     verifier: sessionVerifier(mesh, clock),
     presence,

@@ -7,7 +7,7 @@ import { createSocketServer } from "./edge-socket.ts";
 import type { FrameCodec } from "./frame-codec.ts";
 import { jsonFrames } from "./frames-json.ts";
 import { protobufFrames } from "./frames-protobuf.ts";
-import { checkHandshake, clientAddress } from "./handshake.ts";
+import { checkHandshake } from "./handshake.ts";
 import { endWithProblem, HttpRefused, toProblem } from "./http-problem.ts";
 
 /** Turns requests for a WebSocket into connections. */
@@ -31,7 +31,7 @@ export class WebSockets {
   upgrade(request: IncomingMessage, raw: Duplex, head: Buffer): void {
     try {
       const { codec, server } = checkHandshake(request, this.edge.config, this.protocols);
-      const address = clientAddress(request, this.edge.config.forwardedHops);
+      const address = this.edge.addresses.of(request);
       const refusal = this.connections.refusal(address);
       server.handleUpgrade(request, raw, head, (ws) => {
         if (refusal) return ws.refuse(refusal);

@@ -155,10 +155,11 @@ describe("[T1] a WebSocket", () => {
       .poll(() => closed(CloseCode.SLOW_CONSUMER), { timeout: 45_000 })
       .toBe(1);
     const resumed = isClosed.then(() => socketOf(client).resume());
-    const large = "\u{1d4b3}".repeat(99_999);
+    // The largest that an inbox takes.
+    const large = Array<string>(8).fill("\u6f22".repeat(16_384));
     const said: string[] = [];
-    for (let bytes = 0; bytes < muchBytes; bytes += 4 * 99_999) {
-      await ann.say(directId, large);
+    for (let bytes = 0; bytes < muchBytes; bytes += 8 * 3 * 16_384) {
+      await Promise.all(large.map((text) => ann.say(directId, text)));
       said.push(`${bytes}`);
       await ann.say(groupId, said.at(-1)!);
     }

@@ -247,9 +247,9 @@ export declare type Message = Message$1<"parley.message.v1.Message"> & {
   replyToMessageId: bigint;
 
   /**
-   * True where the body is left out. In an inbox because it is large: read it with ListMessages
-   * around `message_id`. In history where the text was edited while the reader was no member: the
-   * reader may see neither the later text nor, any more, the earlier one.
+   * True where the body is left out. In an inbox because it is large, more than 16,384 UTF-16 units of
+   * text: read it with ListMessages around `message_id`. In history where the text was edited while the
+   * reader was no member: the reader may see neither the later text nor, any more, the earlier one.
    *
    * @generated from field: bool body_omitted = 9;
    */
