@@ -1,4 +1,4 @@
-/** Pages of a history of a million messages, in each store, beside those of a short one. */
+/** Pages of and catch-ups with a history of a million messages, in each store, beside a short one. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,6 +22,10 @@ import { Latencies } from "./latencies.ts";
 import type { Figure, ScenarioOptions, ScenarioResult } from "./scenario.ts";
 
 const pageSize = 50;
+/** Messages that who catches up has missed: all of the short history. */
+const missed = 1_000;
+/** One catch-up to so many pages of each kind. */
+const catchUpEvery = 10;
 const batchSize = 1_024;
 /** 10,000 a day: five times what makes a channel of Cassandra hot. */
 const spacingMs = 8_640;
@@ -37,8 +41,8 @@ interface Sizes {
 /** Fills each store and reads pages of it. */
 export async function history({ quick }: ScenarioOptions): Promise<ScenarioResult> {
   const sizes = quick
-    ? { long: 20_000, short: 1_000, channels: 2_000, pages: 200 }
-    : { long: 1_000_000, short: 1_000, channels: 100_000, pages: 2_000 };
+    ? { long: 20_000, short: missed, channels: 2_000, pages: 200 }
+    : { long: 1_000_000, short: missed, channels: 100_000, pages: 2_000 };
   const folder = mkdtempSync(join(tmpdir(), "parley-bench-"));
   try {
     const inLmdb = await openLmdbMessageStore({ path: join(folder, "lmdb"), clock: systemClock });
@@ -94,25 +98,30 @@ async function measure(name: string, store: MessageStore, sizes: Sizes): Promise
   ];
   const read = (["long", "short"] as const).map((channelId) => ({
     ...{ channelId, count: sizes[channelId] },
-    ...{ newest: new Latencies(), around: new Latencies() },
+    ...{ newest: new Latencies(), around: new Latencies(), catchUps: new Latencies() },
   }));
   // The first pages warm up what the figures are not about. Taken in turn, so that whatever else
   // the machine does meanwhile it does to all.
   for (let i = -50; i < sizes.pages; i++) {
-    for (const { channelId, count, newest, around } of read) {
+    for (const { channelId, count, newest, around, catchUps } of read) {
       const newestMs = await timed(() => newestPage(store, channelId));
       const number = Math.floor(random() * count);
       const aroundMs = await timed(() => pageAround(store, channelId, number));
+      if (i % catchUpEvery === 0) {
+        const catchUpMs = await timed(() => catchUp(store, channelId, count));
+        if (i >= 0) catchUps.add(catchUpMs);
+      }
       if (i < 0) continue;
       newest.add(newestMs);
       around.add(aroundMs);
     }
   }
-  for (const { count, newest, around } of read) {
+  for (const { count, newest, around, catchUps } of read) {
     const of = `of ${count.toLocaleString("en")} messages`;
     figures.push(
       ...newest.figures(`${name}: newest page ${of}`, [50, 99]),
       ...around.figures(`${name}: page around any ${of}`, [50, 99]),
+      ...catchUps.figures(`${name}: catch-up with the last ${missed} ${of}`, [50, 99]),
     );
   }
   await store.close();
@@ -178,6 +187,15 @@ async function pageAround(store: MessageStore, channelId: string, number: number
   ]);
   if (newer[0]?.message.messageId !== id || older.length !== Math.min(limit, number)) {
     throw new Error(`a wrong page around message ${number}`);
+  }
+}
+
+/** Reads on from where a device is, page by page to the end. */
+async function catchUp(store: MessageStore, channelId: string, count: number): Promise<void> {
+  for (let number = count - missed; number < count; number += pageSize) {
+    const range = { channelId, minMessageId: idOf(number), newestFirst: false, limit: pageSize };
+    const page = await store.listMessages(range);
+    if (page.length !== pageSize) throw new Error(`${page.length} messages after ${number}`);
   }
 }
 

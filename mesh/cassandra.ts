@@ -5,16 +5,9 @@
  */
 import type { ConnectionOptions } from "node:tls";
 import cassandra from "cassandra-driver";
-import {
-  BulkheadRejectedError,
-  bulkhead,
-  ConsecutiveBreaker,
-  circuitBreaker,
-  handleWhen,
-  isBrokenCircuitError,
-  wrap,
-} from "cockatiel";
+import { bulkhead, ConsecutiveBreaker, circuitBreaker, handleWhen, wrap } from "cockatiel";
 import { batchesOf, type CassandraValue, type Statement, type Write } from "./cassandra-batches.ts";
+import { isAway, reasonOf, reasonsOf, wrongArgument } from "./cassandra-errors.ts";
 import { bringUpToDate, type CassandraSchema, SchemaMismatch } from "./cassandra-schema.ts";
 import { type Clock, sleep } from "./clock.ts";
 import { concurrently } from "./concurrently.ts";
@@ -158,6 +151,17 @@ export class Cassandra {
     );
   }
 
+  /**
+   * Makes an INSERT unless there is such a row: of all who try at one time one succeeds, and whoever
+   * reads afterwards sees its row (a lightweight transaction, at SERIAL; four times the cost of a
+   * write). Answers with the row that there was; undefined: there was none. Where it rejects the
+   * insert may have been made, or be made yet: trying again settles that.
+   */
+  async insertOnce({ cql, values }: Statement): Promise<CassandraRow | undefined> {
+    const [row] = await this.read({ cql: `${cql} IF NOT EXISTS`, values });
+    return row!["[applied]"] === true ? undefined : row;
+  }
+
   /** Connects; tries until it can or is closed. Only {@link openCassandra} calls it, once. */
   async open(): Promise<void> {
     const { clock, logger } = this.options;
@@ -269,7 +273,8 @@ export class Cassandra {
     try {
       return await this.withinDeadline(this.policy.execute(() => action(client)));
     } catch (error) {
-      throw isAway(error) ? new CassandraUnavailable(reasonOf(error), { cause: error }) : error;
+      if (!isAway(error)) throw error;
+      throw new CassandraUnavailable(reasonOf(error, waitingMax), { cause: error });
     }
   }
 
@@ -281,48 +286,4 @@ export class Cassandra {
       work.then(resolve, reject).finally(() => timer.cancel());
     });
   }
-}
-
-const { responseErrorCodes } = cassandra.types;
-/** The statement's fault, not the cluster's. */
-const refusals = new Set<number>([
-  responseErrorCodes.syntaxError,
-  responseErrorCodes.unauthorized,
-  responseErrorCodes.invalid,
-  responseErrorCodes.configError,
-  responseErrorCodes.alreadyExists,
-]);
-
-/** Whether the cluster failed, or was not asked because it has been failing. */
-function isAway(error: unknown): boolean {
-  const { ResponseError, DriverError, ArgumentError } = cassandra.errors;
-  if (isBrokenCircuitError(error) || error instanceof BulkheadRejectedError) return true;
-  if (error instanceof ResponseError) return !refusals.has(error.code);
-  return error instanceof DriverError && !(error instanceof ArgumentError);
-}
-
-/** What a node made of the options: it is in no such data centre. */
-function wrongArgument(error: unknown): Error | undefined {
-  const { NoHostAvailableError, ArgumentError } = cassandra.errors;
-  if (!(error instanceof NoHostAvailableError)) return undefined;
-  const refusals: Error[] = Object.values(error.innerErrors);
-  return refusals.find((refusal) => refusal instanceof ArgumentError);
-}
-
-/** What each node did, in a line: the errors themselves hold each other's stacks. */
-function reasonsOf(error: unknown): string[] {
-  const { NoHostAvailableError } = cassandra.errors;
-  const byHost = error instanceof NoHostAvailableError ? Object.entries(error.innerErrors) : [];
-  if (byHost.length === 0) return [messageOf(error)];
-  return byHost.map(([host, failure]) => `${host}: ${messageOf(failure)}`);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-function reasonOf(error: unknown): string {
-  if (isBrokenCircuitError(error)) return "Cassandra keeps failing and is not asked for a while";
-  if (error instanceof BulkheadRejectedError) return `${waitingMax} statements wait already`;
-  return "Cassandra did not answer as asked";
 }

@@ -85,6 +85,13 @@ describe("a read from the leader", () => {
     expect(asked.replica).toBe(2);
   });
 
+  it("[M6] says that there is more where the replica has no more than the page", async () => {
+    const { read, asked } = setUp(() => ({ shown: [3, 5] }));
+    expect(await read({ limit: 2 })).toEqual([[3, 5], true]);
+    expect(await read({ limit: 2, toSequence: 5 })).toEqual([[3, 5], false]);
+    expect(asked.replica).toBe(2);
+  });
+
   it("[M6] fails where a part of the answer is missing", async () => {
     for (const dropped of [3, 8, 9]) {
       const { read } = setUp(() => ({ shown: atLeader, dropped }));

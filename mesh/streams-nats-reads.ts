@@ -75,7 +75,7 @@ export class NatsReads {
     for (let tries = 1; tries <= staleTriesMax; tries++) {
       const last = await this.fromLeader({ last_by_subj: subject });
       if (!last || last.sequence < bounds.fromSequence) return { entries: [], more: false };
-      const page = await this.pageOfReplica(subject, bounds);
+      const page = await this.pageOfReplica(subject, bounds, last.sequence);
       if (page.isFull || page.seen >= last.sequence)
         return { entries: page.entries, more: page.more };
       await sleep(this.link.clock, stalePauseMs * tries);
@@ -121,7 +121,12 @@ export class NatsReads {
     }
   }
 
-  private async pageOfReplica(subject: string, bounds: Required<ReadOptions>): Promise<SeenPage> {
+  /** @param lastSequence the subject's last entry, as far as is known: a replica may not have it */
+  private async pageOfReplica(
+    subject: string,
+    bounds: Required<ReadOptions>,
+    lastSequence = 0,
+  ): Promise<SeenPage> {
     const page = new PageBuilder(bounds);
     for (let from = Math.max(1, bounds.fromSequence); ; from = page.seen + 1) {
       let last = 0;
@@ -142,7 +147,7 @@ export class NatsReads {
         throw new StreamUnavailable(`${subject}: a part of the answer is missing`);
       }
       const isMore = numberIn(end, headerNames.numPending) > 0;
-      if (!isMore || page.isFull) return page.finish(isMore);
+      if (!isMore || page.isFull) return page.finish(isMore || page.seen < lastSequence);
     }
   }
 

@@ -19,6 +19,7 @@ import type { ChannelItem } from "./channel-item.ts";
 import { type LoadedChannel, noteAppended } from "./channel-loader.ts";
 import { ChannelState } from "./channel-state.ts";
 import { type Placement, placementOf } from "./placement.ts";
+import type { Found } from "./revision-targets.ts";
 
 /** When a new snapshot is due: see LogEntry.snapshot. */
 const snapshotEvery = { entries: 1_000, bytes: 4 * 1024 * 1024 };
@@ -53,19 +54,19 @@ export class Draft {
   }
 
   /**
-   * Adds what was decided and moves the channel on by it. A group that it makes larger than a COPY
-   * channel can be turns LIVE with the next item.
+   * Adds what was decided and moves the channel on by it, and the message that it was decided on. A
+   * group that it makes larger than a COPY channel can be turns LIVE with the next item.
    */
-  add(change: Change, decision: Decision): Placement {
-    const placement = this.addItem(change, decision);
+  add(change: Change, decision: Decision, target: Found): Placement {
+    const placement = this.addItem(change, decision, target);
     const { channel } = this.loaded.state!;
     if (channel.mode === DeliveryMode.COPY && channel.memberCount > copyMembersMax) {
-      this.addItem({ ...change, clientMessageId: "" }, { body: turnsLive() });
+      this.addItem({ ...change, clientMessageId: "" }, { body: turnsLive() }, "missing");
     }
     return placement;
   }
 
-  private addItem(change: Change, decision: Decision): Placement {
+  private addItem(change: Change, decision: Decision, target: Found): Placement {
     const item =
       "change" in decision ? this.revision(change, decision) : this.message(change, decision);
     const { loaded } = this;
@@ -74,7 +75,9 @@ export class Draft {
       item.value.body.value.memberCount = loaded.state!.channel.memberCount;
     }
     loaded.recent.add(item);
-    if (item.case === "revision") loaded.targets.apply(item.value);
+    if (item.case === "revision") {
+      loaded.targets.apply(item.value, typeof target === "object" ? target : undefined);
+    }
     this.maxClientTimeMs = Math.max(this.maxClientTimeMs, change.clientTimeMs);
     this.traceParent ||= change.traceParent;
     this.items.push(create(ItemSchema, { item }));

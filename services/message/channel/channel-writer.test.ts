@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { MessageFixture, turn } from "../message-fixture.ts";
 import { createDirect, directChannelId, sendText } from "./changes.ts";
 import type { Change, Outcome } from "./channel-change.ts";
@@ -258,6 +258,42 @@ describe("the writers of a process", () => {
     await taken;
     await turn();
     await expect(change(1)).resolves.toBeDefined();
+  });
+
+  it("[R1] are 10,000 again after more were busy at once, without a search of all for each", async () => {
+    const { fixture } = await setUp();
+    const { log } = fixture.writing;
+    let letGo = () => {};
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    const slow = new Proxy(log, {
+      get: (target, name) => {
+        const method = Reflect.get(target, name);
+        if (name !== "append") return method.bind(target);
+        return async (...args: unknown[]) => {
+          await held;
+          return method.apply(target, args);
+        };
+      },
+    });
+    const channels = new Channels({ ...fixture.writing, log: slow });
+    const looks = vi.spyOn(ChannelWriter.prototype, "isIdle", "get");
+    const create = (i: number) => {
+      const otherId = `u${i}`;
+      const created = directChannelId("ann", otherId);
+      return channels.change(created, {
+        ...{ senderId: "ann", clientMessageId: "", clientTimeMs: 0, replyToMessageId: 0n },
+        ...{ traceParent: "", bytes: 1, deadlineMs: Number.POSITIVE_INFINITY },
+        decide: createDirect(created, "ann", otherId, fixture.clock.nowMs()),
+      });
+    };
+    const created = Array.from({ length: 10_200 }, (_, i) => create(i));
+    expect(channels.size).toBe(10_200);
+    expect(looks.mock.calls.length).toBeLessThan(200 * 100);
+    letGo();
+    await Promise.all(created);
+    await turn();
+    expect(channels.size).toBe(10_000);
+    looks.mockRestore();
   });
 
   it("[R1] are kept for channels that there are", async () => {

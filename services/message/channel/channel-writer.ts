@@ -230,7 +230,7 @@ export class ChannelWriter {
     const decide = () => change.decide(draft.loaded.state, basis);
     if (!known) {
       const decision = decide();
-      return decision && draft.add(change, decision);
+      return decision && draft.add(change, decision, basis.target);
     }
     // Who resends learns the first result, but a client id used for something else is refused.
     const decision = tryOr(decide, undefined);

@@ -11,8 +11,10 @@ import type { RecentSends } from "./recent-sends.ts";
 /** Looks at a channel. */
 type Look<T> = (state: ChannelState, recent: RecentSends) => T;
 
-/** Channels kept warm; idle ones that were used longest ago go. */
+/** Channels kept warm; idle ones that were used longest ago go. While more are busy, they stay. */
 const channelsMax = 10_000;
+/** Writers that are looked at for an idle one. */
+const looksMax = 16;
 /** Bytes of changes that may wait in the process. */
 const pendingBytesMax = 64 * 1024 * 1024;
 
@@ -104,6 +106,7 @@ export class Channels {
       // One that knows nothing is not kept: perhaps there is no such channel.
       writer = new ChannelWriter(channelId, this.deps, (idle) => {
         if (!idle.atHand) this.writers.delete(channelId);
+        else if (this.writers.size > channelsMax) this.forgetIdle();
       });
       if (this.writers.size >= channelsMax) this.forgetIdle();
     }
@@ -111,11 +114,14 @@ export class Channels {
     return writer;
   }
 
+  /** Forgets one, unless all that it looks at are busy: those are in use, and so come last. */
   private forgetIdle(): void {
+    let looks = 0;
     for (const [channelId, writer] of this.writers) {
-      if (!writer.isIdle) continue;
       this.writers.delete(channelId);
-      return;
+      if (writer.isIdle) return;
+      this.writers.set(channelId, writer);
+      if (++looks === looksMax) return;
     }
   }
 }

@@ -41,9 +41,11 @@ export class RevisionTargets {
     this.targets.set(target.messageId, target);
   }
 
-  /** Takes an item of the channel's; one that is known already changes nothing in the end. */
-  apply(revision: Revision): void {
-    const target = this.targets.get(revision.messageId);
+  /**
+   * Takes an item of the channel's; one that is known already changes nothing in the end. The
+   * target is given where others are decided on it still: it need not be at hand any more.
+   */
+  apply(revision: Revision, target = this.targets.get(revision.messageId)): void {
     if (!target) return;
     const reaction = revisedReaction(revision);
     if (reaction) {

@@ -1,8 +1,8 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
-import { MessageKind } from "../../../gen/parley/message/v1/message_pb.js";
+import { MessageKind, RevisionSchema } from "../../../gen/parley/message/v1/message_pb.js";
 import {
   type ListMessagesRequestSchema,
   MessageOrder,
@@ -173,6 +173,23 @@ describe("a channel's history", () => {
     for (let n = 2; n < 6; n++) await send(text);
     expect(await walk({ order: OLDEST_FIRST })).toEqual([[1, 2], [3], [4], [5]]);
     expect(await walk({ order: NEWEST_FIRST })).toEqual([[5], [4], [3], [2, 1]]);
+  });
+
+  it("[R1] ends a page early as well where its messages have many reactions", async () => {
+    const { fixture, channelId, ids, send, walk } = await setUp();
+    for (let n = 2; n < 6; n++) await send("short");
+    await fixture.work();
+    for (const [i, messageId] of ids.entries()) {
+      const revisions = Array.from({ length: 1_000 }, (_, n) => {
+        const emoji = `${n}`.padStart(64, "x");
+        const rest = { channelId, messageId, messageChannelSequence: i + 2, senderId: "ben" };
+        const channelSequence = 1_000 * (i + 1) + n;
+        const change = { case: "reactionAdded" as const, value: { emoji } };
+        return create(RevisionSchema, { ...rest, channelSequence, change });
+      });
+      await fixture.store.apply({ revisions });
+    }
+    expect(await walk({ order: OLDEST_FIRST })).toEqual([[1, 2], [3], [4], [5]]);
   });
 
   it("[M2] holds few texts at once, and ends a page early rather than look at too many bytes", async () => {

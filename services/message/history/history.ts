@@ -20,6 +20,7 @@ import {
   type IdRange,
   openHistory,
 } from "./history-source.ts";
+import { bytesOf } from "./message-bytes.ts";
 import type { Visibility } from "./visibility.ts";
 
 /** A page, as ListMessagesResponse has it. */
@@ -37,7 +38,7 @@ const pageSizeMax = 200;
 const pageBytesMax = 384 * 1024;
 /** Rows looked at for one page; a filter that matches less ends the page early. */
 const scanMax = 2_000;
-/** Bytes of texts looked at for one page; past it the same. */
+/** Bytes of messages looked at for one page; past it the same. */
 const scanBytesMax = 4 * 1024 * 1024;
 /** Rows read at once, of any size: a page of the default size, and one that tells of a further. */
 const scanChunk = pageSizeDefault + 1;
@@ -178,7 +179,7 @@ async function scan(
     const chunk = await source.read(minId, maxId, !upwards, wanted);
     scanned += chunk.length;
     for (const message of chunk) {
-      const bytes = message.body.case === "text" ? message.body.value.length * 3 : 0;
+      const bytes = bytesOf(message);
       scannedBytes += bytes;
       if (filter.admits(message)) {
         foundBytes += bytes;

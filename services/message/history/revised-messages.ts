@@ -1,5 +1,6 @@
 import type { Message } from "../../../gen/parley/message/v1/message_pb.js";
 import type { HistorySource } from "./history-source.ts";
+import { bytesOf } from "./message-bytes.ts";
 
 /** Revisions looked at for one page: many may be of one message. */
 const scanMax = 1_000;
@@ -50,7 +51,7 @@ export async function readRevised(
       if (!message) isRead &&= !isMissing(messageId, source);
       else if (source.visibility.includes(message.channelSequence)) {
         messages.push(message);
-        bytes += message.body.case === "text" ? message.body.value.length * 3 : 0;
+        bytes += bytesOf(message);
       }
     }
   }

@@ -17,6 +17,7 @@ import { DomainError, fieldInvalid, unavailable } from "../../../mesh/errors.ts"
 import { asUnavailable } from "../message-codes.ts";
 import { checkChannelId } from "../request-fields.ts";
 import { type HistoryDependencies, type HistorySource, openHistory } from "./history-source.ts";
+import { bytesOf } from "./message-bytes.ts";
 import { readRevised } from "./revised-messages.ts";
 
 type Update = Omit<MessageInitShape<typeof ChannelUpdateSchema>, "$typeName">;
@@ -31,8 +32,6 @@ const lackedBytesMax = 4 * 1024 * 1024;
 const revisedMax = 200;
 /** Messages read at once, of any size. */
 const chunkMax = 50;
-/** What a message takes besides its text, at most. */
-const messageBytes = 300;
 /** Channels that are read at once. */
 const channelsAtOnce = 8;
 
@@ -190,11 +189,6 @@ function take(messages: readonly Message[], room: Room): Message[] {
     count++;
   }
   return messages.slice(0, count);
-}
-
-/** At most what it takes in a frame. */
-function bytesOf({ body }: Message): number {
-  return messageBytes + (body.case === "text" ? body.value.length * 3 : 0);
 }
 
 function stateOf(thrown: unknown): ChannelUpdateState {

@@ -101,6 +101,24 @@ describe("revisions", () => {
     await expect(react("👍")).rejects.toMatchObject({ reason: "MESSAGE_DELETED" });
   });
 
+  it("[M9] a deleted message stays one, whatever else the same entry revises", async () => {
+    const { fixture, instance, channelId, edit, remove, react, read, send, settle } = await setUp();
+    const others: bigint[] = [];
+    for (let n = 0; n < 40; n++) others.push((await send(`${n}`)).messageId);
+    await settle();
+    const first = react("👍");
+    const among = others.map((messageId) => {
+      const at = { channelId, messageId, clientMessageId: fixture.clientId() };
+      return instance.call("ben", method.addReaction, { ...at, emoji: "👍" });
+    });
+    const late = [remove(), edit("back"), react("🎉")];
+    const outcomes = await Promise.allSettled([first, ...among, ...late]);
+    expect(await fixture.entriesOf(channelId)).toHaveLength(1);
+    const refusals = outcomes.flatMap((each) => (each.status === "rejected" ? each.reason : []));
+    expect(refusals.map(({ reason }) => reason)).toEqual(["MESSAGE_DELETED", "MESSAGE_DELETED"]);
+    expect((await read())?.deleteTime).toBeDefined();
+  });
+
   it("[M9] [G1] a text is deleted by its sender, and by who keeps the group, who can't edit it", async () => {
     const { fixture, instance, channelId, edit, remove, read, send } = await setUp();
     const { messageId } = await send("hers", { userId: "ben" });

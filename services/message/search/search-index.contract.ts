@@ -88,6 +88,14 @@ export function searchIndexContract(adapter: string, make: () => Promise<SearchI
       expect(await find(unspaced.slice(17_000, 17_004))).toEqual([]);
     });
 
+    it("[H4] indexes characters with any number of marks", async () => {
+      const marked = `ด${"\u0e48".repeat(3_000)}`;
+      await apply({ memberships: [stay({})], texts: [text(1n, `ด${marked}`), text(2n, marked)] });
+      expect(await find("ดด")).toEqual([]);
+      expect(await find(`ด${marked.slice(0, 200)}`)).toEqual([1n]);
+      expect(await find(marked.slice(0, 200))).toEqual([2n, 1n]);
+    });
+
     it("[H4] puts first what fits better, of equals the newer, and pages in that order", async () => {
       await apply({
         memberships: [stay({})],

@@ -1,6 +1,6 @@
 /** What somebody looks for: phrases, all of which a text must have. */
 import { fieldInvalid } from "../../../mesh/errors.ts";
-import { fold, foldWithPlaces, type Word, wordsOf } from "./search-words.ts";
+import { FoldedText, fold, type Word, wordsOf } from "./search-words.ts";
 
 /** A term, and how many words after the phrase's first one it stands. */
 export interface PhraseTerm {
@@ -20,7 +20,7 @@ export interface TextRange {
 /** UTF-16 units of a query. */
 const queryUnitsMax = 256;
 const phrasesMax = 32;
-/** Ranges that are told of one text. */
+/** Ranges that are told of one text, and places of a phrase that are looked for. */
 const rangesMax = 100;
 
 /**
@@ -52,8 +52,9 @@ function phraseOf(text: string): Phrase {
 
 /** Where a text has the phrases; none where it lacks one of them. Ordered, without overlaps. */
 export function findPhrases(text: string, phrases: readonly Phrase[]): TextRange[] {
-  const { folded, starts, ends } = foldWithPlaces(text);
-  const words = [...wordsOf(folded)];
+  const terms = new Set(phrases.flatMap((phrase) => phrase.map(({ term }) => term)));
+  const whole = new FoldedText(text);
+  const words = wordsOf(whole.folded).filter(({ term }) => terms.has(term));
   const byTerm = Map.groupBy(words, ({ term }) => term);
   const ranges: TextRange[] = [];
   for (const phrase of phrases) {
@@ -68,9 +69,7 @@ export function findPhrases(text: string, phrases: readonly Phrase[]): TextRange
     if (last && start < last.end) last.end = Math.max(last.end, end);
     else merged.push({ start, end });
   }
-  return merged
-    .slice(0, rangesMax)
-    .map(({ start, end }) => ({ start: starts[start]!, end: ends[end - 1]! }));
+  return merged.slice(0, rangesMax).map(({ start, end }) => whole.rangeOf(start, end));
 }
 
 /** In the folded text. */
@@ -87,6 +86,7 @@ function rangesOf(phrase: Phrase, byTerm: ReadonlyMap<string, Word[]>): TextRang
       return word !== undefined;
     });
     if (isHere) ranges.push({ start, end });
+    if (ranges.length === rangesMax) break;
   }
   return ranges;
 }

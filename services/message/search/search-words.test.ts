@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { findPhrases, parseQuery } from "./search-query.ts";
-import { fold, foldWithPlaces, wordsOf } from "./search-words.ts";
+import { FoldedText, fold, foldWithPlaces, wordsOf } from "./search-words.ts";
 
 const terms = (text: string) => Array.from(wordsOf(fold(text)), ({ term }) => term);
 
@@ -43,6 +43,36 @@ describe("search words", () => {
   });
 });
 
+describe("[H4] a long text, folded", () => {
+  const text = fc.string({ unit: "grapheme", minLength: 100, maxLength: 500 });
+
+  it("is folded as a short one, and places lead back to the text as near", () => {
+    fc.assert(
+      fc.property(text, (given) => {
+        const long = new FoldedText(given);
+        const { folded, starts, ends } = foldWithPlaces(given);
+        expect(long.folded).toBe(folded);
+        for (const [i, start] of starts.entries()) {
+          const end = Math.min(i + 70, folded.length);
+          const range = long.rangeOf(i, end);
+          expect(range.start).toBeGreaterThanOrEqual(start);
+          expect(range.end).toBeLessThanOrEqual(ends[end - 1]!);
+          expect(fold(given.slice(range.start, range.end))).toContain(folded.slice(i, end));
+        }
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  it("may be one character with marks without end", () => {
+    const marked = `e${"\u0323".repeat(500)}`;
+    const long = new FoldedText(`${marked} word`);
+    const start = long.folded.indexOf("word");
+    const range = { start: marked.length + 1, end: marked.length + 5 };
+    expect(long.rangeOf(start, start + 4)).toEqual(range);
+  });
+});
+
 describe("search queries", () => {
   const highlight = (text: string, query: string) =>
     findPhrases(text, parseQuery(query)).map(({ start, end }) => text.slice(start, end));
@@ -71,6 +101,14 @@ describe("search queries", () => {
         expect(highlight(`${before}${part}${after}`, part!)).not.toEqual([]);
       }),
     );
+  });
+
+  it("[H4] mark a hundred places of a text at most, wherever they are", () => {
+    const places = Array.from({ length: 150 }, (_, i) => `ｶﾞ${"x ".repeat(i)}wörd`);
+    expect(highlight(places.join(" "), "WÖRD")).toEqual(Array(100).fill("wörd"));
+    const far = `${"\u{1d4b3} ".repeat(30_000)}wo\u0308rd`;
+    expect(highlight(far, "wörd")).toEqual([]);
+    expect(highlight(far.slice(-20_000), "wörd")).toEqual(["wo\u0308rd"]);
   });
 
   it("[H4] are refused without a word, with too many, and when too long", () => {

@@ -20,6 +20,7 @@ import {
   type IdRange,
   openHistory,
 } from "../history/history-source.ts";
+import { bytesOf } from "../history/message-bytes.ts";
 import { asUnavailable } from "../message-codes.ts";
 import { readRankToken, writeRankToken } from "../page-tokens.ts";
 import { checkChannelId, checkUserId, pageSize } from "../request-fields.ts";
@@ -58,8 +59,6 @@ const pageSizeDefault = 20;
 const pageSizeMax = 50;
 /** Bytes of a page: it ends early rather than exceed what a frame can carry. */
 const pageBytesMax = 384 * 1024;
-/** The most that a UTF-16 unit of a text takes in UTF-8. */
-const unitBytesMax = 3;
 /** All that there is. */
 const everything: IdRange = { minMessageId: 1n, maxMessageId: messageIdMax };
 
@@ -121,8 +120,7 @@ async function readPage(
   for (const message of messages) {
     const item = message && show(message);
     if (item) {
-      const { body } = item.message;
-      bytes += body.case === "text" ? body.value.length * unitBytesMax : 0;
+      bytes += bytesOf(item.message);
       if (bytes > pageBytesMax && found.length > 0) break;
       found.push(item);
     }

@@ -1,38 +1,34 @@
 /**
- * Which partition of a channel a message lies in: that of the ten days in which it was sent, a wide
- * bucket. Where one has {@link hotRows} items, further messages go into narrow buckets of an hour,
- * so that none outgrows what Cassandra reads and compacts well (100 MB). Writers may disagree about
- * when it was full, and a message then lies in both: readers look into both, and the newer row
- * counts.
+ * The partitions that a channel's messages lie in. A wide bucket has those of ten days; where it is
+ * full (message-store-cassandra-splits.ts) further ones go into narrow buckets of an hour, so that
+ * none outgrows what Cassandra reads and compacts well (100 MB). Buckets are numbered in the order
+ * of their messages: a wide one, the 240 narrow ones of the same ten days, the next wide one. The
+ * numbers are stored: never change them.
  */
-import { firstMessageIdAt, messageTimeMs } from "../../../mesh/ids.ts";
+import { messageTimeMs, snowflakeEpochMs } from "../../../mesh/ids.ts";
 
-/** How long a partition is. Stored within the numbers of buckets: never give one another length. */
-export interface BucketWidth {
-  /** What its buckets' numbers begin at; below the next width's. */
-  firstBucket: number;
-  lengthMs: number;
+const hourMs = 3_600_000;
+const wideHours = 10 * 24;
+/** From a wide bucket's number to that of the next. */
+const wideStep = wideHours + 1;
+
+/** The wide bucket of an id. */
+export function wideBucketOf(messageId: bigint): number {
+  return wideBucketBefore(narrowBucketOf(messageId));
 }
 
-/** What a channel usually has. */
-export const wide: BucketWidth = { firstBucket: 0, lengthMs: 10 * 24 * 3_600_000 };
-/** What a hot channel has. */
-export const narrow: BucketWidth = { firstBucket: 2 ** 20, lengthMs: 3_600_000 };
-
-/**
- * Items after which a wide bucket takes no more: 12 MB at 250 bytes a row; twice as many where the
- * writer was started meanwhile. So busy a channel has 200 items an hour for a narrow one.
- */
-export const hotRows = 50_000;
-
-const epochMs = messageTimeMs(0n);
-
-/** The bucket of an id. A narrow one is below 2^20 hours after the ids' epoch: the ids end before. */
-export function bucketOf(messageId: bigint, { firstBucket, lengthMs }: BucketWidth): number {
-  return firstBucket + Math.floor((messageTimeMs(messageId) - epochMs) / lengthMs);
+/** The narrow bucket of an id. */
+export function narrowBucketOf(messageId: bigint): number {
+  const hour = Math.floor((messageTimeMs(messageId) - snowflakeEpochMs) / hourMs);
+  return hour + Math.floor(hour / wideHours) + 1;
 }
 
-/** The smallest id that lies in a bucket. */
-export function firstIdOf(bucket: number, { firstBucket, lengthMs }: BucketWidth): bigint {
-  return firstMessageIdAt(epochMs + (bucket - firstBucket) * lengthMs);
+/** Whether it is a wide bucket's number. */
+export function isWide(bucket: number): boolean {
+  return bucket % wideStep === 0;
+}
+
+/** The wide bucket of the ten days that a bucket lies in, or the one `steps` times ten days before. */
+export function wideBucketBefore(bucket: number, steps = 0): number {
+  return bucket - (bucket % wideStep) - steps * wideStep;
 }

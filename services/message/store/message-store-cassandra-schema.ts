@@ -22,11 +22,17 @@ export const messageSchema: CassandraSchema = {
           PRIMARY KEY ((channel_id, bucket), message_id)
         ) WITH id = ':id' AND CLUSTERING ORDER BY (message_id DESC)
           AND compaction = {'class': 'UnifiedCompactionStrategy'}`,
-        // The buckets that have rows. first_sequence: of a wide one, the least of its messages'.
+        // The buckets that have rows.
         `CREATE TABLE IF NOT EXISTS buckets_by_channel (
-          channel_id text, bucket int, first_sequence bigint,
+          channel_id text, bucket int,
           PRIMARY KEY (channel_id, bucket)
         ) WITH id = ':id' AND CLUSTERING ORDER BY (bucket DESC)`,
+        // See message-store-cassandra-splits.ts. Written in lightweight transactions alone; a
+        // partition each, as those of one partition get into each other's way.
+        `CREATE TABLE IF NOT EXISTS splits (
+          channel_id text, bucket int, split_sequence bigint,
+          PRIMARY KEY ((channel_id, bucket))
+        ) WITH id = ':id'`,
         // The revisions of a channel, a hundred thousand sequences to a partition.
         `CREATE TABLE IF NOT EXISTS revisions_by_channel (
           channel_id text, part int, channel_sequence bigint, message_id bigint,

@@ -14,7 +14,7 @@ import {
   type Placement,
   placementOf,
 } from "../channel/placement.ts";
-import { narrow } from "./message-store-cassandra-buckets.ts";
+import { isWide, wideBucketBefore } from "./message-store-cassandra-buckets.ts";
 
 /** Wide buckets that 30 days and a persist that is ten days behind can touch. */
 const bucketsMax = 5;
@@ -24,8 +24,8 @@ const insertByBucket = `INSERT INTO sends_by_bucket
   USING TIMESTAMP ?`;
 const insertByClientId = `INSERT INTO sends_by_client_id
   (channel_id, sender_id, client_message_id, placement) VALUES (?, ?, ?, ?) USING TIMESTAMP ?`;
-const selectBuckets = `SELECT bucket FROM buckets_by_channel
-  WHERE channel_id = ? AND bucket < ${narrow.firstBucket} ORDER BY bucket DESC LIMIT ${bucketsMax}`;
+const selectNewestBucket = `SELECT bucket FROM buckets_by_channel WHERE channel_id = ?
+  ORDER BY bucket DESC LIMIT 1`;
 const selectByBucket = `SELECT placement FROM sends_by_bucket
   WHERE channel_id = ? AND bucket = ? AND sender_id = ? AND client_message_id = ?`;
 const selectByClientId = `SELECT placement FROM sends_by_client_id
@@ -34,7 +34,7 @@ const selectByClientId = `SELECT placement FROM sends_by_client_id
 /** The write that goes with a message's into a bucket, whose partition has that name. */
 export function sendWrite(message: Message, bucket: number, partition: string): Write {
   const item = { case: "message", value: message } as const;
-  if (bucket >= narrow.firstBucket) return singleSendWrite(item);
+  if (!isWide(bucket)) return singleSendWrite(item);
   const { channelId, senderId, clientMessageId, channelSequence } = message;
   const placement = encodePlacement(placementOf(item));
   const sequence = BigInt(channelSequence);
@@ -61,12 +61,15 @@ export async function findPlacement(
   senderId: string,
   clientMessageId: string,
 ): Promise<Placement | undefined> {
-  const buckets = await connection.read({ cql: selectBuckets, values: [channelId] });
-  const queries: Statement[] = buckets.map(({ bucket }) => ({
-    cql: selectByBucket,
-    values: [channelId, bucket, senderId, clientMessageId],
-  }));
-  queries.push({ cql: selectByClientId, values: [channelId, senderId, clientMessageId] });
+  const [newest] = await connection.read({ cql: selectNewestBucket, values: [channelId] });
+  const queries: Statement[] = [
+    { cql: selectByClientId, values: [channelId, senderId, clientMessageId] },
+  ];
+  for (let i = 0; newest && i < bucketsMax; i++) {
+    const bucket = wideBucketBefore(newest.bucket as number, i);
+    const values = [channelId, bucket, senderId, clientMessageId];
+    if (bucket >= 0) queries.push({ cql: selectByBucket, values });
+  }
   const rows = (await connection.readAll(queries)).flat();
   return rows
     .map((row) => decodePlacement(row.placement as Buffer))

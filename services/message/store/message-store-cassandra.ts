@@ -184,7 +184,7 @@ class CassandraMessageStore implements MessageStore {
   }
 
   findMessages({ channel }: ChannelRow): Promise<void> {
-    return reached(() => this.history.findBuckets(channel));
+    return reached(() => this.history.find(channel));
   }
 
   getDeviceCursor(userId: string, deviceId: string): Promise<DeviceCursorRow | undefined> {

@@ -1,7 +1,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type DescMethodUnary, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { describe, expect, it, vi } from "vitest";
+import { InboxEntrySchema } from "../../../gen/parley/log/v1/log_pb.js";
 import { MessageService } from "../../../gen/parley/message/v1/message_service_pb.js";
 import { silentLogger } from "../../../mesh/logger.ts";
 import { inboxSubject } from "../../../mesh/streams.ts";
@@ -43,6 +45,52 @@ describe("fan-out", () => {
       "memberships_announced_again",
     ]);
   });
+
+  it.each(["direct", "group"])(
+    "[S4] an inbox of a %s channel is bounded: entries of 64 KB, long texts by reference",
+    async (kind) => {
+      const fixture = new MessageFixture();
+      const { streams, index, writing } = fixture;
+      const config = { logRetentionMs: retentionMs, trimIntervalMs: 60_000 };
+      const { sendMessage, createDirectChannel, createGroup, editMessage } = MessageService.method;
+      const instance = fixture.instance();
+      const ann = <M extends DescMethodUnary>(method: M, request: MessageInitShape<M["input"]>) =>
+        instance.call("ann", method, { clientMessageId: fixture.clientId(), ...request });
+      const { channel } =
+        kind === "direct"
+          ? await ann(createDirectChannel, { userId: "ben" })
+          : await ann(createGroup, { name: "group", userIds: ["ben", "cem"] });
+      const { channelId } = channel!;
+      const inline = "\u6f22".repeat(16_384);
+      const texts = [
+        `${inline}+`,
+        ...Array<string>(12).fill(inline),
+        ...Array<string>(300).fill("x".repeat(1_000)),
+      ];
+      const sent = await Promise.all(texts.map((text) => ann(sendMessage, { channelId, text })));
+      await ann(editMessage, { channelId, messageId: sent[1]!.messageId, text: `${inline}!` });
+
+      // All of it in one batch.
+      const workers = startMessageWorkers(
+        { ...writing, streams, index, logger: silentLogger },
+        config,
+      );
+      await fixture.pass(1_000);
+      await workers.stop();
+      const { entries } = await streams.inbox.read(inboxSubject("ben"), { bytesMax: 1 << 24 });
+      for (const { data } of entries) expect(data.length).toBeLessThanOrEqual(64 * 1024);
+      const items = entries.flatMap(({ data }) => fromBinary(InboxEntrySchema, data).items);
+      const told = items.flatMap(({ item }) => (item.case === "message" ? [item.value] : []));
+      const texted = told.filter(({ body, bodyOmitted }) => body.case === "text" || bodyOmitted);
+      expect(texted.map(({ messageId }) => messageId)).toEqual(
+        sent.map(({ messageId }) => messageId),
+      );
+      const whole = texted.map(({ body }) => body.value ?? "omitted");
+      expect(whole).toEqual(["omitted", ...texts.slice(1)]);
+      const [edit] = items.flatMap(({ item }) => (item.case === "revision" ? [item.value] : []));
+      expect(edit!.change.case).toBeUndefined();
+    },
+  );
 
   it("[G2] [R3] copies more to a group's members than the streams let wait", async () => {
     const path = mkdtempSync(join(tmpdir(), "parley-"));

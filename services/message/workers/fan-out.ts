@@ -43,12 +43,10 @@ const batchMax = 256;
 /** Inbox appends under way at once, and about their bytes: streams refuse what would wait beyond theirs. */
 const appendsMax = 2_048;
 const appendBytesMax = 8 << 20;
-/** An inbox entry, as DESIGN section 3 bounds batches. */
-const inboxEntryBytesMax = 512 * 1024;
-/** A text longer than this, in UTF-16 units, is left out of the inboxes of a larger group. */
+/** An inbox entry of several items: an inbox of 5,000 has at most 320 MB. One item may exceed it. */
+const inboxEntryBytesMax = 64 * 1024;
+/** A text longer than this, in UTF-16 units of up to 3 bytes, is left out of the inboxes. */
 const inlineTextMax = 16 * 1024;
-/** Two members get every text whole. */
-const inlineAlwaysMembers = 2;
 
 /** What fan-out works on. */
 export interface FanOutDependencies extends ParkingDependencies {
@@ -101,11 +99,11 @@ async function fanOut(
     const { entry, state } = read;
     cursors.push(...joinersCursors(entry));
     for (const { userIds, items } of groupByRecipients(entry, state, memberships)) {
-      const bytes = toBinary(InboxEntrySchema, create(InboxEntrySchema, { items }));
+      const encoded = encode(items);
       for (const userId of userIds) {
         const parts = inboxes.get(userId);
-        if (parts) parts.push(bytes);
-        else inboxes.set(userId, [bytes]);
+        if (parts) parts.push(...encoded);
+        else inboxes.set(userId, [...encoded]);
       }
     }
     if (state.isLive) {
@@ -153,7 +151,7 @@ function groupByRecipients(
     const hidden = item.case === "revision" ? membersWithout(item.value, state) : [];
     if (hidden.length > 0) {
       const others = [...state.members.keys()].filter((userId) => !hidden.includes(userId));
-      groups.push({ userIds: others, items: [inlined(item, state)] });
+      groups.push({ userIds: others, items: [inlined(item)] });
       groups.push({ userIds: hidden, items: [withoutBody(item)] });
       everybody = undefined;
       continue;
@@ -162,7 +160,7 @@ function groupByRecipients(
       everybody = { userIds: [...state.members.keys()], items: [] };
       groups.push(everybody);
     }
-    everybody.items.push(inlined(item, state));
+    everybody.items.push(inlined(item));
   }
   return groups;
 }
@@ -182,9 +180,8 @@ function membersWithout(revision: Revision, { channel, members }: ChannelState):
     .map(({ userId }) => userId);
 }
 
-function inlined(item: ChannelItem, state: ChannelState): Item {
-  const isInline = textUnits(item) <= inlineTextMax || state.members.size <= inlineAlwaysMembers;
-  return isInline ? create(ItemSchema, { item }) : withoutBody(item);
+function inlined(item: ChannelItem): Item {
+  return textUnits(item) <= inlineTextMax ? create(ItemSchema, { item }) : withoutBody(item);
 }
 
 function textUnits({ case: kind, value }: ChannelItem): number {
@@ -255,6 +252,14 @@ async function appendAll(inboxes: Map<string, Uint8Array[]>, range: string, inbo
     }
   }
   await Promise.all(underWay);
+}
+
+/** Items as one entry; as several where that would exceed what one may have. */
+function encode(items: Item[]): Uint8Array[] {
+  const bytes = toBinary(InboxEntrySchema, create(InboxEntrySchema, { items }));
+  if (bytes.length <= inboxEntryBytesMax || items.length === 1) return [bytes];
+  const half = items.length >> 1;
+  return [...encode(items.slice(0, half)), ...encode(items.slice(half))];
 }
 
 /** Joins encoded entries: repeated fields that follow each other are one list. */
