@@ -23,19 +23,26 @@ const batchBytesMax = 5_000;
 /** What a row costs a batch besides its values; generous. */
 const rowOverheadBytes = 40;
 
+/** Writes that travel together. */
+export interface Batch {
+  /** At least one. */
+  writes: Write[];
+  bytes: number;
+}
+
 /** Unlogged batches of one partition each. */
-export function batchesOf(writes: readonly Write[]): Write[][] {
-  const all: Write[][] = [];
-  const open = new Map<string, { batch: Write[]; bytes: number }>();
+export function batchesOf(writes: readonly Write[]): Batch[] {
+  const all: Batch[] = [];
+  const open = new Map<string, Batch>();
   for (const write of writes) {
     let last = open.get(write.partition);
     const bytes = bytesOf(write);
     if (!last || last.bytes + bytes > batchBytesMax) {
-      last = { batch: [], bytes: 0 };
+      last = { writes: [], bytes: 0 };
       open.set(write.partition, last);
-      all.push(last.batch);
+      all.push(last);
     }
-    last.batch.push(write);
+    last.writes.push(write);
     last.bytes += bytes;
   }
   return all;

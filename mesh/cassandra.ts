@@ -6,7 +6,14 @@
 import type { ConnectionOptions } from "node:tls";
 import cassandra from "cassandra-driver";
 import { bulkhead, ConsecutiveBreaker, circuitBreaker, handleWhen, wrap } from "cockatiel";
-import { batchesOf, type CassandraValue, type Statement, type Write } from "./cassandra-batches.ts";
+import { ByteLimit } from "./byte-limit.ts";
+import {
+  type Batch,
+  batchesOf,
+  type CassandraValue,
+  type Statement,
+  type Write,
+} from "./cassandra-batches.ts";
 import { isAway, reasonOf, reasonsOf, wrongArgument } from "./cassandra-errors.ts";
 import { bringUpToDate, type CassandraSchema, SchemaMismatch } from "./cassandra-schema.ts";
 import { type Clock, sleep } from "./clock.ts";
@@ -49,6 +56,8 @@ const callConcurrencyMax = 64;
 const underWayMax = 1_024;
 /** Statements that wait; beyond them they are refused. */
 const waitingMax = 8_192;
+/** Bytes of writes under way at one time; the rest waits before its own time begins. */
+const writingBytesMax = 4 << 20;
 /** How long a node may take before the next one is asked. */
 const readTimeoutMs = 2_000;
 /** A change of the schema takes longer, and seconds on a busy node. */
@@ -95,6 +104,7 @@ export class Cassandra {
   private readonly closing = new AbortController();
   private client: cassandra.Client | undefined;
   private readonly limit = bulkhead(underWayMax, waitingMax);
+  private readonly writing = new ByteLimit(writingBytesMax);
   private readonly breaker = circuitBreaker(handleWhen(isAway), {
     halfOpenAfter: breakMs,
     breaker: new ConsecutiveBreaker(failuresMax),
@@ -142,12 +152,7 @@ export class Cassandra {
    */
   async write(writes: readonly Write[]): Promise<void> {
     await concurrently(batchesOf(writes), callConcurrencyMax, (batch) =>
-      this.call(async (client) => {
-        const [first] = batch;
-        if (batch.length === 1) await client.execute(first!.cql, [...first!.values]);
-        else
-          await client.batch(batch.map(({ cql, values }) => ({ query: cql, params: [...values] })));
-      }),
+      this.writing.run(batch.bytes, () => this.call((client) => writeBatch(client, batch))),
     );
   }
 
@@ -286,4 +291,10 @@ export class Cassandra {
       work.then(resolve, reject).finally(() => timer.cancel());
     });
   }
+}
+
+async function writeBatch(client: cassandra.Client, { writes }: Batch): Promise<void> {
+  const [first] = writes;
+  if (writes.length === 1) await client.execute(first!.cql, [...first!.values]);
+  else await client.batch(writes.map(({ cql, values }) => ({ query: cql, params: [...values] })));
 }
