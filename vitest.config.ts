@@ -1,5 +1,6 @@
 import { defineConfig } from "vitest/config";
 import { FailuresReporter } from "./tests/failures-reporter.ts";
+import { LongFirst } from "./tests/long-first.ts";
 
 /** Tests that need Consul, NATS, Cassandra and PostgreSQL: a run of others does not start them. */
 const onServers = [
@@ -22,6 +23,7 @@ export default defineConfig({
     reporters: ["default", new FailuresReporter()],
     // Two cores are enough for everything, and servers under test want some of them.
     maxWorkers: 2,
+    sequence: { sequencer: LongFirst },
     testTimeout: 20_000,
     hookTimeout: 60_000,
     projects: [
