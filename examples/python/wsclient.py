@@ -23,7 +23,7 @@ from parley.edge.v1 import frame_pb2
 from parley.message.v1 import message_pb2, message_service_pb2
 from parley.session.v1 import session_service_pb2
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
 SESSIONS = "parley.session.v1.SessionService/"
@@ -300,18 +300,22 @@ def uuid7() -> str:
 async def stay_connected(client: Client) -> None:
     """Comes back whenever that makes sense, after pauses that grow from 1 to 30 s."""
     pause = 1.0
+    expired = False
     while True:
         began = time.monotonic()
         try:
+            if expired:
+                await asyncio.to_thread(client.account.refresh)
+                expired = False
             await client.connect()
         except ConnectionClosed as closed:
             code = closed.rcvd.code if closed.rcvd else 1006
             if code >= 4500:
                 raise
-            if code == TOKEN_EXPIRED:
-                await asyncio.to_thread(client.account.refresh)
+            expired = code == TOKEN_EXPIRED
             log(f"not connected, comes back: {closed}")
-        except OSError as error:
+        except (OSError, InvalidHandshake, Refused) as error:
+            # An edge that starts or ends takes the connection and says nothing, or 503.
             log(f"not connected, comes back: {error}")
         if time.monotonic() - began > 60:
             pause = 1.0

@@ -155,8 +155,8 @@ describe("[T1] a WebSocket", () => {
       .poll(() => closed(CloseCode.SLOW_CONSUMER), { timeout: 45_000 })
       .toBe(1);
     const resumed = isClosed.then(() => socketOf(client).resume());
-    // The largest that an inbox takes.
-    const large = Array<string>(8).fill("\u6f22".repeat(16_384));
+    // The largest that an inbox takes: 3 bytes each, and one word to the search index.
+    const large = Array<string>(8).fill("\u2d30".repeat(16_384));
     const said: string[] = [];
     for (let bytes = 0; bytes < muchBytes; bytes += 8 * 3 * 16_384) {
       await Promise.all(large.map((text) => ann.say(directId, text)));
