@@ -36,7 +36,13 @@ export async function startCassandra(options: {
       name: "cassandra",
       command: "java",
       args: [
-        ...["-Xms512m", "-Xmx512m", "-XX:+UseG1GC", "-Djdk.attach.allowAttachSelf=true"],
+        ...[
+          "-Xms512m",
+          "-Xmx512m",
+          "-XX:+UseG1GC",
+          "-XX:TieredStopAtLevel=1",
+          "-Djdk.attach.allowAttachSelf=true",
+        ],
         ...exportedPackages.map((name) => `--add-exports=${name}=ALL-UNNAMED`),
         ...openedPackages.map((name) => `--add-opens=${name}=ALL-UNNAMED`),
         `-Dcassandra.config=file://${configPath}`,
