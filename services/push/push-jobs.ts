@@ -135,7 +135,7 @@ export class PushJobs {
   }
 
   private addText(item: PushText, hold: Hold): void {
-    const { kind: _, userIds, text, ...rest } = item;
+    const { userIds } = item;
     const channel: PendingChannel = this.channels.get(item.channelId) ?? {
       texts: [],
       jobs: new Map(),
@@ -146,8 +146,7 @@ export class PushJobs {
     this.channels.set(item.channelId, channel);
     // What comes again is known.
     if (!channel.texts.some(({ messageId }) => messageId === item.messageId)) {
-      const mentionedUserIds = item.isLive ? userIds : undefined;
-      channel.texts.push({ ...rest, text: cut(text), mentionedUserIds });
+      channel.texts.push(shownOf(item));
       if (channel.texts.length > textsMax) channel.texts.shift();
     }
     for (const userId of userIds) this.addJob(channel, userId, item, hold);
@@ -242,8 +241,19 @@ function concerns(shown: ShownText, { userId, fromMessageId, hiddenSenderIds }: 
   return mentionedUserIds?.includes(userId) ?? true;
 }
 
+function shownOf(item: PushText): ShownText {
+  const { channelId, channelName, isLive, messageId, senderId, sendTimeMs, userIds } = item;
+  return {
+    ...{ channelId, channelName, isLive, messageId, senderId, sendTimeMs },
+    text: cut(item.text),
+    mentionedUserIds: isLive ? userIds : undefined,
+  };
+}
+
 function cut(text: string): string {
-  // A code point has at most two units, so that a long text is not walked through.
+  // No code point has less than one unit.
+  if (text.length <= shownMax) return text;
+  // Nor more than two, so that a long text is not walked through.
   const points = [...text.slice(0, 2 * shownMax + 2)];
   return points.length > shownMax ? `${points.slice(0, shownMax - 1).join("")}…` : text;
 }
