@@ -21,6 +21,7 @@ describe("a limit of bytes", () => {
       expect(begun).toEqual(expected);
     };
     await expectBegun(0, 1);
+    expect(limit.waits).toBe(3);
     ends[0]!(new Error("failed"));
     await expectBegun(0, 1, 2, 3);
     for (const i of [1, 2]) ends[i]!();

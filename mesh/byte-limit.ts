@@ -9,7 +9,12 @@ export class ByteLimit {
     this.max = max;
   }
 
-  /** Runs it as soon as it may. How many wait is for its callers to bound. */
+  /** How many wait. It is for the callers to bound. */
+  get waits(): number {
+    return this.waiting.length;
+  }
+
+  /** Runs it as soon as it may. */
   async run<T>(bytes: number, work: () => Promise<T>): Promise<T> {
     await new Promise<void>((resolve) => {
       this.waiting.push(() => {

@@ -43,6 +43,11 @@ function messageOf(error: unknown): string {
 /** What a caller is told of it. @param waitingMax how many statements may wait */
 export function reasonOf(error: unknown, waitingMax: number): string {
   if (isBrokenCircuitError(error)) return "Cassandra keeps failing and is not asked for a while";
-  if (error instanceof BulkheadRejectedError) return `${waitingMax} statements wait already`;
+  if (error instanceof BulkheadRejectedError) return tooManyWait(waitingMax);
   return "Cassandra did not answer as asked";
+}
+
+/** What a caller is told where so many wait. */
+export function tooManyWait(waitingMax: number): string {
+  return `${waitingMax} statements wait already`;
 }

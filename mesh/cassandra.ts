@@ -14,7 +14,7 @@ import {
   type Statement,
   type Write,
 } from "./cassandra-batches.ts";
-import { isAway, reasonOf, reasonsOf, wrongArgument } from "./cassandra-errors.ts";
+import { isAway, reasonOf, reasonsOf, tooManyWait, wrongArgument } from "./cassandra-errors.ts";
 import { bringUpToDate, type CassandraSchema, SchemaMismatch } from "./cassandra-schema.ts";
 import { type Clock, sleep } from "./clock.ts";
 import { concurrently } from "./concurrently.ts";
@@ -54,7 +54,7 @@ const shutdownMsMax = 2_000;
 const callConcurrencyMax = 64;
 /** Statements under way at one time: beyond them they wait. */
 const underWayMax = 1_024;
-/** Statements that wait; beyond them they are refused. */
+/** Statements that wait for those, and writes for others' bytes; beyond them they are refused. */
 const waitingMax = 8_192;
 /** Bytes of writes under way at one time; the rest waits before its own time begins. */
 const writingBytesMax = 4 << 20;
@@ -151,9 +151,10 @@ export class Cassandra {
    * have been made.
    */
   async write(writes: readonly Write[]): Promise<void> {
-    await concurrently(batchesOf(writes), callConcurrencyMax, (batch) =>
-      this.writing.run(batch.bytes, () => this.call((client) => writeBatch(client, batch))),
-    );
+    await concurrently(batchesOf(writes), callConcurrencyMax, async (batch) => {
+      if (this.writing.waits >= waitingMax) throw new CassandraUnavailable(tooManyWait(waitingMax));
+      await this.writing.run(batch.bytes, () => this.call((client) => writeBatch(client, batch)));
+    });
   }
 
   /**
