@@ -211,7 +211,8 @@ class PageBuilder {
   private readonly bounds: Required<ReadOptions>;
   private readonly entries: StreamEntry[] = [];
   private bytes = 0;
-  private isPast = false;
+  /** The sequence of the first entry that was left out. */
+  private leftOut: number | undefined;
 
   constructor(bounds: Required<ReadOptions>) {
     this.bounds = bounds;
@@ -228,9 +229,9 @@ class PageBuilder {
   /** Takes the next entry, or leaves it out where the page has ended. */
   add(entry: StreamEntry): void {
     this.seen = entry.sequence;
-    if (entry.sequence > this.bounds.toSequence) this.isPast = true;
-    if (this.isPast || this.isFull) {
+    if (this.isFull || entry.sequence > this.bounds.toSequence) {
       this.isFull = true;
+      this.leftOut ??= entry.sequence;
       return;
     }
     this.entries.push(entry);
@@ -240,9 +241,8 @@ class PageBuilder {
 
   /** @param isMore whether the subject has more than was added */
   finish(isMore: boolean): SeenPage {
-    const { entries, seen } = this;
-    const last = entries.at(-1)?.sequence ?? 0;
-    const more = !this.isPast && (isMore || seen > last) && last < this.bounds.toSequence;
-    return { entries, more, seen, isFull: this.isFull };
+    const { entries, seen, isFull } = this;
+    const next = this.leftOut ?? (isMore ? seen + 1 : Number.POSITIVE_INFINITY);
+    return { entries, more: next <= this.bounds.toSequence, seen, isFull };
   }
 }

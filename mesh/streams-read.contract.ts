@@ -50,6 +50,17 @@ export function readContract(test: OpenStreams): void {
       expect(await read(100_000)).toEqual([4, false]);
     });
 
+    it("[M6] says that there is more where the bytes ended it before the last sequence", async () => {
+      const sequences = await fill(test.streams.log, "a", 4);
+      const read = async (toSequence: number) => {
+        const bounds = { toSequence, bytesMax: 1, fromLeader: true };
+        const { entries, more } = await test.streams.log.read("a", bounds);
+        return [entries.length, more];
+      };
+      expect(await read(sequences[1]!)).toEqual([2, false]);
+      expect(await read(sequences[2]!)).toEqual([2, true]);
+    });
+
     it("[M6] from the leader shows every acknowledged append", async () => {
       for (let i = 0; i < 50; i++) {
         const sequence = await test.streams.log.append("a", bytes(`${i}`));
