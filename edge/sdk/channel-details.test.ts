@@ -103,6 +103,20 @@ describe("ChannelDetails", () => {
     expect(changes).toEqual([details.of(channelId)]);
   });
 
+  it("[G3] [K3] reads a new channel again that messages have changed before it was known", async () => {
+    const { details, clock, asked, answers } = start();
+    answers.set(channelId, group({ mode: DeliveryMode.COPY }));
+    details.apply(message(5, { case: "membershipChange", value: { memberCount: 100 } }));
+    const turn = { change: { case: "mode", value: DeliveryMode.LIVE } } as const;
+    details.apply(message(7, { case: "channelChange", value: turn }));
+    await settled();
+    answers.set(channelId, group({ mode: DeliveryMode.LIVE, lastChannelSequence: 7 }));
+    clock.advance(60_000);
+    await settled();
+    expect(asked).toEqual([channelId, channelId]);
+    expect(details.of(channelId)?.mode).toBe(DeliveryMode.LIVE);
+  });
+
   it("[K3] reads a channel again when the user is back in it, as it is by then", async () => {
     const { details, clock, asked, answers } = start([group({})]);
     const membership = (kind: ChangeKind, userId: string): Body => {

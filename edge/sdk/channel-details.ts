@@ -30,6 +30,8 @@ export interface ChannelDetailsOptions {
 export class ChannelDetails {
   private readonly options: ChannelDetailsOptions;
   private readonly channels: Map<string, Channel>;
+  /** Of channels that are not known yet, up to which item messages have come. */
+  private readonly heard = new Map<string, number>();
   /** Channels to read. */
   private readonly wanted = new Set<string>();
   /** The one that is being read. */
@@ -46,12 +48,13 @@ export class ChannelDetails {
     return this.channels.get(channelId);
   }
 
-  /** Takes a channel as it was read. False: it is known as it was later. */
+  /** Takes a channel as it was read. False: messages have come since that may have changed it. */
   take(channel: Channel): boolean {
-    const { channelId } = channel;
-    const known = this.channels.get(channelId);
-    if (known && known.lastChannelSequence > channel.lastChannelSequence) return false;
+    const { channelId, lastChannelSequence } = channel;
+    const known = this.channels.get(channelId)?.lastChannelSequence ?? this.heard.get(channelId);
+    if (known !== undefined && known > lastChannelSequence) return false;
     this.wanted.delete(channelId);
+    this.heard.delete(channelId);
     this.put(channel);
     return true;
   }
@@ -70,7 +73,10 @@ export class ChannelDetails {
     // What was said between two stays is not known.
     const isBack = membershipAfter(message, this.options.userId);
     if (isBack || (!known && this.asked !== channelId)) this.want(channelId);
-    if (!known) return;
+    if (!known) {
+      this.heard.set(channelId, channelSequence);
+      return;
+    }
     const change = changeBy(message);
     const last = { lastMessageId, lastChannelSequence: channelSequence };
     const channel = create(ChannelSchema, { ...known, ...change, ...last });
@@ -106,7 +112,10 @@ export class ChannelDetails {
         if (signal.aborted) return;
         const { code } = ConnectError.from(error);
         // The user has left it, or the edge is an older one.
-        if (code === Code.PermissionDenied || code === Code.Unimplemented) continue;
+        if (code === Code.PermissionDenied || code === Code.Unimplemented) {
+          this.heard.delete(channelId);
+          continue;
+        }
         retryAfterMs = errorRetryAfterMs(error);
       }
       this.wanted.add(channelId);
