@@ -1,4 +1,4 @@
-/** Writes in batches of one partition each. */
+/** Writes in batches of few partitions. */
 
 /** One statement. A BigInt is a bigint, a number an int, undefined leaves a column alone. */
 export interface Statement {
@@ -23,6 +23,12 @@ const batchBytesMax = 5_000;
 /** What a row costs a batch besides its values; generous. */
 const rowOverheadBytes = 40;
 
+/**
+ * Partitions of a batch whose rows all nodes have: past it a node warns
+ * (unlogged_batch_across_partitions_warn_threshold). A request costs a node more than a row does.
+ */
+export const batchPartitionsMax = 10;
+
 /** Writes that travel together. */
 export interface Batch {
   /** At least one. */
@@ -30,8 +36,26 @@ export interface Batch {
   bytes: number;
 }
 
-/** Unlogged batches of one partition each. */
-export function batchesOf(writes: readonly Write[]): Batch[] {
+/** Unlogged batches of up to so many partitions each. */
+export function batchesOf(writes: readonly Write[], partitionsMax: number): Batch[] {
+  const joined: Batch[] = [];
+  let partitions = partitionsMax;
+  for (const batch of ofPartitions(writes)) {
+    const last = joined.at(-1);
+    if (last && partitions < partitionsMax && last.bytes + batch.bytes <= batchBytesMax) {
+      last.writes.push(...batch.writes);
+      last.bytes += batch.bytes;
+      partitions++;
+    } else {
+      joined.push(batch);
+      partitions = 1;
+    }
+  }
+  return joined;
+}
+
+/** Batches of one partition each. */
+function ofPartitions(writes: readonly Write[]): Batch[] {
   const all: Batch[] = [];
   const open = new Map<string, Batch>();
   for (const write of writes) {

@@ -10,6 +10,7 @@ import { ByteLimit } from "./byte-limit.ts";
 import {
   type Batch,
   batchesOf,
+  batchPartitionsMax,
   type CassandraValue,
   type Statement,
   type Write,
@@ -66,6 +67,8 @@ const schemaOptions = { prepare: false, readTimeout: 20_000 };
 const deadlineMs = 5_000;
 /** How long an opening waits for the cluster; it goes on by itself. */
 const openWaitMs = 10_000;
+/** Of all rows, any one's: there are as many replicas of each. */
+const anyKey = Buffer.of(0);
 /** Between two attempts to connect. */
 const reconnectMs = 1_000;
 /** Consecutive failures after which nobody asks for {@link breakMs}. */
@@ -147,11 +150,12 @@ export class Cassandra {
   }
 
   /**
-   * Makes the writes, those of one partition in batches, in no order. Where it rejects, some may
-   * have been made.
+   * Makes the writes in batches, in no order: of one partition each, for the nodes that have it,
+   * and of several where each node has all rows. Where it rejects, some may have been made.
    */
   async write(writes: readonly Write[]): Promise<void> {
-    await concurrently(batchesOf(writes), callConcurrencyMax, async (batch) => {
+    const partitionsMax = this.hasAllOnEachNode() ? batchPartitionsMax : 1;
+    await concurrently(batchesOf(writes, partitionsMax), callConcurrencyMax, async (batch) => {
       if (this.writing.waits >= waitingMax) throw new CassandraUnavailable(tooManyWait(waitingMax));
       await this.writing.run(batch.bytes, () => this.call((client) => writeBatch(client, batch)));
     });
@@ -271,6 +275,13 @@ export class Cassandra {
       },
       socketOptions: { readTimeout: readTimeoutMs, connectTimeout: readTimeoutMs },
     });
+  }
+
+  private hasAllOnEachNode(): boolean {
+    if (!this.client) return false;
+    const { metadata, hosts } = this.client;
+    const replicas = metadata.getReplicas(this.options.keyspace, anyKey);
+    return replicas?.length === hosts.length;
   }
 
   private async call<T>(action: (client: cassandra.Client) => Promise<T>): Promise<T> {
