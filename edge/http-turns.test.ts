@@ -113,6 +113,20 @@ describe("[T2] a turn", () => {
     expect(sequences).toEqual([2n, 3n]);
   });
 
+  it("[S2] [R1] says so too where its connection was closed before all was said", async () => {
+    await using fixture = await new EdgeFixture({ bufferHardBytesMax: 1_000 }).start();
+    const { lastEventId } = await pollUp(fixture, "alice/alice-1");
+    const userId = "u".repeat(2_000);
+    const large = create(EventSchema, { event: { case: "presence", value: { userId } } });
+    fixture.streams.publishInbox("alice", toBinary(EventSchema, large));
+    await fixture.store("alice", "too much");
+    const { said } = await poll(fixture, "alice/alice-1", lastEventId);
+    const closed = await poll(fixture, "alice/alice-1", said.lastEventId);
+    expect(closed.said.close?.code).toBe(CloseCode.SLOW_CONSUMER);
+    const { sequences } = await pollUp(fixture, "alice/alice-1", said.lastEventId);
+    expect(sequences).toEqual([2n]);
+  });
+
   it("[S2] whose answer was lost is made up for by the next", async () => {
     await using fixture = await new EdgeFixture().start();
     const { lastEventId } = await pollUp(fixture, "alice/alice-1");

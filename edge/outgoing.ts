@@ -104,20 +104,21 @@ export class Outgoing implements Flushable {
   }
 
   flush(): void {
-    if (!this.isOver) this.writeDeliveries();
+    this.writeDeliveries();
     this.isCorked = false;
     this.socket.uncork();
   }
 
+  /** Entries that can't be written stay, so that `writtenTo` is before them. */
   private writeDeliveries(): void {
     const { deliveries } = this;
-    if (!deliveries) return;
-    this.deliveries = undefined;
-    this.deliveryBytes = 0;
+    if (!deliveries || this.isOver || !this.hasRoom()) return;
     try {
       const frame = this.codec.encodeDeliveries(deliveries);
-      if (this.laggingSinceMs === 0) this.write(frame);
-      else this.write(frame, () => this.onWritten());
+      this.deliveries = undefined;
+      this.deliveryBytes = 0;
+      if (this.laggingSinceMs === 0) this.put(frame);
+      else this.put(frame, () => this.onWritten());
     } catch (error) {
       this.owner.onFailure(error);
     }
@@ -130,10 +131,17 @@ export class Outgoing implements Flushable {
   }
 
   private write(frame: Uint8Array | string, onWritten?: () => void): void {
-    if (this.socket.bufferedAmount > this.edge.config.bufferHardBytesMax) {
-      this.owner.onOverflow();
-      return;
-    }
+    if (this.hasRoom()) this.put(frame, onWritten);
+  }
+
+  /** Whether anything more may wait; where not, the owner hears of it. */
+  private hasRoom(): boolean {
+    if (this.socket.bufferedAmount <= this.edge.config.bufferHardBytesMax) return true;
+    this.owner.onOverflow();
+    return false;
+  }
+
+  private put(frame: Uint8Array | string, onWritten?: () => void): void {
     this.cork();
     this.socket.send(frame, onWritten);
   }
