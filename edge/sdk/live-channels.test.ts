@@ -61,7 +61,7 @@ async function start(knownId = channelId) {
     const updates = [{ channelId, state: State.CURRENT, mode: DeliveryMode.LIVE, ...update }];
     live.onResult(create(FollowChannelsResultSchema, { updates }));
   };
-  return { sync, told, asked, answer };
+  return { sync, told, asked, answer, timers: parts.timers };
 }
 
 it("[G3] an answer is no news to a device that begins earlier by now", async () => {
@@ -86,4 +86,16 @@ it("[G3] [G4] a device that was removed while it asked follows again when it is 
   sync.receive(membership(4, ChangeKind.ADDED), 1n);
   await settled();
   expect(asked).toEqual([1, 4]);
+});
+
+it("[G3] an answer that does not help is asked for again, whatever an earlier one said", async () => {
+  const { sync, asked, answer, timers } = await start();
+  sync.receive(membership(2, ChangeKind.REMOVED), 0n);
+  sync.receive(membership(3, ChangeKind.ADDED), 1n);
+  await settled();
+  answer({ member: false, channelSequence: 2 });
+  answer({ state: State.UNAVAILABLE });
+  timers.advance(60_000);
+  await settled();
+  expect(asked).toEqual([1, 3, 3]);
 });

@@ -122,8 +122,7 @@ export class LiveChannels {
 
   /** Asks, unless the connection has ended meanwhile: the next one asks by itself. */
   private askAgain(channelId: string): void {
-    const isAwaiting = this.followed.get(channelId) !== undefined;
-    if (this.isOpen && isAwaiting) this.ask(channelId);
+    if (this.isOpen && this.followed.has(channelId)) this.ask(channelId);
   }
 
   /** Asks for the channel, with all others of this turn. */
