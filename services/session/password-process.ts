@@ -57,8 +57,9 @@ export class PasswordProcess {
 
   private async do(work: PasswordWork): Promise<PasswordAnswer> {
     if (this.ended) throw this.ended;
-    this.pending = Promise.withResolvers();
+    // Throws in a process that could not be started, of which nobody knows yet.
     this.child.send(work);
+    this.pending = Promise.withResolvers();
     const answer = await this.pending.promise;
     if ("failure" in answer) throw new Error(answer.failure);
     return answer;
