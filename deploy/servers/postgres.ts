@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { chownSync, existsSync, mkdirSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { ConfigError } from "../../mesh/config.ts";
 import { freePorts } from "./ports.ts";
 import { serverPrograms } from "./provision.ts";
 import { type ServerProcess, startServer } from "./server-process.ts";
@@ -84,11 +85,11 @@ export async function startPostgres(options: {
   };
 }
 
-/** @throws where the user can't enter one of the folders above. */
+/** @throws ConfigError where the user can't enter one of the folders above. */
 function checkReachable(folder: string): void {
   for (let above = dirname(folder); above !== dirname(above); above = dirname(above)) {
     if (statSync(above).mode & 0o001) continue;
-    throw new Error(
+    throw new ConfigError(
       `PostgreSQL does not run as root, and its user ${user} may not enter ${above}: ` +
         "choose another folder (PARLEY_DATA_DIR)",
     );
