@@ -31,9 +31,11 @@ describe("DeviceState", () => {
     state.put(channelEntry(channel));
     const details = create(ChannelSchema, { channelId, name: "Täglich 😀" });
     state.put(detailsEntry(details));
-    const messages = [9n, 10n, 2n ** 62n].map((messageId) =>
-      create(MessageSchema, { channelId, messageId, body: { case: "text", value: "hello\n😀" } }),
-    );
+    // The last as large as a text may be.
+    const messages = [9n, 10n, 2n ** 62n].map((messageId, i) => {
+      const value = "hello\n😀".repeat(i < 2 ? 1 : 2_340);
+      return create(MessageSchema, { channelId, messageId, body: { case: "text", value } });
+    });
     for (const message of messages.toReversed()) state.put(messageEntry(message));
     const gone = create(MessageSchema, { channelId, messageId: 8n });
     state.put(messageEntry(gone));
