@@ -35,7 +35,7 @@ const hourMs = 3_600_000;
 const idAt = (hour: number) => firstMessageIdAt(snowflakeEpochMs + hour * hourMs);
 let channels = 0;
 
-describe("tables", () => {
+describe("tables", { timeout: 60_000 }, () => {
   it("[M5] come out the same in whatever order and however often batches arrive", async () => {
     await fc.assert(
       fc.asyncProperty(replays, async ({ rows, order }) => {
